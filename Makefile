@@ -1,0 +1,57 @@
+# What a newcomer needs, and what CI runs. Each target does its own set-up.
+#   make demo   see it work            make test   run every test
+#   make serve  run a server           make lint   style, types, layers
+#   make bench  quick benchmarks       make clean  remove what was built
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := $(wildcard src/lp_core/*.pyx src/lp_core/*.pxd src/lp_core/*.h)
+PYTEST_FLAGS ?=
+
+.PHONY: build demo test lint bench serve clean
+
+build: $(VENV)/.built
+
+$(VENV)/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Headrace needs Python 3.11 or newer: make PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# Installed in place, so that changes of .py files take effect at once; a changed .pyx builds again.
+$(VENV)/.built: $(VENV)/bin/pip pyproject.toml setup.py $(SOURCES)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[demo,test]'
+	@touch $@
+
+$(VENV)/.lint: $(VENV)/.built
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[lint]'
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.built
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@touch $@
+
+demo: build
+	@$(BIN)/python examples/demo.py
+
+serve: build
+	@$(BIN)/headrace serve
+
+test: build
+	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+lint: $(VENV)/.lint
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint src
+	$(BIN)/mypy
+	MYPYPATH=src $(BIN)/python -m mypy.stubtest --concise --ignore-disjoint-bases \
+	  --allowlist stubtest-allowlist.txt --ignore-unused-allowlist lp_core
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.bench
+	cd benchmarks && ../$(BIN)/asv machine --yes > /dev/null && ../$(BIN)/asv run --python=same --quick --show-stderr
+
+clean:
+	rm -rf $(VENV) build dist src/*.egg-info .demo
+	rm -f src/lp_core/_*.c src/lp_core/*.so
