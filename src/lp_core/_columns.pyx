@@ -1,0 +1,275 @@
+# cython: auto_pickle=False
+# Owns the growth of columns and tables while a body is parsed, and ColumnMemory, which owns their
+# memory after that. Builders are never exported: table_finish() moves their buffers into an
+# lp_table that is immutable from then on. Called by the assembler; knows nothing of text.
+
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.stdlib cimport free, realloc
+from libc.string cimport memcmp, memset
+
+from lp_core._batch cimport LP_BOOL, LP_STRING, LP_TAG, LP_TIME, lp_column, lp_table
+from lp_core._hash_index cimport (
+    lp_hash_bytes,
+    lp_index_add,
+    lp_index_first,
+    lp_index_free,
+    lp_index_next,
+    lp_index_remove,
+)
+from lp_core._memory cimport (
+    lp_arena,
+    lp_arena_copy,
+    lp_arena_free,
+    lp_arena_take,
+    lp_buffer,
+    lp_buffer_append,
+    lp_buffer_append_zeros,
+    lp_buffer_free,
+    lp_buffer_reserve,
+)
+from lp_core._status cimport LP_NO_MEMORY, LP_OK, lp_status
+
+cdef enum:
+    COLUMN_CAPACITY_MIN = 4
+
+
+cdef class ColumnMemory:
+    def __dealloc__(self) -> None:
+        cdef int64_t i
+        cdef int32_t j
+        cdef lp_column* column
+        for i in range(self.table_count):
+            for j in range(self.tables[i].num_columns):
+                column = &self.tables[i].columns[j]
+                free(<void*> column.validity)
+                free(<void*> column.values)
+                free(<void*> column.offsets)
+                free(<void*> column.dict_bytes)
+        lp_arena_free(&self.arena)
+
+
+cdef int64_t column_bits(int32_t type) noexcept nogil:
+    """What one row takes in a dense column of that type, validity included, text apart."""
+    if type == LP_BOOL:
+        return 2
+    if type == LP_TAG or type == LP_STRING:
+        return 33
+    return 65
+
+
+cdef int64_t table_find_column(
+    const lp_table_builder* table, const uint8_t* name, int64_t name_bytes, uint64_t name_hash
+) noexcept nogil:
+    """Return the number of the column of that name, or -1."""
+    cdef int64_t slot = 0
+    cdef const lp_column_builder* column
+    cdef int64_t number = lp_index_first(&table.by_name, name_hash, &slot)
+    while number >= 0:
+        column = &table.columns[number]
+        if column.name_bytes == name_bytes and memcmp(column.name, name, name_bytes) == 0:
+            return number
+        number = lp_index_next(&table.by_name, name_hash, &slot)
+    return -1
+
+
+cdef lp_status table_add_column(
+    lp_table_builder* table,
+    const uint8_t* name,
+    int64_t name_bytes,
+    uint64_t name_hash,
+    int32_t type,
+    lp_arena* arena,
+) noexcept nogil:
+    """Add an empty column as the last one. The caller has looked: the name is new."""
+    cdef int64_t capacity = table.column_capacity
+    cdef lp_column_builder* columns
+    cdef lp_column_builder* column
+    if table.num_columns == capacity:
+        capacity = capacity * 2 if capacity > 0 else COLUMN_CAPACITY_MIN
+        columns = <lp_column_builder*> realloc(
+            table.columns, capacity * sizeof(lp_column_builder)
+        )
+        if columns is NULL:
+            return LP_NO_MEMORY
+        table.columns = columns
+        table.column_capacity = capacity
+    column = &table.columns[table.num_columns]
+    memset(column, 0, sizeof(lp_column_builder))
+    column.name = <const char*> lp_arena_copy(arena, name, name_bytes)
+    if column.name is NULL:
+        return LP_NO_MEMORY
+    column.name_bytes = <int32_t> name_bytes
+    column.name_hash = name_hash
+    column.type = type
+    if type == LP_TAG or type == LP_STRING:
+        if lp_buffer_append_zeros(&column.offsets, sizeof(int32_t)) != LP_OK:
+            return LP_NO_MEMORY
+    table.num_columns += 1
+    cdef lp_status status = lp_index_add(&table.by_name, name_hash, table.num_columns - 1)
+    if status != LP_OK:
+        table.num_columns -= 1
+        column_free(column)
+    return status
+
+
+cdef void column_free(lp_column_builder* column) noexcept nogil:
+    lp_buffer_free(&column.validity)
+    lp_buffer_free(&column.values)
+    lp_buffer_free(&column.offsets)
+    lp_buffer_free(&column.dict_bytes)
+    lp_index_free(&column.dictionary)
+
+
+cdef void table_drop_columns(lp_table_builder* table, int32_t kept) noexcept nogil:
+    """Undo table_add_column for all but the first `kept` columns."""
+    cdef lp_column_builder* column
+    while table.num_columns > kept:
+        table.num_columns -= 1
+        column = &table.columns[table.num_columns]
+        lp_index_remove(&table.by_name, column.name_hash, table.num_columns)
+        column_free(column)
+
+
+cdef void table_free(lp_table_builder* table) noexcept nogil:
+    cdef int32_t i
+    for i in range(table.num_columns):
+        column_free(&table.columns[i])
+    free(table.columns)
+    lp_index_free(&table.by_name)
+    lp_buffer_free(&table.predicted)
+    lp_buffer_free(&table.times)
+    memset(table, 0, sizeof(lp_table_builder))
+
+
+cdef lp_status append_bits(
+    lp_buffer* bitmap, int64_t length, int64_t wanted, bint bit
+) noexcept nogil:
+    """Lengthen a bitmap of `length` bits by equal bits; bits after the last stay zero."""
+    cdef lp_status status = lp_buffer_append_zeros(bitmap, (wanted + 7) // 8 - bitmap.used)
+    if status != LP_OK or not bit:
+        return status
+    while length < wanted and length % 8 != 0:
+        bitmap.bytes[length // 8] |= <uint8_t> (1 << (length % 8))
+        length += 1
+    memset(bitmap.bytes + length // 8, 0xFF, (wanted - length) // 8)
+    length += (wanted - length) // 8 * 8
+    while length < wanted:
+        bitmap.bytes[length // 8] |= <uint8_t> (1 << (length % 8))
+        length += 1
+    return LP_OK
+
+
+cdef lp_status column_pad(lp_column_builder* column, int64_t length) noexcept nogil:
+    """Append nulls up to `length` rows."""
+    cdef int64_t missing = length - column.length
+    cdef int64_t i
+    cdef int32_t offset
+    cdef lp_status status = LP_OK
+    if missing <= 0:
+        return LP_OK
+    if column.null_count == 0:
+        status = append_bits(&column.validity, 0, column.length, True)
+    if status == LP_OK:
+        status = append_bits(&column.validity, column.length, length, False)
+    if status == LP_OK:
+        if column.type == LP_BOOL:
+            status = append_bits(&column.values, column.length, length, False)
+        elif column.type == LP_TAG:
+            status = lp_buffer_append_zeros(&column.values, missing * sizeof(int32_t))
+        elif column.type == LP_STRING:
+            offset = <int32_t> column.values.used
+            status = lp_buffer_reserve(&column.offsets, missing * sizeof(int32_t))
+            if status == LP_OK:
+                for i in range(missing):
+                    (<int32_t*> (column.offsets.bytes + column.offsets.used))[i] = offset
+                column.offsets.used += missing * sizeof(int32_t)
+        else:
+            status = lp_buffer_append_zeros(&column.values, missing * sizeof(int64_t))
+    if status == LP_OK:
+        column.null_count += missing
+        column.length = length
+    return status
+
+
+cdef lp_status column_code(
+    lp_column_builder* column, const uint8_t* value, int64_t value_bytes, uint64_t seed,
+    int32_t* code
+) noexcept nogil:
+    """Find the tag value in the dictionary, or add it."""
+    cdef const int32_t* offsets = <const int32_t*> column.offsets.bytes
+    cdef uint64_t value_hash = lp_hash_bytes(value, value_bytes, seed)
+    cdef int64_t slot = 0
+    cdef int64_t number = lp_index_first(&column.dictionary, value_hash, &slot)
+    while number >= 0:
+        if (
+            offsets[number + 1] - offsets[number] == value_bytes
+            and memcmp(column.dict_bytes.bytes + offsets[number], value, value_bytes) == 0
+        ):
+            code[0] = <int32_t> number
+            return LP_OK
+        number = lp_index_next(&column.dictionary, value_hash, &slot)
+    cdef int32_t offset
+    cdef lp_status status = lp_buffer_append(&column.dict_bytes, value, value_bytes)
+    code[0] = <int32_t> (column.offsets.used // sizeof(int32_t) - 1)
+    if status == LP_OK:
+        offset = <int32_t> column.dict_bytes.used
+        status = lp_buffer_append(&column.offsets, &offset, sizeof(offset))
+    if status == LP_OK:
+        status = lp_index_add(&column.dictionary, value_hash, code[0])
+    return status
+
+
+cdef lp_status column_finish(
+    lp_column_builder* builder, lp_column* column, int64_t num_rows
+) noexcept nogil:
+    """Move the buffers of a builder into `column`."""
+    cdef lp_status status = column_pad(builder, num_rows)
+    if status == LP_OK:
+        status = lp_buffer_reserve(&builder.values, 0)
+    if status == LP_OK and builder.type == LP_TAG:
+        status = lp_buffer_reserve(&builder.dict_bytes, 0)
+    if status != LP_OK:
+        return status
+    column.name = builder.name
+    column.name_bytes = builder.name_bytes
+    column.type = builder.type
+    column.null_count = builder.null_count
+    column.validity = builder.validity.bytes
+    column.values = builder.values.bytes
+    column.values_bytes = builder.values.used
+    column.offsets = <const int32_t*> builder.offsets.bytes
+    column.dict_bytes = builder.dict_bytes.bytes
+    if builder.type == LP_TAG:
+        column.dict_count = builder.offsets.used // sizeof(int32_t) - 1
+    lp_index_free(&builder.dictionary)
+    memset(builder, 0, sizeof(lp_column_builder))
+    return LP_OK
+
+
+cdef lp_status table_finish(
+    lp_table_builder* builder, lp_table* table, lp_arena* arena
+) noexcept nogil:
+    """Move a builder with at least one row into `table`; column structs lie in `arena`."""
+    cdef int32_t i
+    cdef int32_t num_columns = builder.num_columns + 1
+    cdef lp_column* columns = <lp_column*> lp_arena_take(arena, num_columns * sizeof(lp_column))
+    if columns is NULL:
+        return LP_NO_MEMORY
+    memset(columns, 0, num_columns * sizeof(lp_column))
+    table.columns = columns
+    table.num_columns = num_columns
+    table.name = builder.name
+    table.name_bytes = builder.name_bytes
+    table.num_rows = builder.num_rows
+    table.min_time_ns = builder.min_time_ns
+    table.max_time_ns = builder.max_time_ns
+    for i in range(builder.num_columns):
+        if column_finish(&builder.columns[i], &columns[i], builder.num_rows) != LP_OK:
+            return LP_NO_MEMORY
+    columns[num_columns - 1].name = b"time"
+    columns[num_columns - 1].name_bytes = 4
+    columns[num_columns - 1].type = LP_TIME
+    columns[num_columns - 1].values = builder.times.bytes
+    columns[num_columns - 1].values_bytes = builder.times.used
+    memset(&builder.times, 0, sizeof(lp_buffer))
+    return LP_OK

@@ -1,0 +1,208 @@
+/* Numbers of line protocol: [-]digits with an optional fraction and exponent, ASCII only. Floats round
+ * correctly at any length. No Python API, no locale: strtod only ever sees digits and an exponent. */
+#ifndef LP_NUMBER_H
+#define LP_NUMBER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "_status.h"
+
+/* No double, and no point half way between two, needs more significant digits than 767: digits after
+ * these only matter by being zero or not. */
+#define LP_DIGITS_KEPT 800
+#define LP_EXPONENT_MAX INT64_C(1000000000000000)
+#define LP_POWERS_EXACT 22
+
+#define LP_UNIT_AUTO 0 /* the unit of a time is guessed from its size */
+
+typedef struct lp_decimal {
+    bool is_negative;
+    const uint8_t *digits; /* first digit */
+    const uint8_t *digits_end; /* after the last digit before fraction and exponent */
+    const uint8_t *fraction_end; /* after the fraction; digits_end when there is none */
+    int64_t exponent; /* as written, clamped */
+} lp_decimal;
+
+static inline const uint8_t *lp_skip_digits(const uint8_t *start, const uint8_t *end)
+{
+    while (start < end && (uint8_t)(*start - '0') < 10) {
+        start++;
+    }
+    return start;
+}
+
+/* Matches [-]digits. Returns the byte after, or NULL when there is no digit. */
+static inline const uint8_t *lp_match_integer(
+    const uint8_t *start, const uint8_t *end, lp_decimal *number)
+{
+    number->is_negative = start < end && *start == '-';
+    number->digits = start + number->is_negative;
+    number->digits_end = lp_skip_digits(number->digits, end);
+    number->fraction_end = number->digits_end;
+    number->exponent = 0;
+    return number->digits_end > number->digits ? number->digits_end : NULL;
+}
+
+/* Matches what may follow the digits of a float; returns the byte after the float. */
+static inline const uint8_t *lp_match_float_rest(
+    const uint8_t *start, const uint8_t *end, lp_decimal *number)
+{
+    if (end - start >= 2 && *start == '.' && (uint8_t)(start[1] - '0') < 10) {
+        start = lp_skip_digits(start + 1, end);
+        number->fraction_end = start;
+    }
+    if (start == end || (*start | 0x20) != 'e') {
+        return start;
+    }
+    const uint8_t *digit = start + 1;
+    bool is_negative = digit < end && *digit == '-';
+    digit += digit < end && (*digit == '-' || *digit == '+');
+    const uint8_t *exponent_end = lp_skip_digits(digit, end);
+    if (exponent_end == digit) {
+        return start; /* an "e" without digits does not belong to the number */
+    }
+    int64_t exponent = 0;
+    for (; digit < exponent_end; digit++) {
+        exponent = exponent * 10 + (*digit - '0');
+        if (exponent > LP_EXPONENT_MAX) {
+            exponent = LP_EXPONENT_MAX;
+        }
+    }
+    number->exponent = is_negative ? -exponent : exponent;
+    return exponent_end;
+}
+
+/* The digits as an unsigned number; false when it needs more than 64 bits. */
+static inline bool lp_magnitude(const lp_decimal *number, uint64_t *magnitude)
+{
+    const uint8_t *digit = number->digits;
+    while (digit < number->digits_end && *digit == '0') {
+        digit++;
+    }
+    if (number->digits_end - digit > 20) {
+        return false;
+    }
+    uint64_t value = 0;
+    for (; digit < number->digits_end; digit++) {
+        if (__builtin_mul_overflow(value, (uint64_t)10, &value)
+            || __builtin_add_overflow(value, (uint64_t)(*digit - '0'), &value)) {
+            return false;
+        }
+    }
+    *magnitude = value;
+    return true;
+}
+
+static inline bool lp_int64(const lp_decimal *number, int64_t *value)
+{
+    uint64_t magnitude;
+    if (!lp_magnitude(number, &magnitude)) {
+        return false;
+    }
+    if (magnitude > (uint64_t)INT64_MAX + number->is_negative) {
+        return false;
+    }
+    *value = (int64_t)(number->is_negative ? 0 - magnitude : magnitude);
+    return true;
+}
+
+/* The decimal, whatever its length: its digits go to strtod as one integer with an exponent. */
+static inline double lp_double_exact(const lp_decimal *number)
+{
+    char text[LP_DIGITS_KEPT + 32];
+    int used = 0;
+    int64_t exponent = number->exponent;
+    bool lost_nonzero = false;
+    for (const uint8_t *byte = number->digits; byte < number->fraction_end; byte++) {
+        if (*byte == '.') {
+            continue;
+        }
+        exponent -= byte >= number->digits_end;
+        if (used < LP_DIGITS_KEPT) {
+            if (used > 0 || *byte != '0') {
+                text[used++] = (char)*byte;
+            }
+        } else {
+            lost_nonzero |= *byte != '0';
+            exponent += 1;
+        }
+    }
+    if (used == 0) {
+        return 0.0;
+    }
+    if (lost_nonzero) {
+        text[used++] = '1';
+        exponent -= 1;
+    }
+    if (exponent > 100000) {
+        exponent = 100000;
+    } else if (exponent < -100000) {
+        exponent = -100000;
+    }
+    text[used++] = 'e';
+    text[used++] = exponent < 0 ? '-' : '+';
+    uint64_t rest = (uint64_t)(exponent < 0 ? -exponent : exponent);
+    for (uint64_t power = 100000; power > 0; power /= 10) {
+        text[used++] = (char)('0' + rest / power % 10);
+    }
+    text[used] = '\0';
+    return strtod(text, NULL);
+}
+
+/* Correctly rounded. Digits that fit 53 bits, times or over a power of ten that a double holds exactly,
+ * round once in hardware; the rest takes the exact way. */
+static inline double lp_double(const lp_decimal *number)
+{
+    static const double powers[LP_POWERS_EXACT + 1] = {
+        1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11,
+        1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
+    };
+    bool has_fraction = number->fraction_end > number->digits_end;
+    int64_t fraction_digits = has_fraction ? number->fraction_end - number->digits_end - 1 : 0;
+    int64_t digit_count = number->digits_end - number->digits + fraction_digits;
+    int64_t exponent = number->exponent - fraction_digits;
+    double value;
+    if (digit_count > 19) {
+        value = lp_double_exact(number);
+    } else {
+        uint64_t digits = 0;
+        for (const uint8_t *byte = number->digits; byte < number->digits_end; byte++) {
+            digits = digits * 10 + (uint64_t)(*byte - '0');
+        }
+        for (const uint8_t *byte = number->fraction_end - fraction_digits;
+             byte < number->fraction_end; byte++) {
+            digits = digits * 10 + (uint64_t)(*byte - '0');
+        }
+        if (digits <= UINT64_C(1) << 53 && exponent >= -LP_POWERS_EXACT
+            && exponent <= LP_POWERS_EXACT) {
+            value = (double)digits;
+            value = exponent < 0 ? value / powers[-exponent] : value * powers[exponent];
+        } else {
+            value = lp_double_exact(number);
+        }
+    }
+    return number->is_negative ? -value : value;
+}
+
+/* A time of that unit in nanoseconds; false when it leaves the 64 bits. */
+static inline bool lp_scale_time(int64_t time, int64_t unit_ns, int64_t *time_ns)
+{
+    uint64_t magnitude = time >= 0 ? (uint64_t)time : 0 - (uint64_t)time;
+    if (unit_ns == LP_UNIT_AUTO) {
+        if (magnitude < UINT64_C(5000000000)) {
+            unit_ns = 1000000000;
+        } else if (magnitude < UINT64_C(5000000000000)) {
+            unit_ns = 1000000;
+        } else if (magnitude < UINT64_C(5000000000000000)) {
+            unit_ns = 1000;
+        } else {
+            unit_ns = 1;
+        }
+    }
+    return !__builtin_mul_overflow(time, unit_ns, time_ns);
+}
+
+#endif

@@ -1,0 +1,270 @@
+# cython: auto_pickle=False
+# Owns parse(): cuts a body into logical lines, has each taken into the tables, notes the refused
+# ones. All of it runs without the GIL; tables and errors become Python objects only at the end.
+"""Parsing of line protocol into columnar batches."""
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.stdint cimport INT32_MAX, int64_t, uint8_t, uint64_t
+from libc.string cimport memset
+
+from lp_core._assembler cimport (
+    assembler_finish,
+    assembler_free,
+    assembler_take_line,
+    lp_assembler,
+)
+from lp_core._batch cimport lp_table, table_batch_wrap, write_batch_wrap
+from lp_core._columns cimport ColumnMemory
+from lp_core._line_error cimport LineError, line_error_from, lp_refused_line
+from lp_core._memory cimport (
+    lp_arena_copy,
+    lp_arena_take,
+    lp_buffer,
+    lp_buffer_append,
+    lp_buffer_free,
+)
+from lp_core._number cimport LP_UNIT_AUTO
+from lp_core._scan cimport (
+    lp_count_line_feeds,
+    lp_cut_line,
+    lp_find_byte,
+    lp_skip_blanks_and_comments,
+    lp_validate_utf8,
+)
+from lp_core._schema cimport SchemaIndex
+from lp_core._status cimport (
+    LP_BATCH_LIMIT,
+    LP_LINE_REFUSED,
+    LP_NO_MEMORY,
+    LP_NOT_UTF8,
+    LP_OK,
+    lp_status,
+)
+
+import os
+
+from lp_core.errors import BatchLimitError, LineProtocolError
+
+cdef enum:
+    ERRORS_LISTED_MAX = 10_000
+    # A body of many columns with few values each grows by much when it becomes columns, which are
+    # dense. It may take this much, or this multiple of its length.
+    TAKEN_BYTES_MAX = 1 << 30
+    TAKEN_BYTES_PER_BODY_BYTE_MAX = 16
+
+LINE_ERRORS_MAX = ERRORS_LISTED_MAX
+BATCH_BYTES_MAX = TAKEN_BYTES_MAX
+# Offsets into a column are int32, and no column holds more text than the body.
+BODY_BYTES_MAX = INT32_MAX
+
+# Unknown to clients, so that none can choose names that all fall into one place of an index.
+cdef uint64_t HASH_SEED = int.from_bytes(os.urandom(8), "little")
+
+cdef dict NS_PER_UNIT = {
+    "auto": LP_UNIT_AUTO,
+    "ns": 1,
+    "us": 1_000,
+    "ms": 1_000_000,
+    "s": 1_000_000_000,
+}
+
+
+cdef struct lp_body:
+    const uint8_t* start
+    const uint8_t* end
+    bint is_partial
+    lp_assembler assembler
+    lp_buffer refused           # lp_refused_line, the first ERRORS_LISTED_MAX
+    int64_t refused_count
+    const uint8_t* bad_utf8
+    int bad_utf8_bytes          # 0: the body ends inside a sequence
+
+
+cdef lp_status note_refused(
+    lp_body* body, const uint8_t* text, const uint8_t* text_end, int64_t line_number
+) noexcept nogil:
+    cdef lp_refused_line refused
+    body.refused_count += 1
+    if body.refused_count > ERRORS_LISTED_MAX:
+        return LP_OK
+    refused.line_number = line_number
+    refused.nth = body.assembler.lines_taken
+    refused.byte_offset = text - body.start
+    refused.text = text
+    refused.text_bytes = text_end - text
+    refused.time = body.assembler.line.time
+    refused.failure = body.assembler.line.failure
+    if not (body.start <= refused.failure.text < body.end) and refused.failure.text_bytes > 0:
+        # An unescaped name, which the next line overwrites.
+        refused.failure.text = lp_arena_copy(
+            &body.assembler.scratch, refused.failure.text, refused.failure.text_bytes
+        )
+        if refused.failure.text is NULL:
+            return LP_NO_MEMORY
+    return lp_buffer_append(&body.refused, &refused, sizeof(refused))
+
+
+cdef lp_status take_lines(lp_body* body) noexcept nogil:
+    cdef const uint8_t* cursor = body.start
+    cdef const uint8_t* end = body.end
+    cdef const uint8_t* cut
+    cdef const uint8_t* text
+    cdef const uint8_t* text_end
+    cdef lp_status status = LP_OK
+    cdef int64_t line_number = 1
+    cdef bint is_plain = (
+        lp_find_byte(cursor, end, c"\\") == end and lp_find_byte(cursor, end, c"\"") == end
+    )
+    while cursor < end:
+        cut = lp_cut_line(cursor, end, is_plain)
+        text_end = cut
+        if text_end > cursor and (text_end - 1)[0] == c"\r":
+            text_end -= 1
+        text = lp_skip_blanks_and_comments(cursor, text_end)
+        if text < text_end:
+            status = assembler_take_line(&body.assembler, text, text_end)
+            if status == LP_LINE_REFUSED:
+                status = note_refused(
+                    body, text, text_end, line_number + lp_count_line_feeds(cursor, text)
+                )
+                if status == LP_OK and not body.is_partial:
+                    return LP_LINE_REFUSED
+            if status != LP_OK:
+                return status
+        if not is_plain:
+            line_number += lp_count_line_feeds(cursor, cut)
+        line_number += 1
+        cursor = cut + 1
+    return LP_OK
+
+
+cdef lp_status parse_body(lp_body* body, ColumnMemory memory) noexcept nogil:
+    """Parse the whole body and move its tables into `memory`."""
+    cdef lp_status status = lp_validate_utf8(
+        body.start, body.end, &body.bad_utf8, &body.bad_utf8_bytes
+    )
+    if status == LP_OK:
+        status = take_lines(body)
+    if status != LP_OK:
+        return status
+    cdef int64_t tables_bytes = body.assembler.table_count * sizeof(lp_table)
+    memory.tables = <lp_table*> lp_arena_take(&memory.arena, tables_bytes)
+    if memory.tables is NULL:
+        return LP_NO_MEMORY
+    memset(memory.tables, 0, tables_bytes)
+    memory.table_count = body.assembler.table_count
+    return assembler_finish(&body.assembler, memory.tables)
+
+
+cdef list errors_of(const lp_body* body, str precision):
+    cdef lp_refused_line* refused = <lp_refused_line*> body.refused.bytes
+    cdef int64_t i
+    cdef list errors = []
+    for i in range(min(body.refused_count, ERRORS_LISTED_MAX)):
+        errors.append(line_error_from(&refused[i], precision))
+    return errors
+
+
+cdef object utf8_error(const lp_body* body):
+    cdef int64_t byte_offset = body.bad_utf8 - body.start
+    if body.bad_utf8_bytes == 0:
+        what = "incomplete utf-8 byte sequence"
+    else:
+        what = f"invalid utf-8 sequence of {body.bad_utf8_bytes} bytes"
+    return LineProtocolError(
+        f"body content is not valid utf8: {what} from index {byte_offset}",
+        line_number=0,
+        byte_offset=byte_offset,
+        code="utf8",
+    )
+
+
+cdef object error_of(lp_status status, const lp_body* body, str precision):
+    """Return the exception for a body that could not be parsed."""
+    cdef LineError first
+    if status == LP_NOT_UTF8:
+        return utf8_error(body)
+    if status == LP_BATCH_LIMIT:
+        return BatchLimitError(
+            f"as columns, the body of {body.end - body.start} bytes would take more than "
+            f"{body.assembler.taken_bits_max // 8} bytes: it has too many columns with few values"
+        )
+    if status == LP_LINE_REFUSED:
+        first = errors_of(body, precision)[0]
+        return LineProtocolError(
+            first.message,
+            line_number=first.line_number,
+            byte_offset=first.byte_offset,
+            code=first.code,
+            line=first.line,
+        )
+    return MemoryError()
+
+
+cdef object batch_of(ColumnMemory memory):
+    cdef int64_t i
+    cdef list tables = []
+    for i in range(memory.table_count):
+        tables.append(table_batch_wrap(memory, &memory.tables[i]))
+    return write_batch_wrap(tables)
+
+
+cdef class ParseResult:
+    cdef readonly object batch
+    cdef readonly list errors
+    cdef readonly int64_t num_errors
+
+    def __repr__(self):
+        return f"<ParseResult: {self.batch!r}, {self.num_errors} errors>"
+
+
+cdef object truncated(object time_ns, object unit_ns):
+    return time_ns // unit_ns * unit_ns
+
+
+def parse(
+    body,
+    *,
+    precision="auto",
+    int64_t now_ns,
+    bint accept_partial=True,
+    SchemaIndex schema=None,
+):
+    cdef lp_body state
+    cdef lp_status status
+    cdef Py_buffer view
+    cdef ColumnMemory memory = ColumnMemory()
+    cdef ParseResult result = ParseResult.__new__(ParseResult)
+    cdef str unit = str(precision)
+    if unit not in NS_PER_UNIT:
+        raise ValueError(f"unknown precision {unit!r}, known are {', '.join(NS_PER_UNIT)}")
+    memset(&state, 0, sizeof(state))
+    state.is_partial = accept_partial
+    state.assembler.unit_ns = NS_PER_UNIT[unit]
+    state.assembler.default_time_ns = truncated(now_ns, NS_PER_UNIT[unit] or 1)
+    state.assembler.seed = HASH_SEED
+    state.assembler.kept = &memory.arena
+    state.assembler.schema = NULL if schema is None else schema.schema
+    PyObject_GetBuffer(body, &view, PyBUF_SIMPLE)
+    try:
+        if view.len > BODY_BYTES_MAX:
+            raise BatchLimitError(
+                f"the body of {view.len} bytes is longer than {BODY_BYTES_MAX} bytes"
+            )
+        state.start = <const uint8_t*> view.buf
+        state.end = state.start + view.len
+        state.assembler.taken_bits_max = 8 * max(
+            TAKEN_BYTES_MAX, TAKEN_BYTES_PER_BODY_BYTE_MAX * <int64_t> view.len
+        )
+        with nogil:
+            status = parse_body(&state, memory)
+        if status != LP_OK:
+            raise error_of(status, &state, unit)
+        result.errors = errors_of(&state, unit)
+        result.num_errors = state.refused_count
+    finally:
+        assembler_free(&state.assembler)
+        lp_buffer_free(&state.refused)
+        PyBuffer_Release(&view)
+    result.batch = batch_of(memory)
+    return result
