@@ -1,0 +1,200 @@
+# Owns the server's error hierarchy. Errors carry data and a stable snake_case `code`; HTTP statuses
+# are decided in http/error_responses.py alone. OSError and MemoryError pass through unwrapped.
+"""Errors of the server."""
+
+from typing import ClassVar
+
+
+class EngineError(Exception):
+    """Base of all errors that the server raises on purpose.
+
+    Attributes:
+        code: Stable machine-readable category.
+        hint: What the user can do next; empty when the message says it all.
+    """
+
+    code: ClassVar[str] = "engine_error"
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class ConfigError(EngineError):
+    """A flag, environment variable or combination of them is not acceptable."""
+
+    code = "config_error"
+
+
+class CatalogError(EngineError):
+    """A catalog change or look-up is not possible."""
+
+    code = "catalog_error"
+
+
+class DatabaseNotFoundError(CatalogError):
+    """No database of that name exists."""
+
+    code = "database_not_found"
+
+
+class TriggerNotFoundError(CatalogError):
+    """No trigger of that name exists in the database."""
+
+    code = "trigger_not_found"
+
+
+class AlreadyExistsError(CatalogError):
+    """A resource of that name (or request path) exists already."""
+
+    code = "already_exists"
+
+
+class InvalidNameError(CatalogError):
+    """A name does not follow the naming rules."""
+
+    code = "invalid_name"
+
+
+class TriggerEnabledError(CatalogError):
+    """An enabled trigger is deleted without force."""
+
+    code = "trigger_enabled"
+
+
+class WriteError(EngineError):
+    """A write cannot be accepted."""
+
+    code = "write_error"
+
+
+class PartialWriteError(WriteError):
+    """Some lines of a write were refused; ``stored`` says whether the good ones were kept."""
+
+    code = "partial_write"
+
+    def __init__(
+        self, message: str, *, lines: list[dict[str, object]], stored: bool, hint: str = ""
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.lines = lines
+        self.stored = stored
+
+
+class BackPressureError(WriteError):
+    """The server cannot take more work now; try again after ``retry_after_s``."""
+
+    code = "back_pressure"
+
+    def __init__(self, message: str, *, retry_after_s: int = 1, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after_s = retry_after_s
+
+
+class BodyTooLargeError(WriteError):
+    """A request body, raw or decompressed, is over the limit."""
+
+    code = "body_too_large"
+
+
+class RequestError(EngineError):
+    """A request is malformed: parameters, headers, encoding or body."""
+
+    code = "bad_request"
+
+
+class WalError(EngineError):
+    """The log does not accept records any more."""
+
+    code = "wal_error"
+
+
+class RecoveryError(EngineError):
+    """The data directory cannot be brought back to a consistent state."""
+
+    code = "recovery_error"
+
+
+class QueryError(EngineError):
+    """A query is refused or failed for a reason in the query."""
+
+    code = "query_error"
+
+
+class QueryNotSupportedError(QueryError):
+    """A statement, function or clause is one that the server does not offer (yet)."""
+
+    code = "query_not_supported"
+
+
+class TableNotFoundError(QueryError):
+    """A query names a table that its database does not have."""
+
+    code = "table_not_found"
+
+
+class QueryCancelledError(QueryError):
+    """A query was stopped because nobody waits for its answer any more."""
+
+    code = "query_cancelled"
+
+
+class QueryTimeoutError(QueryError):
+    """A query ran longer than its limit."""
+
+    code = "query_timeout"
+
+
+class QueryResourceError(QueryError):
+    """A query needs more memory or temporary space than it may use."""
+
+    code = "query_resources"
+
+
+class PluginError(EngineError):
+    """A plugin cannot be loaded or run."""
+
+    code = "plugin_error"
+
+
+class PluginNotFoundError(PluginError):
+    """The plugin file does not exist in the plugin directory."""
+
+    code = "plugin_not_found"
+
+
+class PluginPathError(PluginError):
+    """The plugin file name leads outside the plugin directory."""
+
+    code = "plugin_path"
+
+
+class PluginLoadError(PluginError):
+    """The plugin file exists but cannot be executed or lacks its entry point."""
+
+    code = "plugin_load"
+
+
+class PluginTimeoutError(PluginError):
+    """A run took longer than the trigger's time-out and its worker was killed."""
+
+    code = "plugin_timeout"
+
+
+class PluginCrashedError(PluginError):
+    """The worker process ended while it ran the plugin."""
+
+    code = "plugin_crashed"
+
+
+class TriggerSpecError(PluginError):
+    """A trigger specification cannot be understood."""
+
+    code = "trigger_spec"
+
+
+class AuthError(EngineError):
+    """A request is not allowed to do this."""
+
+    code = "auth_error"

@@ -1,0 +1,25 @@
+# The only place that builds file names below the data directory. The node id is part of every path,
+# so that several writers can share one store later.
+"""File layout of a data directory."""
+
+from pathlib import Path
+
+SEGMENT_SUFFIX = ".wal"
+
+
+class DataPaths:
+    """Names of everything below ``<data-dir>/<node-id>/``."""
+
+    def __init__(self, data_dir: Path, node_id: str) -> None:
+        self.data_dir = data_dir
+        self.node_dir = data_dir / node_id
+        self.wal_dir = self.node_dir / "wal"
+        self.lock_file = self.node_dir / "lock"
+
+    def segment(self, first_position: int) -> Path:
+        """Log segment that starts at `first_position`."""
+        return self.wal_dir / f"{first_position:020d}{SEGMENT_SUFFIX}"
+
+    def segments(self) -> list[Path]:
+        """Log segments on disk, oldest first."""
+        return sorted(self.wal_dir.glob(f"*{SEGMENT_SUFFIX}"))
