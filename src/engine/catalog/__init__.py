@@ -1,0 +1,1 @@
+"""The catalog: databases and triggers, and the changes that make them."""

@@ -1,0 +1,206 @@
+# Owns the current state of the catalog and the rules that a change must keep. It does no I/O:
+# server.py logs a change first and applies it once it is durable.
+"""Current catalog state, look-up and validation."""
+
+import re
+
+import msgspec
+
+from engine.catalog.changes import (
+    CatalogChange,
+    CreateDatabase,
+    CreateTrigger,
+    DeleteDatabase,
+    DeleteTrigger,
+    DisableTrigger,
+    EnableTrigger,
+)
+from engine.catalog.model import Database, Trigger
+from engine.errors import (
+    AlreadyExistsError,
+    DatabaseNotFoundError,
+    InvalidNameError,
+    TriggerNotFoundError,
+)
+from engine.ids import DatabaseId, TriggerId
+
+DATABASE_NAME_BYTES_MAX = 511
+TRIGGER_NAME_BYTES_MAX = 511
+INTERNAL_DATABASE = "_internal"
+
+_DATABASE_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*\Z")
+_RETENTION_PART = re.compile(r"[A-Za-z0-9_-]+\Z")
+
+
+def validate_database_name(name: str) -> None:
+    """Check `name` against the naming rules (``db`` or ``db/retention_policy``).
+
+    Raises:
+        InvalidNameError: With the reason that clients of the reference system know.
+    """
+    if not name:
+        raise InvalidNameError("db name cannot be empty")
+    if len(name.encode("utf-8", "surrogatepass")) > DATABASE_NAME_BYTES_MAX:
+        raise InvalidNameError(f"db name too long: max {DATABASE_NAME_BYTES_MAX}")
+    if not (name[0].isascii() and name[0].isalnum()):
+        raise InvalidNameError("db name did not start with a number or letter")
+    database, slash, policy = name.partition("/")
+    if slash and (not policy or "/" in policy):
+        raise InvalidNameError(
+            "db name with invalid retention policy, if providing a retention policy name, must be "
+            "of form '<db_name>/<rp_name>'"
+        )
+    if not _DATABASE_PART.match(database) or (slash and not _RETENTION_PART.match(policy)):
+        raise InvalidNameError(
+            "invalid character in database or rp name: must be ASCII, containing only letters, "
+            "numbers, underscores, or hyphens"
+        )
+
+
+def validate_trigger_name(name: str) -> None:
+    """Check `name`: not empty, not too long, no control characters.
+
+    Raises:
+        InvalidNameError: With the reason.
+    """
+    if not name:
+        raise InvalidNameError("trigger name cannot be empty")
+    if len(name.encode("utf-8", "surrogatepass")) > TRIGGER_NAME_BYTES_MAX:
+        raise InvalidNameError(f"trigger name too long: max {TRIGGER_NAME_BYTES_MAX} bytes")
+    if any(ord(character) < 0x20 or ord(character) == 0x7F for character in name):
+        raise InvalidNameError("trigger name cannot contain control characters")
+
+
+class Catalog:
+    """Databases and triggers as of the last applied change."""
+
+    def __init__(self) -> None:
+        self._databases: dict[str, Database] = {}
+        self._triggers: dict[TriggerId, Trigger] = {}
+        self._next_database_id = 1
+        self._next_trigger_id = 1
+
+    def databases(self) -> list[Database]:
+        """All databases by name."""
+        return sorted(self._databases.values(), key=lambda database: database.name)
+
+    def has_database(self, name: str) -> bool:
+        """Whether a database of that name exists."""
+        return name in self._databases
+
+    def database(self, name: str) -> Database:
+        """The database of that name.
+
+        Raises:
+            DatabaseNotFoundError: There is none.
+        """
+        found = self._databases.get(name)
+        if found is None:
+            raise DatabaseNotFoundError(f"Database not found {name}")
+        return found
+
+    def triggers(self, database: str | None = None) -> list[Trigger]:
+        """Triggers of `database`, or of all, in order of creation."""
+        # Queries ask from other threads: copy in one step before looking at each.
+        return [
+            trigger
+            for trigger in list(self._triggers.values())
+            if database is None or trigger.database == database
+        ]
+
+    def trigger(self, database: str, name: str) -> Trigger:
+        """The trigger `name` of `database`.
+
+        Raises:
+            DatabaseNotFoundError: The database does not exist.
+            TriggerNotFoundError: The trigger does not exist in it.
+        """
+        self.database(database)
+        for trigger in self._triggers.values():
+            if trigger.database == database and trigger.name == name:
+                return trigger
+        raise TriggerNotFoundError(f"the requested resource was not found: {name}")
+
+    def trigger_by_id(self, trigger_id: TriggerId) -> Trigger | None:
+        """The trigger with that id, or None when it is gone."""
+        return self._triggers.get(trigger_id)
+
+    def new_database(
+        self, name: str, *, created_ns: int, retention_ns: int | None
+    ) -> CreateDatabase:
+        """The change that creates database `name`.
+
+        Raises:
+            InvalidNameError: The name breaks the rules.
+            AlreadyExistsError: It exists.
+        """
+        validate_database_name(name)
+        if name in self._databases:
+            raise AlreadyExistsError("attempted to create a resource that already exists")
+        return CreateDatabase(
+            Database(
+                id=DatabaseId(self._next_database_id),
+                name=name,
+                created_ns=created_ns,
+                retention_ns=retention_ns,
+            )
+        )
+
+    def new_trigger(self, draft: Trigger) -> CreateTrigger:
+        """The change that creates the trigger of `draft`, whose ids are filled in here.
+
+        Raises:
+            InvalidNameError: The name breaks the rules.
+            DatabaseNotFoundError: The database does not exist.
+            AlreadyExistsError: The name exists in the database, or the request path on the server.
+        """
+        validate_trigger_name(draft.name)
+        database = self.database(draft.database)
+        for other in self._triggers.values():
+            if other.database_id == database.id and other.name == draft.name:
+                raise AlreadyExistsError("attempted to create a resource that already exists")
+            if draft.spec.startswith("request:") and other.spec == draft.spec:
+                raise AlreadyExistsError(
+                    f"request path is taken by trigger '{other.name}' of '{other.database}': "
+                    f"{draft.spec}",
+                    hint="all databases of a server share the request paths: choose another",
+                )
+        return CreateTrigger(
+            msgspec.structs.replace(
+                draft, id=TriggerId(self._next_trigger_id), database_id=database.id
+            )
+        )
+
+    def apply(self, change: CatalogChange) -> None:
+        """Take over a durable change; one about an object that is gone already has no effect."""
+        match change:
+            case CreateDatabase(database=database):
+                self._databases[database.name] = database
+                self._next_database_id = max(self._next_database_id, database.id + 1)
+            case DeleteDatabase(database_id=database_id):
+                self._databases = {
+                    name: database
+                    for name, database in self._databases.items()
+                    if database.id != database_id
+                }
+                self._triggers = {
+                    trigger_id: trigger
+                    for trigger_id, trigger in self._triggers.items()
+                    if trigger.database_id != database_id
+                }
+            case CreateTrigger(trigger=trigger):
+                self._triggers[trigger.id] = trigger
+                self._next_trigger_id = max(self._next_trigger_id, trigger.id + 1)
+            case DeleteTrigger(trigger_id=trigger_id):
+                self._triggers.pop(trigger_id, None)
+            case EnableTrigger(trigger_id=trigger_id):
+                self._set_disabled(trigger_id, disabled=False, reason="")
+            case DisableTrigger(trigger_id=trigger_id, reason=reason):
+                self._set_disabled(trigger_id, disabled=True, reason=reason)
+
+    def _set_disabled(self, trigger_id: TriggerId, *, disabled: bool, reason: str) -> None:
+        trigger = self._triggers.get(trigger_id)
+        if trigger is not None:
+            self._triggers[trigger_id] = msgspec.structs.replace(
+                trigger, disabled=disabled, disabled_reason=reason
+            )

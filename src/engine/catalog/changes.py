@@ -1,0 +1,70 @@
+# Owns every change that the catalog can undergo. A change is one CATALOG frame of the log; `apply`
+# is the same at run time and at recovery. Validation happens before the change is logged
+# (catalog.py), so apply may assume that it fits. Tags are part of the on-disk format: never rename
+# one.
+"""Catalog changes and their encoding."""
+
+import msgspec
+
+from engine.catalog.model import Database, Trigger
+from engine.ids import DatabaseId, TriggerId
+
+
+class CreateDatabase(msgspec.Struct, frozen=True, tag="create_database"):
+    """A new database."""
+
+    database: Database
+
+
+class DeleteDatabase(msgspec.Struct, frozen=True, tag="delete_database"):
+    """A database with its tables and triggers goes."""
+
+    database_id: DatabaseId
+    name: str
+
+
+class CreateTrigger(msgspec.Struct, frozen=True, tag="create_trigger"):
+    """A new trigger."""
+
+    trigger: Trigger
+
+
+class DeleteTrigger(msgspec.Struct, frozen=True, tag="delete_trigger"):
+    """A trigger goes, with its cursor."""
+
+    trigger_id: TriggerId
+
+
+class EnableTrigger(msgspec.Struct, frozen=True, tag="enable_trigger"):
+    """A trigger runs again, from where its cursor stands."""
+
+    trigger_id: TriggerId
+
+
+class DisableTrigger(msgspec.Struct, frozen=True, tag="disable_trigger"):
+    """A trigger stops; `reason` is empty when a person asked for it."""
+
+    trigger_id: TriggerId
+    reason: str = ""
+
+
+CatalogChange = (
+    CreateDatabase | DeleteDatabase | CreateTrigger | DeleteTrigger | EnableTrigger | DisableTrigger
+)
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder: msgspec.msgpack.Decoder[CatalogChange] = msgspec.msgpack.Decoder(CatalogChange)
+
+
+def encode_change(change: CatalogChange) -> bytes:
+    """Bytes of `change` for the control part of a CATALOG frame."""
+    return _encoder.encode(change)
+
+
+def decode_change(content: bytes) -> CatalogChange:
+    """The change encoded in `content`.
+
+    Raises:
+        msgspec.DecodeError: The bytes are not a change that this version knows.
+    """
+    return _decoder.decode(content)

@@ -1,0 +1,57 @@
+# Owns the structs of catalog objects. They are written to the log inside changes (changes.py):
+# fields are only ever added, with a default. Tables and columns live in lp_core.SchemaIndex, not
+# here.
+"""Catalog objects."""
+
+from enum import StrEnum
+
+import msgspec
+
+from engine.ids import DatabaseId, TriggerId
+
+
+class ErrorBehavior(StrEnum):
+    """What happens when a run of a trigger fails."""
+
+    LOG = "log"
+    RETRY = "retry"
+    DISABLE = "disable"
+
+
+class Database(msgspec.Struct, frozen=True, kw_only=True):
+    """A database; ``retention_ns`` None keeps rows for ever."""
+
+    id: DatabaseId
+    name: str
+    created_ns: int
+    retention_ns: int | None = None
+
+
+class Trigger(msgspec.Struct, frozen=True, kw_only=True):
+    """When (``spec``, in canonical spelling) which plugin (``plugin_filename``) runs, and how."""
+
+    id: TriggerId
+    database_id: DatabaseId
+    database: str
+    name: str
+    plugin_filename: str
+    spec: str
+    arguments: dict[str, str] | None = None
+    run_async: bool = False
+    error_behavior: ErrorBehavior = ErrorBehavior.LOG
+    disabled: bool = False
+    disabled_reason: str = ""
+    allow_self: bool = False
+    timeout_s: float | None = None
+    memory_max_bytes: int | None = None
+    created_ns: int = 0
+
+    @property
+    def is_fed_by_log(self) -> bool:
+        """Whether it runs on what is written, and therefore has a cursor."""
+        return self.spec == "all_tables" or self.spec.startswith("table:")
+
+    @property
+    def identity(self) -> str:
+        """Text that names this trigger as the origin of a frame; never reused."""
+        return f"trigger:{self.id}"

@@ -1,0 +1,1 @@
+"""Write requests, from bytes to acknowledged rows."""

@@ -1,0 +1,26 @@
+# Owns the shape in which a table's rows are handed to readers: an immutable list of column batches.
+# The store makes snapshots, the query side reads them; neither ever changes one.
+"""What a reader sees of one table at one moment."""
+
+import msgspec
+
+from lp_core.enums import ColumnType
+
+
+class TableSnapshot(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """The rows of one table at one moment.
+
+    Attributes:
+        name: Table name.
+        columns: Name and type of every column except ``time``.
+        batches: ``lp_core.TableBatch`` objects (anything with ``num_rows``, ``schema``,
+            ``min_time_ns``, ``max_time_ns`` and ``__arrow_c_array__``) in log order: where two rows
+            have the same identity, the later one wins field by field.
+        overlap_ranges: Sorted, disjoint, inclusive ranges of time in nanoseconds. Two rows of the
+            same identity, if there are any, lie inside one of them.
+    """
+
+    name: str
+    columns: tuple[tuple[str, ColumnType], ...]
+    batches: tuple[object, ...]
+    overlap_ranges: tuple[tuple[int, int], ...] = ()
