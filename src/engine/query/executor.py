@@ -1,0 +1,310 @@
+# Owns the one DuckDB database of the server: in memory, empty but for macros, and locked. Every
+# query has a cursor of its own, in which only the tables it names are visible. Called from worker
+# threads; blocking.
+"""Running of queries."""
+
+import functools
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+import duckdb
+import msgspec
+import pyarrow
+
+from engine.errors import (
+    DatabaseNotFoundError,
+    QueryCancelledError,
+    QueryError,
+    QueryResourceError,
+    QueryTimeoutError,
+    TableNotFoundError,
+)
+from engine.query import catalog_tables
+from engine.query.dialect import Statement, StatementKind, TableName, parse_statement
+from engine.query.kinds import Kind
+from engine.query.results import normalised
+from engine.query.rewrite import MACROS, fold_names, tables_of, translate, view_name
+from engine.query.sandbox import check_query
+from engine.query.template import Template
+from engine.query.views import ArrowTables, QueryCatalog, columns_of, distinct_names, kinds_of
+from engine.query.watchdog import RunningQuery, StopReason, Watchdog
+
+_STATEMENTS_KEPT = 512
+# Longer texts are hardly ever sent twice, and their trees are large.
+_TEXT_KEPT_MAX = 16_384
+
+# What fails while the answer streams out arrives through Arrow, as an OSError with DuckDB's
+# message.
+_FAILURES: tuple[type[Exception], ...] = (
+    duckdb.Error,
+    pyarrow.ArrowException,
+    OSError,
+    RuntimeError,
+)
+_Columns = tuple[tuple[str, Kind], ...]
+
+
+class QueryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Limits of queries.
+
+    Attributes:
+        memory_limit_bytes: What all queries together may use while they compute.
+        threads: Threads of one query at most; 0 leaves it to DuckDB (one per core).
+        timeout_ms: How long a query may run; 0 means for ever.
+        text_bytes_max: Longest query text.
+        result_bytes_max: Largest result, as Arrow memory.
+        temp_directory: Where large sorts and joins may spill; empty means nowhere.
+    """
+
+    memory_limit_bytes: Annotated[int, msgspec.Meta(ge=32 * 1024 * 1024)] = 1024 * 1024 * 1024
+    threads: Annotated[int, msgspec.Meta(ge=0)] = 0
+    timeout_ms: Annotated[int, msgspec.Meta(ge=0)] = 30_000
+    text_bytes_max: Annotated[int, msgspec.Meta(ge=1)] = 1024 * 1024
+    result_bytes_max: Annotated[int, msgspec.Meta(ge=1)] = 1024 * 1024 * 1024
+    temp_directory: str = ""
+
+
+class QueryExecutor:
+    """Answers SQL over the tables of a catalog."""
+
+    def __init__(
+        self,
+        config: QueryConfig,
+        catalog: QueryCatalog,
+        clock_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._config = config
+        self._catalog = catalog
+        self._clock_ns = clock_ns
+        self._tables = ArrowTables()
+        self._watchdog = Watchdog()
+        # A connection refuses to be used by two threads at once, even to make cursors.
+        self._lock = threading.Lock()
+        self._connection = _locked_database(config)
+
+    def run(
+        self,
+        database: str,
+        sql: str,
+        params: Mapping[str, object] | None = None,
+        *,
+        timeout_ms: int | None = None,
+        on_start: Callable[[Callable[[], None]], None] | None = None,
+    ) -> Any:
+        """Run one query and return its whole result as a ``pyarrow.Table``.
+
+        Args:
+            database: The database whose tables the query names.
+            sql: One statement.
+            params: Values of ``$name`` placeholders; names that do not occur are ignored.
+            timeout_ms: Shorter or longer than the configured limit; 0 means for ever.
+            on_start: Called with a function that stops the query from any thread.
+
+        Raises:
+            DatabaseNotFoundError: There is no such database.
+            TableNotFoundError: The query names a table that is not there.
+            QueryTimeoutError: It took too long.
+            QueryCancelledError: It was stopped.
+            QueryResourceError: It needs more memory than it may have.
+            QueryError: Anything else in the query is wrong.
+        """
+        if not self._catalog.has_database(database):
+            raise DatabaseNotFoundError(f"query error: database not found: {database}")
+        if len(sql) > self._config.text_bytes_max:
+            raise QueryError(f"the query is longer than {self._config.text_bytes_max} bytes")
+        parsed = _parsed if len(sql) <= _TEXT_KEPT_MAX else _parsed.__wrapped__
+        statement, tables = parsed(sql)
+        if statement.query is None:
+            return self._listing(database, statement)
+        with self._lock:
+            cursor = self._connection.cursor()
+        running = RunningQuery(cursor.interrupt, self._watchdog)
+        try:
+            if on_start is not None:
+                on_start(running.cancel)
+            limit_ms = self._config.timeout_ms if timeout_ms is None else timeout_ms
+            if limit_ms:
+                self._watchdog.watch(running, limit_ms / 1000, StopReason.TIMEOUT)
+            text = self._prepared(cursor, database, sql, statement, tables, params or {})
+            return self._answer(cursor, running, text, statement)
+        except _FAILURES as error:
+            raise self._explained(error, running) from error
+        finally:
+            running.finish()
+            cursor.close()
+
+    def forget(self, database: str, table: str | None = None) -> None:
+        """Drop what is kept in memory of a table, or of all tables of a database."""
+        self._tables.forget(database, table)
+
+    def close(self) -> None:
+        """Stop queries under way and give everything back."""
+        self._watchdog.close()
+        with self._lock:
+            self._connection.close()
+
+    def _listing(self, database: str, statement: Statement) -> Any:
+        if statement.kind is StatementKind.SHOW_TABLES:
+            return catalog_tables.show_tables(self._catalog, database)
+        assert statement.table is not None
+        listed = catalog_tables.show_columns(self._catalog, database, statement.table)
+        if listed is None:
+            raise _not_found(statement.table)
+        if statement.kind is StatementKind.DESCRIBE:
+            return listed.select(["column_name", "data_type", "is_nullable"])
+        return listed
+
+    def _prepared(
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        database: str,
+        sql: str,
+        statement: Statement,
+        tables: tuple[TableName, ...],
+        params: Mapping[str, object],
+    ) -> str:
+        """Make the tables visible in the cursor and return the SQL that reads them."""
+        found = [self._table(database, table) for table in tables]
+        renamed: dict[str, str] = {}
+        for columns, _ in found:
+            renamed.update(distinct_names(name for name, _ in columns))
+        translated = _translated if len(sql) <= _TEXT_KEPT_MAX else _translated.__wrapped__
+        template = translated(
+            sql,
+            tuple((table, columns) for table, (columns, _) in zip(tables, found, strict=True)),
+            tuple(renamed.items()),
+        )
+        text = template.bind(params, self._clock_ns())
+        for index, (_, rows) in enumerate(found):
+            if renamed:
+                rows = rows.rename_columns([renamed.get(name, name) for name in rows.column_names])
+            cursor.register(view_name(index), rows)
+        # Our own translation, checked as if it were somebody else's.
+        made = cursor.extract_statements(text)
+        assert len(made) == 1
+        assert made[0].type == duckdb.StatementType.SELECT
+        if statement.kind is StatementKind.EXPLAIN:
+            return f"EXPLAIN {text}"
+        return f"EXPLAIN ANALYZE {text}" if statement.kind is not StatementKind.QUERY else text
+
+    def _table(self, database: str, table: TableName) -> tuple[_Columns, Any]:
+        if table.schema == "iox":
+            snapshot = self._catalog.snapshot(database, table.name)
+            if snapshot is None:
+                self._tables.forget(database, table.name)
+                raise self._missing(database, table)
+            return kinds_of(columns_of(snapshot)), self._tables.table(database, snapshot)
+        rows = None
+        if table.schema == "system":
+            rows = self._catalog.system_table(database, table.name)
+        elif table.schema == "information_schema":
+            rows = catalog_tables.information_schema(self._catalog, database, table.name)
+        if rows is None:
+            raise _not_found(table)
+        return catalog_tables.kinds_of_schema(rows.schema), rows
+
+    def _missing(self, database: str, table: TableName) -> TableNotFoundError:
+        names = self._catalog.table_names(database)
+        like = next((name for name in names if name.lower() == table.name.lower()), None)
+        return _not_found(table, f'did you mean "{like}", in double quotes?' if like else "")
+
+    def _answer(
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        running: RunningQuery,
+        text: str,
+        statement: Statement,
+    ) -> Any:
+        if running.reason is not None:
+            raise self._explained(RuntimeError("interrupted"), running)
+        reader: Any = cursor.sql(text).to_arrow_reader()
+        batches, size = [], 0
+        for batch in reader:
+            size += batch.nbytes
+            if size > self._config.result_bytes_max:
+                raise QueryResourceError(
+                    f"the result is larger than {self._config.result_bytes_max} bytes",
+                    hint="ask for fewer columns or rows, or aggregate",
+                )
+            batches.append(batch)
+        table = pyarrow.Table.from_batches(batches, reader.schema)
+        if statement.kind is not StatementKind.QUERY:
+            return table.rename_columns(["plan_type", "plan"])
+        return normalised(table)
+
+    def _explained(self, error: Exception, running: RunningQuery) -> QueryError:
+        if running.reason is StopReason.TIMEOUT:
+            return QueryTimeoutError(
+                "the query ran longer than it may",
+                hint="ask for a shorter time range, or raise the query time-out",
+            )
+        if running.reason is StopReason.CANCELLED:
+            return QueryCancelledError("the query was stopped")
+        message, _, more = str(error).partition("\n")
+        if more.startswith("Candidate bindings"):
+            message = f"{message} {more.split(chr(10), 1)[0]}"
+        if message.startswith("Out of Memory Error"):
+            return QueryResourceError(
+                "the query needs more memory than it may have",
+                hint="ask for a shorter time range or fewer groups, or raise the memory limit",
+            )
+        planning = message.startswith(("Binder Error", "Parser Error", "Catalog Error"))
+        prefix = "Error during planning" if planning else "Execution error"
+        return QueryError(f"{prefix}: {message}")
+
+
+def _not_found(table: TableName, hint: str = "") -> TableNotFoundError:
+    return TableNotFoundError(f"Error during planning: table '{table}' not found", hint=hint)
+
+
+@functools.lru_cache(maxsize=_STATEMENTS_KEPT)
+def _parsed(sql: str) -> tuple[Statement, tuple[TableName, ...]]:
+    statement = parse_statement(sql)
+    if statement.query is None:
+        return statement, ()
+    try:
+        check_query(statement.query)
+        fold_names(statement.query)
+        return statement, tables_of(statement.query)
+    except RecursionError as error:
+        raise QueryError("the query is nested too deeply") from error
+
+
+@functools.lru_cache(maxsize=_STATEMENTS_KEPT)
+def _translated(
+    sql: str,
+    tables: tuple[tuple[TableName, _Columns], ...],
+    renamed: tuple[tuple[str, str], ...],
+) -> Template:
+    statement, _ = (_parsed if len(sql) <= _TEXT_KEPT_MAX else _parsed.__wrapped__)(sql)
+    assert statement.query is not None
+    columns = {table: dict(kinds) for table, kinds in tables}
+    try:
+        return translate(statement.query, columns, dict(renamed))
+    except RecursionError as error:
+        raise QueryError("the query is nested too deeply") from error
+
+
+def _locked_database(config: QueryConfig) -> duckdb.DuckDBPyConnection:
+    settings: dict[str, Any] = {
+        "memory_limit": f"{config.memory_limit_bytes}B",
+        "temp_directory": config.temp_directory,
+        "autoinstall_known_extensions": "false",
+        "autoload_known_extensions": "false",
+        # Given here and not by SET: a SET holds for one connection, and every query has its own.
+        "python_enable_replacements": "false",
+    }
+    if config.threads:
+        settings["threads"] = str(config.threads)
+    connection = duckdb.connect(":memory:", config=settings)
+    for macro in MACROS:
+        connection.execute(macro)
+    for statement in (
+        "SET GLOBAL TimeZone = 'UTC'",
+        "SET enable_external_access = false",
+        "SET lock_configuration = true",
+    ):
+        connection.execute(statement)
+    return connection

@@ -1,0 +1,57 @@
+# Owns what a query may see: the tables of the live store, and the system tables made of catalog and
+# plugin log. Queries ask from their own threads, so everything here copies what it reads.
+"""The query executor's view of the server."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from engine.catalog.catalog import Catalog
+from engine.query import system_tables
+from engine.query.system_tables import LogRecord, QueryRecord
+from engine.store.live import LiveStore
+from engine.store.snapshot import TableSnapshot
+
+
+class LiveQueryCatalog:
+    """Databases and tables as they are at the moment of asking."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        store: LiveStore,
+        plugin_log: Callable[[str], Iterable[LogRecord]],
+        queries: Callable[[str], Iterable[QueryRecord]],
+    ) -> None:
+        """Show `catalog` and `store`; the functions give log lines and queries of a database."""
+        self._catalog = catalog
+        self._store = store
+        self._plugin_log = plugin_log
+        self._queries = queries
+
+    def has_database(self, name: str) -> bool:
+        """Whether there is a database of that name, or the internal one."""
+        return name == system_tables.INTERNAL_DATABASE or self._catalog.has_database(name)
+
+    def table_names(self, database: str) -> list[str]:
+        """The user tables of a database."""
+        found = self._store.database(database)
+        return [] if found is None else found.table_names()
+
+    def snapshot(self, database: str, table: str) -> TableSnapshot | None:
+        """The rows of a table as they are now, or None when there is no such table."""
+        found = self._store.database(database)
+        return None if found is None else found.snapshot(table)
+
+    def system_table(self, database: str, name: str) -> Any | None:
+        """A table of the ``system`` schema as a ``pyarrow.Table``, or None."""
+        match name:
+            case "processing_engine_logs":
+                return system_tables.logs_table(self._plugin_log(database), database)
+            case "processing_engine_triggers":
+                return system_tables.triggers_table(self._catalog.triggers(database))
+            case "processing_engine_trigger_arguments":
+                return system_tables.trigger_arguments_table(self._catalog.triggers(database))
+            case "queries":
+                return system_tables.queries_table(self._queries(database))
+            case _:
+                return None

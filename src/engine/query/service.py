@@ -1,0 +1,118 @@
+# Owns the event loop's side of queries: which thread runs one, how many run at once, and what is
+# recorded.
+"""Queries as coroutines."""
+
+import asyncio
+import uuid
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import msgspec
+
+from engine.clock import Clock
+from engine.metrics import MetricsRegistry
+from engine.query import formats
+from engine.query.executor import QueryExecutor
+
+_Result = TypeVar("_Result")
+
+# Characters of a query that ``system.queries`` keeps.
+QUERY_TEXT_SHOWN_MAX = 10_000
+
+
+class QueryServiceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of the query service."""
+
+    # Queries that run at once; others wait.
+    concurrency_max: int = 8
+    # Queries that ``system.queries`` remembers.
+    remembered_max: int = 1000
+
+
+class QueryNote(msgspec.Struct):
+    """One query for ``system.queries``, running while its duration is None."""
+
+    id: str
+    phase: str
+    issue_time_ns: int
+    query_type: str
+    query_text: str
+    database: str
+    end2end_duration_ns: int | None = None
+
+
+class QueryService:
+    """Runs queries in threads."""
+
+    def __init__(
+        self,
+        config: QueryServiceConfig,
+        executor: QueryExecutor,
+        clock: Clock,
+        metrics: MetricsRegistry,
+    ) -> None:
+        self._executor = executor
+        self._threads = ThreadPoolExecutor(config.concurrency_max, thread_name_prefix="query")
+        self._clock = clock
+        self.remembered: deque[QueryNote] = deque(maxlen=config.remembered_max)
+        self._seconds = metrics.histogram("headrace_query_seconds", "Time of queries.")
+        self._failed = metrics.counter("headrace_query_errors_total", "Queries that failed.")
+
+    def forget(self, database: str) -> None:
+        """Drop what is kept in memory for a database that is gone."""
+        self._executor.forget(database)
+
+    def close(self) -> None:
+        """Stop taking queries; those under way are not waited for."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._executor.close()
+
+    async def encoded(
+        self,
+        database: str,
+        sql: str,
+        params: dict[str, Any] | None,
+        result_format: formats.ResultFormat,
+    ) -> bytes:
+        """The answer in `result_format`.
+
+        Raises:
+            QueryError, DatabaseNotFoundError: As `QueryExecutor.run`.
+        """
+        return await self._run(
+            database,
+            sql,
+            lambda: formats.encode(self._executor.run(database, sql, params), result_format),
+        )
+
+    async def arrow_ipc(self, database: str, sql: str, params: Mapping[str, Any] | None) -> bytes:
+        """The answer as an Arrow IPC stream.
+
+        Raises:
+            QueryError, DatabaseNotFoundError: As `QueryExecutor.run`.
+        """
+        return await self._run(
+            database, sql, lambda: formats.arrow_ipc(self._executor.run(database, sql, params))
+        )
+
+    async def _run(self, database: str, sql: str, work: Callable[[], _Result]) -> _Result:
+        loop = asyncio.get_running_loop()
+        text = sql[:QUERY_TEXT_SHOWN_MAX]
+        note = QueryNote(str(uuid.uuid4()), "received", self._clock.now_ns(), "sql", text, database)
+        self.remembered.append(note)
+        started = loop.time()
+        try:
+            result = await loop.run_in_executor(self._threads, work)
+        except BaseException as error:
+            self._failed.add(1)
+            note.phase = "cancel" if isinstance(error, asyncio.CancelledError) else "fail"
+            raise
+        else:
+            note.phase = "success"
+            return result
+        finally:
+            seconds = loop.time() - started
+            note.end2end_duration_ns = int(seconds * 1e9)
+            self._seconds.observe(seconds)

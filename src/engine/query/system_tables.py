@@ -1,0 +1,262 @@
+# Owns the shape of the `system` tables: column names and types. The records come from whoever has
+# them, through the small protocols here; this module keeps nothing.
+"""System tables."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+import pyarrow
+
+SYSTEM_TABLE_NAMES = (
+    "processing_engine_logs",
+    "processing_engine_trigger_arguments",
+    "processing_engine_triggers",
+    "queries",
+)
+
+# The database in which the logs of all triggers are shown.
+INTERNAL_DATABASE = "_internal"
+
+_TEXT = pyarrow.utf8()
+_TIME = pyarrow.timestamp("ns")
+_SPAN = pyarrow.duration("ns")
+
+_TRIGGERS = pyarrow.schema(
+    [
+        ("trigger_name", _TEXT),
+        ("plugin_filename", _TEXT),
+        ("trigger_specification", _TEXT),
+        ("disabled", pyarrow.bool_()),
+        ("error_behavior", _TEXT),
+    ]
+)
+_ARGUMENTS = pyarrow.schema(
+    [("trigger_name", _TEXT), ("argument_key", _TEXT), ("argument_value", _TEXT)]
+)
+_LOGS = pyarrow.schema(
+    [
+        ("event_time", _TIME),
+        ("trigger_name", _TEXT),
+        ("log_level", _TEXT),
+        ("log_text", _TEXT),
+        ("time", _TIME),
+    ]
+)
+_QUERIES = pyarrow.schema(
+    [
+        ("id", _TEXT),
+        ("phase", _TEXT),
+        ("issue_time", _TIME),
+        ("query_type", _TEXT),
+        ("query_text", _TEXT),
+        ("partitions", pyarrow.int64()),
+        ("parquet_files", pyarrow.int64()),
+        ("plan_duration", _SPAN),
+        ("permit_duration", _SPAN),
+        ("execute_duration", _SPAN),
+        ("end2end_duration", _SPAN),
+        ("compute_duration", _SPAN),
+        ("max_memory", pyarrow.int64()),
+        ("success", pyarrow.bool_()),
+        ("running", pyarrow.bool_()),
+        ("cancelled", pyarrow.bool_()),
+        ("trace_id", _TEXT),
+    ]
+)
+
+_DURATION_PART = re.compile(r"(\d+)\s*([a-z]+)", re.ASCII)
+_UNIT_NS = {
+    "ns": 1,
+    "us": 1_000,
+    "ms": 1_000_000,
+    "s": 1_000_000_000,
+    "sec": 1_000_000_000,
+    "m": 60_000_000_000,
+    "min": 60_000_000_000,
+    "h": 3_600_000_000_000,
+    "hr": 3_600_000_000_000,
+    "hour": 3_600_000_000_000,
+    "d": 86_400_000_000_000,
+    "day": 86_400_000_000_000,
+    "w": 604_800_000_000_000,
+    "week": 604_800_000_000_000,
+}
+
+
+class TriggerRecord(Protocol):
+    """A trigger as far as the system tables show it."""
+
+    @property
+    def name(self) -> str:
+        """Trigger name."""
+
+    @property
+    def plugin_filename(self) -> str:
+        """Plugin file, relative to the plugin directory."""
+
+    @property
+    def spec(self) -> str:
+        """Specification as users write it, such as ``every:10s``."""
+
+    @property
+    def arguments(self) -> Mapping[str, str] | None:
+        """Trigger arguments."""
+
+    @property
+    def disabled(self) -> bool:
+        """Whether it is off."""
+
+    @property
+    def error_behavior(self) -> str:
+        """What follows an error: log, retry or disable."""
+
+
+class LogRecord(Protocol):
+    """One line of a plugin's log."""
+
+    @property
+    def time_ns(self) -> int:
+        """When it was written."""
+
+    @property
+    def trigger_name(self) -> str:
+        """Which trigger wrote it."""
+
+    @property
+    def level(self) -> str:
+        """INFO, WARN or ERROR."""
+
+    @property
+    def text(self) -> str:
+        """The line."""
+
+    @property
+    def database(self) -> str:
+        """The trigger's database."""
+
+
+class QueryRecord(Protocol):
+    """One query, running or done."""
+
+    @property
+    def id(self) -> str:
+        """Unique id."""
+
+    @property
+    def phase(self) -> str:
+        """How far it is: received, success, fail or cancel."""
+
+    @property
+    def issue_time_ns(self) -> int:
+        """When it came in."""
+
+    @property
+    def query_type(self) -> str:
+        """Its language."""
+
+    @property
+    def query_text(self) -> str:
+        """Its text."""
+
+    @property
+    def end2end_duration_ns(self) -> int | None:
+        """How long it took; None while it runs."""
+
+
+def triggers_table(triggers: Iterable[TriggerRecord]) -> Any:
+    """``system.processing_engine_triggers``."""
+    return pyarrow.Table.from_pylist(
+        [
+            {
+                "trigger_name": trigger.name,
+                "plugin_filename": trigger.plugin_filename,
+                "trigger_specification": specification_json(trigger.spec),
+                "disabled": trigger.disabled,
+                "error_behavior": str(trigger.error_behavior).lower(),
+            }
+            for trigger in triggers
+        ],
+        _TRIGGERS,
+    )
+
+
+def trigger_arguments_table(triggers: Iterable[TriggerRecord]) -> Any:
+    """``system.processing_engine_trigger_arguments``."""
+    return pyarrow.Table.from_pylist(
+        [
+            {"trigger_name": trigger.name, "argument_key": key, "argument_value": str(value)}
+            for trigger in triggers
+            for key, value in (trigger.arguments or {}).items()
+        ],
+        _ARGUMENTS,
+    )
+
+
+def logs_table(entries: Iterable[LogRecord], database: str) -> Any:
+    """``system.processing_engine_logs``: the lines of one database, in ``_internal`` of all."""
+    shown = [entry for entry in entries if database in (INTERNAL_DATABASE, entry.database)]
+    times = pyarrow.array([entry.time_ns for entry in shown], pyarrow.int64()).cast(_TIME)
+    columns = [
+        times,
+        pyarrow.array([entry.trigger_name for entry in shown], _TEXT),
+        pyarrow.array([str(entry.level) for entry in shown], _TEXT),
+        pyarrow.array([entry.text for entry in shown], _TEXT),
+        times,
+    ]
+    return pyarrow.Table.from_arrays(columns, schema=_LOGS)
+
+
+def queries_table(queries: Iterable[QueryRecord]) -> Any:
+    """``system.queries``."""
+    rows = [
+        {
+            "id": query.id,
+            "phase": query.phase,
+            "issue_time": query.issue_time_ns,
+            "query_type": query.query_type,
+            "query_text": query.query_text,
+            "end2end_duration": query.end2end_duration_ns,
+            "success": query.phase == "success",
+            "running": query.end2end_duration_ns is None,
+            "cancelled": query.phase == "cancel",
+        }
+        for query in queries
+    ]
+    return pyarrow.Table.from_pylist(rows, _QUERIES)
+
+
+def table_of_rows(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> Any:
+    """Records as a table with these columns; without records, columns of text."""
+    if not rows:
+        return pyarrow.schema([(column, _TEXT) for column in columns]).empty_table()
+    return pyarrow.table({column: [row.get(column) for row in rows] for column in columns})
+
+
+def specification_json(spec: str) -> str:
+    """A trigger specification in the JSON form in which the reference system shows it."""
+    word, _, rest = spec.partition(":")
+    word, rest = word.strip().lower().replace("-", "_"), rest.strip()
+    if word in ("all_tables", "all_tables_wal_write"):
+        shown: object = "all_tables_wal_write"
+    elif word == "table":
+        shown = {"single_table_wal_write": {"table_name": rest}}
+    elif word in ("cron", "schedule"):
+        shown = {"schedule": {"schedule": rest}}
+    elif word == "every":
+        seconds, nanos = divmod(_duration_ns(rest), 1_000_000_000)
+        shown = {"every": {"duration": {"secs": seconds, "nanos": nanos}}}
+    elif word in ("request", "path"):
+        shown = {"request_path": {"path": rest}}
+    else:
+        shown = spec
+    return json.dumps(shown, separators=(",", ":"), ensure_ascii=False)
+
+
+def _duration_ns(text: str) -> int:
+    total = 0
+    for number, unit in _DURATION_PART.findall(text.lower()):
+        factor = _UNIT_NS.get(unit) or _UNIT_NS.get(unit.removesuffix("s"), 0)
+        total += int(number) * factor
+    return total

@@ -1,0 +1,274 @@
+# Owns the step from a table's batches to one Arrow table that DuckDB scans: columns in the order
+# that `SELECT *` shows, small batches gathered into larger chunks, and duplicates folded where
+# there may be any. The chunks are kept per table and only grow while the table only grows.
+"""Tables as Arrow tables."""
+
+import threading
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import pyarrow
+import pyarrow.compute
+
+from engine.query.kinds import KIND_OF_COLUMN, Kind
+from engine.store.snapshot import TableSnapshot
+from lp_core.enums import ColumnType
+
+# Chunks from this size on are never copied again: DuckDB gains nothing from larger ones.
+CHUNK_ROWS = 65_536
+_GATHERED_BATCHES_MAX = 4_096
+
+# Appended to a column name that differs from another only in case, for DuckDB does not tell them
+# apart.
+_MARK = "\u2063"
+
+_ARROW_TYPES: dict[ColumnType, Any] = {
+    ColumnType.TAG: pyarrow.dictionary(pyarrow.int32(), pyarrow.utf8()),
+    ColumnType.INT64: pyarrow.int64(),
+    ColumnType.UINT64: pyarrow.uint64(),
+    ColumnType.FLOAT64: pyarrow.float64(),
+    ColumnType.BOOL: pyarrow.bool_(),
+    ColumnType.STRING: pyarrow.utf8(),
+    ColumnType.TIME: pyarrow.timestamp("ns"),
+}
+
+
+class QueryCatalog(Protocol):
+    """What queries need to know of databases and tables; any thread may ask."""
+
+    def has_database(self, name: str) -> bool:
+        """Whether there is a database of that name."""
+
+    def table_names(self, database: str) -> list[str]:
+        """The user tables of a database."""
+
+    def snapshot(self, database: str, table: str) -> TableSnapshot | None:
+        """The rows of a table as they are now, or None when there is no such table."""
+
+    def system_table(self, database: str, name: str) -> Any | None:
+        """A ``system`` table as a ``pyarrow.Table``, or None when there is no such table."""
+
+
+def columns_of(snapshot: TableSnapshot) -> tuple[tuple[str, ColumnType], ...]:
+    """All columns of a table including ``time``, in the order of ``SELECT *``."""
+    return tuple(sorted((*snapshot.columns, ("time", ColumnType.TIME))))
+
+
+def kinds_of(columns: Iterable[tuple[str, ColumnType]]) -> tuple[tuple[str, Kind], ...]:
+    """The columns with their kinds."""
+    return tuple((name, KIND_OF_COLUMN[column_type]) for name, column_type in columns)
+
+
+def distinct_names(names: Iterable[str]) -> dict[str, str]:
+    """New names for those that another name equals but for its case."""
+    renamed: dict[str, str] = {}
+    seen: dict[str, int] = {}
+    for name in sorted(set(names)):
+        count = seen.get(name.lower(), 0)
+        seen[name.lower()] = count + 1
+        if count:
+            renamed[name] = name + _MARK * count
+    return renamed
+
+
+def original_name(name: str) -> str:
+    """The name a column has for users, from the name that DuckDB has for it."""
+    return name.rstrip(_MARK)
+
+
+class _Chunk(NamedTuple):
+    table: Any
+    rows: int
+    min_time_ns: int
+    max_time_ns: int
+
+
+class _Entry:
+    """The chunks of one table; ``lock`` guards everything."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.batches: tuple[Any, ...] = ()
+        self.chunks: list[_Chunk] = []
+        self.made_for: tuple[Any, ...] | None = None
+        self.table: Any = None
+
+
+class ArrowTables:
+    """Arrow tables of snapshots, kept so that the next query converts only what is new."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._entries: dict[tuple[str, str], _Entry] = {}
+
+    def table(self, database: str, snapshot: TableSnapshot) -> Any:
+        """The rows of a snapshot as a ``pyarrow.Table`` without duplicates."""
+        with self._lock:
+            entry = self._entries.setdefault((database, snapshot.name), _Entry())
+        with entry.lock:
+            made_for = (snapshot.batches, snapshot.columns, snapshot.overlap_ranges)
+            if entry.made_for == made_for:
+                return entry.table
+            if len(snapshot.batches) < len(entry.batches) and _begins_with(
+                entry.batches, snapshot.batches
+            ):
+                # Another query was faster with a later snapshot; what is kept must not go back.
+                return _assembled(_first_chunks(entry.chunks, snapshot.batches), snapshot)
+            _take_in(entry, snapshot.batches)
+            entry.table = _assembled(entry.chunks, snapshot)
+            entry.made_for = made_for
+            return entry.table
+
+    def forget(self, database: str, table: str | None = None) -> None:
+        """Drop what is kept of a table, or of a whole database."""
+        with self._lock:
+            for key in list(self._entries):
+                if key[0] == database and table in (None, key[1]):
+                    del self._entries[key]
+
+
+def _begins_with(batches: tuple[Any, ...], prefix: tuple[Any, ...]) -> bool:
+    # Batches compare by identity, so this runs without calling back into Python.
+    return batches[: len(prefix)] == prefix
+
+
+def _first_chunks(chunks: Iterable[_Chunk], batches: Iterable[Any]) -> list[_Chunk]:
+    rows_left = sum(batch.num_rows for batch in batches)
+    first: list[_Chunk] = []
+    for chunk in chunks:
+        if rows_left <= 0:
+            break
+        first.append(chunk._replace(table=chunk.table.slice(0, rows_left)))
+        rows_left -= chunk.rows
+    return first
+
+
+def _take_in(entry: _Entry, batches: tuple[Any, ...]) -> None:
+    if not _begins_with(batches, entry.batches):
+        # The front was persisted or a table was made anew: what is kept says nothing any more.
+        entry.batches, entry.chunks = (), []
+    gathered: list[Any] = []
+    rows = 0
+    for batch in batches[len(entry.batches) :]:
+        if not batch.num_rows:
+            continue
+        if batch.num_rows >= CHUNK_ROWS:
+            # A large batch keeps its memory; what was gathered before it must stay before it.
+            _add(entry.chunks, gathered)
+            _add(entry.chunks, [batch])
+            gathered, rows = [], 0
+            continue
+        gathered.append(batch)
+        rows += batch.num_rows
+        if rows >= CHUNK_ROWS or len(gathered) >= _GATHERED_BATCHES_MAX:
+            _add(entry.chunks, gathered)
+            gathered, rows = [], 0
+    _add(entry.chunks, gathered)
+    entry.batches = batches
+
+
+def _add(chunks: list[_Chunk], batches: list[Any]) -> None:
+    if not batches:
+        return
+    tables = [pyarrow.Table.from_batches([pyarrow.record_batch(batch)]) for batch in batches]
+    chunks.append(
+        _Chunk(
+            _concatenated(tables),
+            sum(batch.num_rows for batch in batches),
+            min(batch.min_time_ns for batch in batches),
+            max(batch.max_time_ns for batch in batches),
+        )
+    )
+    # Sizes stay geometric, so each row is copied a logarithmic number of times and chunks are few.
+    while len(chunks) > 1 and _should_merge(chunks[-2], chunks[-1]):
+        last, previous = chunks.pop(), chunks.pop()
+        chunks.append(
+            _Chunk(
+                _concatenated([previous.table, last.table]),
+                previous.rows + last.rows,
+                min(previous.min_time_ns, last.min_time_ns),
+                max(previous.max_time_ns, last.max_time_ns),
+            )
+        )
+
+
+def _should_merge(previous: _Chunk, last: _Chunk) -> bool:
+    return previous.rows < CHUNK_ROWS and last.rows < CHUNK_ROWS and previous.rows <= 2 * last.rows
+
+
+def _concatenated(tables: list[Any]) -> Any:
+    if len(tables) == 1:
+        return tables[0]
+    return pyarrow.concat_tables(tables, promote_options="default").combine_chunks()
+
+
+def _assembled(chunks: Iterable[_Chunk], snapshot: TableSnapshot) -> Any:
+    columns = columns_of(snapshot)
+    schema = pyarrow.schema([(name, _ARROW_TYPES[column_type]) for name, column_type in columns])
+    empty = schema.empty_table()
+    if snapshot.overlap_ranges:
+        clean, doubtful = _split(chunks, snapshot.overlap_ranges)
+    else:
+        clean, doubtful = [chunk.table for chunk in chunks], []
+    tables = [empty, *clean]
+    if doubtful:
+        rows = pyarrow.concat_tables([empty, *doubtful], promote_options="default")
+        tables.append(_deduplicated(rows.select(schema.names), columns))
+    return pyarrow.concat_tables(tables, promote_options="default").select(schema.names)
+
+
+def _split(
+    chunks: Iterable[_Chunk], ranges: Sequence[tuple[int, int]]
+) -> tuple[list[Any], list[Any]]:
+    """The rows outside of the ranges, and those inside of one; each in log order."""
+    clean: list[Any] = []
+    doubtful: list[Any] = []
+    for chunk in chunks:
+        touching = [
+            span for span in ranges if span[0] <= chunk.max_time_ns and span[1] >= chunk.min_time_ns
+        ]
+        if not touching:
+            clean.append(chunk.table)
+        elif any(
+            span[0] <= chunk.min_time_ns and chunk.max_time_ns <= span[1] for span in touching
+        ):
+            doubtful.append(chunk.table)
+        else:
+            inside = _inside(chunk.table.column("time"), touching)
+            clean.append(chunk.table.filter(pyarrow.compute.invert(inside)))
+            doubtful.append(chunk.table.filter(inside))
+    return clean, doubtful
+
+
+def _inside(times: Any, ranges: Sequence[tuple[int, int]]) -> Any:
+    compute = pyarrow.compute
+    numbers = times.cast(pyarrow.int64())
+    inside = None
+    for first, last in ranges:
+        here = compute.and_(
+            compute.greater_equal(numbers, pyarrow.scalar(first, pyarrow.int64())),
+            compute.less_equal(numbers, pyarrow.scalar(last, pyarrow.int64())),
+        )
+        inside = here if inside is None else compute.or_(inside, here)
+    return inside
+
+
+def _deduplicated(rows: Any, columns: Sequence[tuple[str, ColumnType]]) -> Any:
+    """One row per identity (tags and time), with the last value of each field that is not null."""
+    names = [name for name, _ in columns]
+    # Numbered names: the result of an aggregate is called <name>_last, which could be another
+    # column.
+    numbered = rows.rename_columns([str(number) for number in range(len(names))]).combine_chunks()
+    keys: list[str] = []
+    fields: list[str] = []
+    for number, (_, column_type) in enumerate(columns):
+        is_key = column_type in (ColumnType.TAG, ColumnType.TIME)
+        (keys if is_key else fields).append(str(number))
+    last = pyarrow.compute.ScalarAggregateOptions(skip_nulls=True, min_count=0)
+    # Threads would lose the order of the rows, and with it which value is the last.
+    groups = numbered.group_by(keys, use_threads=False)
+    folded = groups.aggregate([(field, "last", last) for field in fields])
+    picked = [
+        str(number) if str(number) in keys else f"{number}_last" for number in range(len(names))
+    ]
+    return folded.select(picked).rename_columns(names).cast(rows.schema)
