@@ -1,0 +1,1 @@
+"""Triggers and plugins: when which code runs, in a worker process of its own."""

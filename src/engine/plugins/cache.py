@@ -1,0 +1,150 @@
+# Owns expiring key-value storage: a trigger's own cache lives in its worker and keeps live objects
+# by reference; the server keeps one more, of pickled bytes, that all triggers share.
+"""Caches of plugins."""
+
+import math
+import pickle
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Generic, Protocol, TypeVar
+
+Value = TypeVar("Value")
+
+SWEEP_INTERVAL_S = 10.0
+TTL_S_MAX = 1e9  # some thirty years; more is surely not a number of seconds
+
+
+class ExpiringStore(Generic[Value]):
+    """Keyed values with an optional time to live; every operation is atomic."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._entries: dict[str, tuple[Value, float]] = {}  # value, expiry on the clock
+        self._next_sweep = clock() + SWEEP_INTERVAL_S
+
+    def __len__(self) -> int:
+        with self._lock:
+            self._sweep(self._clock())
+            return len(self._entries)
+
+    def put(self, key: str, value: Value, ttl_s: float | None) -> None:
+        """Stores a value, replacing an older one together with its time to live."""
+        now = self._clock()
+        with self._lock:
+            self._sweep(now)
+            self._entries[key] = (value, math.inf if ttl_s is None else now + ttl_s)
+
+    def get(self, key: str) -> tuple[bool, Value | None]:
+        """Whether a live value is there, and the value."""
+        now = self._clock()
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is None:
+                return False, None
+            if now >= entry[1]:
+                del self._entries[key]
+                return False, None
+            return True, entry[0]
+
+    def delete(self, key: str) -> bool:
+        """Removes a value and tells whether a live one was there."""
+        now = self._clock()
+        with self._lock:
+            entry = self._entries.pop(key, None)
+            return entry is not None and now < entry[1]
+
+    def _sweep(self, now: float) -> None:
+        if now < self._next_sweep:
+            return
+        self._next_sweep = now + SWEEP_INTERVAL_S
+        self._entries = {key: entry for key, entry in self._entries.items() if now < entry[1]}
+
+
+class GlobalStore(Protocol):
+    """The shared cache as a worker sees it: pickled values behind the channel."""
+
+    def cache_get(self, key: str) -> tuple[bool, bytes | None]:
+        """Whether a live value is there, and its bytes."""
+
+    def cache_put(self, key: str, value: bytes, ttl_s: float | None) -> None:
+        """Stores bytes."""
+
+    def cache_delete(self, key: str) -> bool:
+        """Removes a value and tells whether a live one was there."""
+
+
+class PluginCache:
+    """``influxdb3_local.cache``: the trigger's own objects, or shared copies if ``use_global``."""
+
+    __slots__ = ("_global", "_local")
+
+    def __init__(self, local: ExpiringStore[Any], shared: GlobalStore) -> None:
+        self._local = local
+        self._global = shared
+
+    def put(
+        self, key: str, value: Any, ttl: float | None = None, use_global: bool | None = None
+    ) -> None:
+        """Stores a value, for ``ttl`` seconds or until the trigger or the server stops.
+
+        The trigger's own cache keeps the object itself. The global cache keeps a copy, so the
+        value must be picklable and changes made later are not seen elsewhere.
+        """
+        _check_key(key)
+        ttl_s = _checked_ttl(ttl)
+        if use_global:
+            self._global.cache_put(key, _pickled(key, value), ttl_s)
+        else:
+            self._local.put(key, value, ttl_s)
+
+    def get(self, key: str, default: Any = None, use_global: bool | None = None) -> Any:
+        """Returns the value, or the default when there is none or it has expired."""
+        _check_key(key)
+        if use_global:
+            found, pickled = self._global.cache_get(key)
+            return _unpickled(key, pickled) if found and pickled is not None else default
+        found, value = self._local.get(key)
+        return value if found else default
+
+    def delete(self, key: str, use_global: bool | None = None) -> bool:
+        """Removes the value and tells whether there was one."""
+        _check_key(key)
+        return self._global.cache_delete(key) if use_global else self._local.delete(key)
+
+
+def _check_key(key: object) -> None:
+    if not isinstance(key, str):
+        raise TypeError(f"cache key must be a str, not {type(key).__name__}")
+
+
+def _checked_ttl(ttl: object) -> float | None:
+    if ttl is None:
+        return None
+    if isinstance(ttl, bool) or not isinstance(ttl, int | float):
+        raise TypeError(f"cache ttl must be a number of seconds, not {type(ttl).__name__}")
+    if not 0 <= ttl <= TTL_S_MAX:
+        raise ValueError(f"cache ttl must be between 0 and {TTL_S_MAX:.0f} seconds, not {ttl}")
+    return float(ttl)
+
+
+def _pickled(key: str, value: object) -> bytes:
+    try:
+        return pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
+    except Exception as error:
+        raise TypeError(
+            f"the value for cache key '{key}' cannot go to the global cache, which shares copies "
+            f"between processes: {error}. Leave out use_global, or store plain data"
+        ) from error
+
+
+def _unpickled(key: str, pickled: bytes) -> Any:
+    try:
+        # The bytes were pickled by another plugin of this server, which runs with our rights.
+        return pickle.loads(pickled)  # noqa: S301
+    except Exception as error:
+        raise TypeError(
+            f"the global cache's value for key '{key}' cannot be rebuilt in this trigger: {error}. "
+            "Classes defined in a plugin file are known to that plugin only; store plain data"
+        ) from error

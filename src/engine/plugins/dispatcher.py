@@ -1,0 +1,294 @@
+# Owns the running triggers: follows the catalog, ticks the flush interval, and answers what workers
+# ask for (queries, writes, log lines). No plugin code runs in this process.
+"""Dispatch of events to triggers."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from engine.catalog.catalog import Catalog
+from engine.catalog.changes import (
+    CatalogChange,
+    CreateDatabase,
+    CreateTrigger,
+    DeleteDatabase,
+    DeleteTrigger,
+    DisableTrigger,
+    EnableTrigger,
+)
+from engine.catalog.model import Trigger
+from engine.clock import Clock
+from engine.errors import PluginError
+from engine.ids import Position, TriggerId
+from engine.logs import keys
+from engine.metrics import MetricsRegistry
+from engine.plugins import loader, trigger_spec
+from engine.plugins.channel import QueryParameter
+from engine.plugins.flush_index import FlushIndex
+from engine.plugins.host import PluginHost, Worker
+from engine.plugins.plugin_log import PluginLog
+from engine.plugins.ports import Committer, Questioner, TriggerSwitch, WriteBack
+from engine.plugins.request_runner import RequestAnswer, RequestCall, RequestRunner
+from engine.plugins.runs import RunMetrics, TriggerRuns
+from engine.plugins.schedule_runner import ScheduleRunner
+from engine.plugins.services import WorkerTrigger
+from engine.plugins.wal_runner import WalRunner, WalRunnerConfig
+from engine.store.cursors import CursorTable
+from engine.wal.log import DurableFrame
+
+logger = logging.getLogger(__name__)
+
+_REAP_INTERVAL_S = 30.0
+
+_Runner = WalRunner | ScheduleRunner | RequestRunner
+
+
+class DispatcherConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of the dispatcher."""
+
+    flush_interval_s: float = 1.0
+    run_timeout_s: float = 300.0
+    # A worker without work for this long ends, unless its cache holds something.
+    worker_idle_s: float = 600.0
+    wal: WalRunnerConfig = msgspec.field(default_factory=WalRunnerConfig)
+
+
+class DispatcherPorts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the dispatcher needs from the rest of the server."""
+
+    catalog: Catalog
+    cursors: CursorTable
+    index: FlushIndex
+    # Per database with WAL triggers, the position that all of these have passed.
+    passed_positions: Callable[[], dict[str, Position]]
+    committer: Committer
+    questioner: Questioner
+    switch: TriggerSwitch
+    clock: Clock
+    metrics: MetricsRegistry
+
+
+class Dispatcher:
+    """Runs every enabled trigger."""
+
+    def __init__(
+        self,
+        config: DispatcherConfig,
+        plugin_dir: Path,
+        ports: DispatcherPorts,
+        plugin_log: PluginLog,
+    ) -> None:
+        self._config = config
+        self._plugin_dir = plugin_dir
+        self._ports = ports
+        self._plugin_log = plugin_log
+        self._metrics = RunMetrics(ports.metrics)
+        self._host: PluginHost | None = None
+        self._runners: dict[TriggerId, _Runner] = {}
+        self._durable = Position(0)
+        self._flushed = Position(0)
+        self._ticker: asyncio.Task[None] | None = None
+        self._chores: set[asyncio.Task[None]] = set()
+
+    # PluginServices, called by the host on behalf of workers.
+
+    async def query(
+        self,
+        trigger: WorkerTrigger,
+        sql: str,
+        params: dict[str, QueryParameter] | None,
+        database: str,
+    ) -> bytes:
+        """Answer a plugin's query."""
+        return await self._ports.questioner.arrow_ipc(database, sql, params)
+
+    async def write(
+        self, trigger: WorkerTrigger, database: str, lines: bytes, no_sync: bool
+    ) -> None:
+        """Store a plugin's ``write_sync`` at once."""
+        hops = max(
+            (
+                runner.hops
+                for runner in self._runners.values()
+                if isinstance(runner, WalRunner) and runner.trigger.identity == trigger.identity
+            ),
+            default=0,
+        )
+        await self._ports.committer.write(
+            WriteBack(
+                database=database,
+                lines=lines,
+                origin=trigger.identity,
+                hops=hops + 1,
+                no_sync=no_sync,
+            )
+        )
+
+    def log(self, trigger: WorkerTrigger, level: str, text: str, time_ns: int) -> None:
+        """Keep a plugin's log line."""
+        for runner in self._runners.values():
+            if runner.trigger.identity == trigger.identity:
+                runner.runs.log(level, text, time_ns)
+                return
+
+    # Life.
+
+    async def start(self, host: PluginHost, durable: Position) -> None:
+        """Start every enabled trigger, with the log durable up to `durable`."""
+        self._host = host
+        self._durable = durable
+        self._flush()
+        for trigger in self._ports.catalog.triggers():
+            if not trigger.disabled:
+                self._begin(trigger)
+        self._ticker = asyncio.create_task(self._tick(), name="flush-ticker")
+
+    async def stop(self) -> None:
+        """Stop every trigger. Ranges of abandoned runs run again at the next start."""
+        if self._ticker is not None:
+            self._ticker.cancel()
+            await asyncio.gather(self._ticker, return_exceptions=True)
+        await asyncio.gather(*(runner.stop() for runner in self._runners.values()))
+        self._runners.clear()
+        await asyncio.gather(*self._chores, return_exceptions=True)
+
+    def on_durable(self, frames: list[DurableFrame], changes: list[CatalogChange]) -> None:
+        """Frames became durable; `changes` are the catalog changes among them."""
+        for durable in frames:
+            self._ports.index.add(durable)
+        self._durable = frames[-1].position
+        for change in changes:
+            self._follow(change)
+
+    async def request(self, call: RequestCall) -> RequestAnswer | None:
+        """Run the request trigger of `call`'s path; None when no enabled trigger has it."""
+        spec = f"request:{call.path}"
+        for runner in self._runners.values():
+            if isinstance(runner, RequestRunner) and runner.trigger.spec == spec:
+                return await runner.call(call)
+        return None
+
+    # Inside.
+
+    async def _tick(self) -> None:
+        reaped_at = self._ports.clock.monotonic_s()
+        while True:
+            await asyncio.sleep(self._config.flush_interval_s)
+            self._flush()
+            now = self._ports.clock.monotonic_s()
+            if self._host is not None and now - reaped_at > _REAP_INTERVAL_S:
+                reaped_at = now
+                await self._host.reap_idle(self._config.worker_idle_s)
+
+    def _flush(self) -> None:
+        """Let triggers read up to what is durable now; wake only those that it concerns."""
+        if self._durable <= self._flushed:
+            return
+        self._flushed = self._durable
+        touched = self._ports.index.flush(self._flushed)
+        for runner in self._runners.values():
+            if isinstance(runner, WalRunner) and runner.trigger.database in touched:
+                runner.flushed(self._flushed)
+        self._ports.index.prune(self._ports.passed_positions(), self._flushed)
+
+    def _follow(self, change: CatalogChange) -> None:
+        match change:
+            case CreateDatabase():
+                pass
+            case CreateTrigger(trigger=trigger):
+                if not trigger.disabled:
+                    self._begin(trigger)
+            case EnableTrigger(trigger_id=trigger_id):
+                enabled = self._ports.catalog.trigger_by_id(trigger_id)
+                if enabled is not None:
+                    self._begin(enabled)
+            case DisableTrigger(trigger_id=trigger_id) | DeleteTrigger(trigger_id=trigger_id):
+                self._end(trigger_id)
+            case DeleteDatabase(name=name):
+                self._end_orphans(name)
+
+    def _end_orphans(self, database: str) -> None:
+        """End the triggers that went with `database`, and forget what is kept of it."""
+        for trigger_id in list(self._runners):
+            if self._ports.catalog.trigger_by_id(trigger_id) is None:
+                self._end(trigger_id)
+        self._ports.index.forget_database(database)
+        self._plugin_log.forget(database)
+
+    def _begin(self, trigger: Trigger) -> None:
+        spec = trigger_spec.parse(trigger.spec, now_ns=0)
+        runs = TriggerRuns(
+            trigger,
+            spec.kind,
+            lambda: self._worker(trigger),
+            self._ports.committer,
+            self._plugin_log,
+            self._ports.clock,
+            self._metrics,
+            switch=self._ports.switch,
+            retry=self._config.wal.retry,
+            timeout_s=self._config.run_timeout_s,
+        )
+        async_runs_max = self._config.wal.async_runs_max
+        runner: _Runner
+        match spec:
+            case trigger_spec.Cron() | trigger_spec.Every():
+                runner = ScheduleRunner(
+                    runs, spec, self._ports.clock, async_runs_max=async_runs_max
+                )
+                self._runners[trigger.id] = runner
+                runner.start()
+            case trigger_spec.Request():
+                self._runners[trigger.id] = RequestRunner(
+                    runs, self._ports.clock, async_runs_max=async_runs_max
+                )
+            case _:
+                cursor = self._ports.cursors.get(trigger.id)
+                assert cursor is not None
+                table = spec.name if isinstance(spec, trigger_spec.Table) else None
+                runner = WalRunner(runs, cursor, self._ports.index, self._config.wal, table=table)
+                self._runners[trigger.id] = runner
+                runner.start(self._flushed)
+        logger.info(
+            "trigger started",
+            extra=keys(trigger=trigger.name, database=trigger.database, spec=trigger.spec),
+        )
+
+    def _end(self, trigger_id: TriggerId) -> None:
+        runner = self._runners.pop(trigger_id, None)
+        if runner is None:
+            return
+        # Not awaited here: the change may come from the runner itself (disable on error).
+        chore = asyncio.create_task(self._wind_up(runner))
+        self._chores.add(chore)
+        chore.add_done_callback(self._chores.discard)
+
+    async def _wind_up(self, runner: _Runner) -> None:
+        await runner.stop()
+        if self._host is not None:
+            await self._host.drop(runner.trigger.identity)
+        logger.info(
+            "trigger stopped",
+            extra=keys(trigger=runner.trigger.name, database=runner.trigger.database),
+        )
+
+    def _worker(self, trigger: Trigger) -> Worker:
+        if self._host is None:
+            raise PluginError("the plugin host is not running")
+        path = loader.resolve(self._plugin_dir, trigger.plugin_filename)
+        return self._host.worker(
+            WorkerTrigger(
+                database=trigger.database,
+                name=trigger.name,
+                identity=trigger.identity,
+                plugin_path=str(path),
+                kind=trigger_spec.parse(trigger.spec, now_ns=0).kind,
+                arguments=trigger.arguments,
+                run_async=trigger.run_async,
+                async_limit=self._config.wal.async_runs_max,
+                memory_bytes_max=trigger.memory_max_bytes,
+            )
+        )

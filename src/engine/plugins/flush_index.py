@@ -1,0 +1,158 @@
+# Owns the notes that the dispatcher keeps of each durable frame: which database, tables and origin,
+# and where its bytes lie. From them it decides, without touching the data, which trigger a flush
+# concerns. Pure state.
+"""Index of the log's unprocessed frames."""
+
+from bisect import bisect_right
+from collections.abc import Mapping
+
+import msgspec
+
+from engine.ids import Position
+from engine.wal.log import DurableFrame
+from lp_core import FrameKind
+
+
+class Note(msgspec.Struct):
+    """Frames that lie one behind the other, of the same database, tables and origin."""
+
+    database: str
+    tables: frozenset[str]
+    origin: str
+    hops: int
+    path: str
+    start_offset: int
+    end_offset: int
+    first_position: Position
+    last_position: Position
+    num_rows: int
+
+    def takes(self, other: "Note") -> bool:
+        """Whether `other` continues this note."""
+        return (
+            self.end_offset == other.start_offset
+            and self.path == other.path
+            and self.database == other.database
+            and self.origin == other.origin
+            and self.hops == other.hops
+            and self.tables == other.tables
+        )
+
+
+class Interest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a WAL trigger wants to see."""
+
+    database: str
+    table: str | None
+    # Identity whose frames are not delivered (the trigger's own output); None delivers all.
+    skip_origin: str | None
+    hops_max: int
+
+    def wants(self, note: Note) -> bool:
+        """Whether `note` concerns the trigger, the hop limit left aside."""
+        return (
+            note.database == self.database
+            and (self.table is None or self.table in note.tables)
+            and note.origin != self.skip_origin
+        )
+
+
+class Selection(msgspec.Struct, frozen=True, kw_only=True):
+    """What one run is handed: notes, and the positions (`start`, `end`] that it finishes."""
+
+    start: Position
+    end: Position
+    notes: list[Note]
+    hops: int
+    # Notes left out because their data went through too many triggers.
+    over_hop_limit: int
+
+
+class FlushIndex:
+    """Notes by database, in log order."""
+
+    def __init__(self) -> None:
+        self._notes: dict[str, list[Note]] = {}
+        self._flushed = Position(0)
+
+    def add(self, durable: DurableFrame) -> None:
+        """Note the sections of a WRITE or COMMIT frame."""
+        frame = durable.frame
+        if frame.kind == FrameKind.CATALOG:
+            return
+        for section in frame.sections:
+            note = Note(
+                section.database,
+                frozenset(section.batch),
+                section.origin,
+                section.hops,
+                str(durable.segment.path),
+                frame.offset,
+                frame.offset + frame.nbytes,
+                Position(frame.position),
+                Position(frame.position),
+                section.batch.num_rows,
+            )
+            notes = self._notes.setdefault(section.database, [])
+            # Notes that were part of a flush already may have been handed out: those stay as they
+            # are.
+            if notes and notes[-1].first_position > self._flushed and notes[-1].takes(note):
+                last = notes[-1]
+                last.end_offset = note.end_offset
+                last.last_position = note.last_position
+                last.num_rows += note.num_rows
+            else:
+                notes.append(note)
+
+    def flush(self, position: Position) -> set[str]:
+        """Everything up to `position` may be handed out; return the databases concerned."""
+        touched = {
+            database
+            for database, notes in self._notes.items()
+            if notes and notes[-1].last_position > self._flushed
+        }
+        self._flushed = position
+        return touched
+
+    def forget_database(self, database: str) -> None:
+        """The database is gone."""
+        self._notes.pop(database, None)
+
+    def prune(self, passed: Mapping[str, Position], flushed: Position) -> None:
+        """Drop what every trigger has passed.
+
+        `passed` has a position for each database with WAL triggers; nobody wants to see what was
+        flushed of the others.
+        """
+        for database, notes in self._notes.items():
+            position = passed.get(database, flushed)
+            keep = bisect_right(notes, position, key=lambda note: note.last_position)
+            del notes[:keep]
+
+    def select(
+        self, interest: Interest, start: Position, end: Position, *, rows_max: int
+    ) -> Selection:
+        """Notes in (`start`, `end`] that concern `interest`, up to about `rows_max` rows.
+
+        When the row limit cuts the range, the selection's end lies behind the last note taken; a
+        frame is never split.
+        """
+        taken: list[Note] = []
+        rows = hops = over_limit = 0
+        stop = end
+        notes = self._notes.get(interest.database, [])
+        for note in notes[bisect_right(notes, start, key=lambda note: note.last_position) :]:
+            if note.first_position > end:
+                break
+            if not interest.wants(note):
+                continue
+            if note.hops >= interest.hops_max:
+                over_limit += 1
+                continue
+            if taken and rows >= rows_max and note.first_position > taken[-1].last_position:
+                stop = taken[-1].last_position
+                break
+            taken.append(note)
+            rows += note.num_rows
+            hops = max(hops, note.hops)
+        return Selection(start=start, end=stop, notes=taken, hops=hops, over_hop_limit=over_limit)

@@ -1,0 +1,83 @@
+# Owns the checks of a trigger that somebody wants to create: specification, plugin file, entry
+# point, limits. What is wrong is said now, not at the first run.
+"""Validation of new triggers."""
+
+import asyncio
+from pathlib import Path
+
+import msgspec
+
+from engine.catalog.model import ErrorBehavior, Trigger
+from engine.clock import Clock
+from engine.errors import PluginError, PluginPathError
+from engine.ids import DatabaseId, TriggerId
+from engine.plugins import loader, trigger_spec
+
+
+class TriggerRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A trigger as somebody asks for it."""
+
+    database: str
+    name: str
+    plugin_filename: str
+    spec: str
+    arguments: dict[str, str] | None = None
+    run_async: bool = False
+    error_behavior: ErrorBehavior = ErrorBehavior.LOG
+    disabled: bool = False
+    allow_self: bool = False
+    timeout_s: float | None = None
+    memory_max_bytes: int | None = None
+
+
+MEMORY_MAX_BYTES_MIN = 32 * 1024 * 1024
+
+
+class TriggerFactory:
+    """Turns requests into drafts for the catalog."""
+
+    def __init__(self, plugin_dir: Path, clock: Clock) -> None:
+        self._plugin_dir = plugin_dir
+        self._clock = clock
+
+    async def draft(self, request: TriggerRequest) -> Trigger:
+        """The trigger of `request`; ids are given by the catalog.
+
+        Raises:
+            TriggerSpecError: The specification cannot be understood.
+            PluginError: The file is missing, outside the plugin directory, does not compile, or has
+            no
+                entry point for this kind of trigger.
+        """
+        spec = trigger_spec.parse(request.spec)
+        if request.plugin_filename.startswith("gh:"):
+            raise PluginPathError(
+                f"plugins cannot be fetched yet: {request.plugin_filename}",
+                hint="put the file into the plugin directory and leave the gh: prefix out",
+            )
+        if request.timeout_s is not None and request.timeout_s <= 0:
+            raise PluginError("the time-out must be more than 0 seconds")
+        if request.memory_max_bytes is not None and request.memory_max_bytes < MEMORY_MAX_BYTES_MIN:
+            raise PluginError(
+                f"a worker needs more than {request.memory_max_bytes} bytes of memory",
+                hint=f"set a limit of at least {MEMORY_MAX_BYTES_MIN} bytes",
+            )
+        path = loader.resolve(self._plugin_dir, request.plugin_filename)
+        # Reads and compiles files, so not on the event loop.
+        await asyncio.get_running_loop().run_in_executor(None, loader.check, path, spec.kind)
+        return Trigger(
+            id=TriggerId(0),
+            database_id=DatabaseId(0),
+            database=request.database,
+            name=request.name,
+            plugin_filename=request.plugin_filename,
+            spec=spec.canonical(),
+            arguments=request.arguments,
+            run_async=request.run_async,
+            error_behavior=request.error_behavior,
+            disabled=request.disabled,
+            allow_self=request.allow_self,
+            timeout_s=request.timeout_s,
+            memory_max_bytes=request.memory_max_bytes,
+            created_ns=self._clock.now_ns(),
+        )

@@ -1,0 +1,158 @@
+# Owns one enabled WAL trigger: takes ranges of the log off the flush index, runs the plugin over
+# them, and steps the cursor. Ingest never waits for it: when it is slow it lags, and later ranges
+# become larger.
+"""Runner of WAL triggers."""
+
+import asyncio
+import logging
+
+import msgspec
+
+from engine.ids import Position
+from engine.logs import keys
+from engine.plugins.channel import Extent, WritesRun
+from engine.plugins.flush_index import FlushIndex, Interest, Selection
+from engine.plugins.retry import RetryPolicy
+from engine.plugins.runs import Ending, TriggerRuns
+from engine.store.cursors import Cursor, CursorStep
+
+logger = logging.getLogger(__name__)
+
+
+class WalRunnerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of WAL triggers."""
+
+    # A lagging trigger gets several flushes in one call, up to about this many rows.
+    batch_rows_max: int = 100_000
+    # Data that went through this many triggers is not handed to another one.
+    hops_max: int = 8
+    # Ranges that an asynchronous trigger works on at once.
+    async_runs_max: int = 4
+    retry: RetryPolicy = msgspec.field(default_factory=RetryPolicy)
+
+
+class WalRunner:
+    """Runs one WAL trigger until stopped."""
+
+    def __init__(
+        self,
+        runs: TriggerRuns,
+        cursor: Cursor,
+        index: FlushIndex,
+        config: WalRunnerConfig,
+        *,
+        table: str | None,
+    ) -> None:
+        trigger = runs.trigger
+        self.trigger = trigger
+        self.interest = Interest(
+            database=trigger.database,
+            table=table,
+            skip_origin=None if trigger.allow_self else trigger.identity,
+            hops_max=config.hops_max,
+        )
+        self.runs = runs
+        self._cursor = cursor
+        self._index = index
+        self._config = config
+        self._table = table
+        self._flushed = Position(0)
+        # Ranges up to here are handed out (finished or running).
+        self._claimed = cursor.low
+        # Hops of the data under work; what the plugin writes at once (write_sync) counts from
+        # there.
+        self.hops = 0
+        self._wake = asyncio.Event()
+        self._slots = asyncio.Semaphore(config.async_runs_max if trigger.run_async else 1)
+        self._running: set[asyncio.Task[None]] = set()
+        self._main: asyncio.Task[None] | None = None
+
+    def start(self, flushed: Position) -> None:
+        """Begin, with the log flushed up to `flushed`."""
+        self._main = asyncio.create_task(self._loop(), name=f"wal-trigger-{self.trigger.name}")
+        self.flushed(flushed)
+
+    def flushed(self, position: Position) -> None:
+        """The log may be read up to `position` now."""
+        self._flushed = position
+        self._wake.set()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether everything flushed is processed."""
+        return not self._running and self._claimed >= self._flushed
+
+    async def stop(self) -> None:
+        """End; a run under way is abandoned, and runs again when the trigger starts again."""
+        tasks = [*self._running, *([self._main] if self._main else [])]
+        current = asyncio.current_task()
+        for task in tasks:
+            if task is not current:
+                task.cancel()
+        await asyncio.gather(
+            *(task for task in tasks if task is not current), return_exceptions=True
+        )
+
+    async def _loop(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while (gap := self._cursor.next_gap(self._claimed, self._flushed)) is not None:
+                await self._slots.acquire()
+                selection = self._index.select(
+                    self.interest, gap[0], gap[1], rows_max=self._config.batch_rows_max
+                )
+                self._claimed = selection.end
+                task = asyncio.create_task(self._work(selection))
+                self._running.add(task)
+                task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._slots.release()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error(
+                "trigger runner failed", exc_info=error, extra=keys(trigger=self.trigger.name)
+            )
+
+    async def _work(self, selection: Selection) -> None:
+        if selection.over_hop_limit:
+            self.runs.metrics.skipped.add(selection.over_hop_limit, *self.runs.labels)
+            self.runs.log(
+                "ERROR",
+                f"data not delivered: it went through {self.interest.hops_max} triggers already; "
+                "triggers that write to each other's tables form a cycle",
+            )
+        if not selection.notes:
+            # Nothing for this trigger: the step need not be durable, the same is found out again.
+            self._cursor.finish(selection.start, selection.end)
+            return
+        self.hops = selection.hops
+        step = CursorStep(self.trigger.id, selection.start, selection.end)
+        job = WritesRun(
+            batch_id=f"{self.trigger.id}-{selection.start}-{selection.end}",
+            database=self.trigger.database,
+            tables=None if self._table is None else [self._table],
+            skip_origin=self.interest.skip_origin,
+            extents=[
+                Extent(path=note.path, start_offset=note.start_offset, end_offset=note.end_offset)
+                for note in selection.notes
+            ],
+        )
+        ending = await self.runs.run_to_end(
+            job, first_line="starting execution of wal plugin.", hops=selection.hops, record=step
+        )
+        if ending is Ending.GIVEN_UP:
+            await self._step_over(selection, step)
+
+    async def _step_over(self, selection: Selection, step: CursorStep) -> None:
+        """Go on behind a range that failed, and say which."""
+        rows = sum(note.num_rows for note in selection.notes)
+        self.runs.log(
+            "ERROR",
+            f"positions {selection.start + 1} to {selection.end} ({rows} rows) are skipped",
+        )
+        failure = await self.runs.commit([], 0, step)
+        if failure is not None:
+            # The log does not take records any more; the range runs again after a restart.
+            self.runs.report(failure)

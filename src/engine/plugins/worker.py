@@ -1,0 +1,370 @@
+# Owns the process that runs one trigger's plugin. The main thread executes plugin code (an
+# asynchronous trigger uses a pool of threads), a reader thread routes what the server sends. Forked
+# by the zygote; must never import the server's side (catalog, log, queries).
+"""The plugin worker process."""
+
+import importlib
+import itertools
+import os
+import queue
+import resource
+import site
+import socket
+import sys
+import threading
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NoReturn
+
+import lp_core
+from engine.errors import PluginLoadError
+from engine.plugins.api import CallFailedError, InfluxDB3Local, QueryError, WriteBuffer
+from engine.plugins.cache import ExpiringStore, PluginCache
+from engine.plugins.channel import (
+    CacheDeleteCall,
+    CacheGetCall,
+    CachePutCall,
+    Call,
+    CallReply,
+    ChannelClosedError,
+    Failure,
+    FrameTooLargeError,
+    Job,
+    Log,
+    LogLevel,
+    QueryCall,
+    QueryParameter,
+    RequestRun,
+    Response,
+    RunDone,
+    ScheduleRun,
+    WorkerChannel,
+    WorkerStart,
+    WriteCall,
+    WritesRun,
+)
+from engine.plugins.loader import PluginLoader, install_builtins, without_own_frames
+from engine.plugins.responses import to_response
+from engine.plugins.table_batches import delivery_for
+
+EXIT_CHANNEL_LOST = 70
+EXIT_UNHANDLED = 71
+_READER_STACK_BYTES = 512 * 1024
+_TRACEBACK_CHARACTERS_MAX = 64 * 1024
+
+
+class Server:
+    """The server as the worker sees it: calls that wait for their reply, from any thread."""
+
+    def __init__(self, channel: WorkerChannel) -> None:
+        self._channel = channel
+        self._call_ids = itertools.count(1)
+        self._lock = threading.Lock()
+        self._waiting: dict[int, queue.SimpleQueue[CallReply | MemoryError]] = {}
+
+    def query(self, sql: str, params: dict[str, QueryParameter] | None, database: str) -> bytes:
+        """Runs a query and returns an Arrow IPC stream."""
+        reply = self._call(
+            QueryCall(
+                call_id=next(self._call_ids),
+                sql=_exact(sql),
+                params=params,
+                database=_exact(database),
+            )
+        )
+        return reply.value or b""
+
+    def write(self, database: str, lines: bytes, *, no_sync: bool) -> None:
+        """Writes lines at once."""
+        self._call(
+            WriteCall(
+                call_id=next(self._call_ids),
+                database=_exact(database),
+                lines=lines,
+                no_sync=no_sync,
+            )
+        )
+
+    def cache_get(self, key: str) -> tuple[bool, bytes | None]:
+        """Reads the global cache."""
+        reply = self._call(CacheGetCall(call_id=next(self._call_ids), key=_exact(key)))
+        return reply.found, reply.value
+
+    def cache_put(self, key: str, value: bytes, ttl_s: float | None) -> None:
+        """Stores bytes in the global cache."""
+        self._call(
+            CachePutCall(call_id=next(self._call_ids), key=_exact(key), value=value, ttl_s=ttl_s)
+        )
+
+    def cache_delete(self, key: str) -> bool:
+        """Removes a key of the global cache."""
+        return self._call(CacheDeleteCall(call_id=next(self._call_ids), key=_exact(key))).found
+
+    def log(self, run_id: int, time_ns: int, level: LogLevel, text: str) -> None:
+        """Sends a log line."""
+        self._channel.send(Log(run_id=run_id, time_ns=time_ns, level=level, text=text))
+
+    def take_reply(self, reply: CallReply) -> None:
+        """Hands a reply to the thread that waits for it."""
+        with self._lock:
+            waiting = self._waiting.pop(reply.call_id, None)
+        if waiting is not None:
+            waiting.put(reply)
+
+    def fail_all(self, error: MemoryError) -> None:
+        """Fails every waiting call: a reply was lost, and nobody knows whose it was."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, {}
+        for receiver in waiting.values():
+            receiver.put(error)
+
+    def _call(self, call: Call) -> CallReply:
+        receiver: queue.SimpleQueue[CallReply | MemoryError] = queue.SimpleQueue()
+        with self._lock:
+            self._waiting[call.call_id] = receiver
+        try:
+            self._channel.send(call)
+            reply = receiver.get()
+        finally:
+            with self._lock:
+                self._waiting.pop(call.call_id, None)
+        if isinstance(reply, MemoryError):
+            raise reply
+        if reply.error_message is not None:
+            raise CallFailedError(reply.error_message, code=reply.error_code)
+        return reply
+
+
+def _exact(text: str) -> str:
+    return str.__str__(text)  # numpy.str_ and other subclasses do not cross the channel
+
+
+class PluginEnvironment:
+    """The packages that plugins may import beyond the server's own."""
+
+    def __init__(self, venv: Path) -> None:
+        version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+        self._venv = venv
+        self._packages = venv / "lib" / version / "site-packages"
+        self._stamp_ns = 0
+
+    def refresh(self) -> None:
+        """Makes packages importable that were installed since the last call."""
+        try:
+            stamp_ns = self._packages.stat().st_mtime_ns
+        except OSError:
+            return
+        if stamp_ns == self._stamp_ns:
+            return
+        self._stamp_ns = stamp_ns
+        os.environ["VIRTUAL_ENV"] = str(self._venv)
+        site.addsitedir(str(self._packages))
+        importlib.invalidate_caches()
+
+
+class PluginRunner:
+    """Runs the calls of one trigger."""
+
+    def __init__(self, start: WorkerStart, server: Server) -> None:
+        self._start = start
+        self._server = server
+        self._loader = PluginLoader(Path(start.plugin_path), start.kind)
+        self._environment = PluginEnvironment(Path(start.venv))
+        self._store: ExpiringStore[Any] = ExpiringStore()
+        self._cache = PluginCache(self._store, server)
+
+    def run(self, job: Job) -> RunDone:
+        """Runs one call; whatever the plugin raises becomes part of the result."""
+        buffer = WriteBuffer()
+        failure: Failure = "input"
+        rows = hops_max = 0
+        try:
+            if isinstance(job, WritesRun):
+                delivery = delivery_for(job)
+                rows, hops_max = delivery.rows, delivery.hops_max
+                if not rows:
+                    return RunDone(
+                        run_id=job.run_id, ok=True, called=False, cache_entries=len(self._store)
+                    )
+                arguments: list[Any] = [delivery.table_batches]
+                del delivery
+            else:
+                arguments = _arguments(job)
+            failure = "load"
+            self._environment.refresh()
+            function = self._loader.load()
+            failure = "exception"
+            local = InfluxDB3Local(
+                self._server,
+                run_id=job.run_id,
+                database=self._start.database,
+                batch_id=job.batch_id,
+                cache=self._cache,
+                buffer=buffer,
+            )
+            trigger_arguments = self._start.arguments
+            returned = function(
+                local, *arguments, None if trigger_arguments is None else dict(trigger_arguments)
+            )
+            response = to_response(returned) if isinstance(job, RequestRun) else None
+            return self._success(job, buffer, response, rows, hops_max)
+        except BaseException as error:
+            buffer.close()
+            return self._failed(job, failure, error)
+        finally:
+            _flush_output()
+
+    def _success(
+        self, job: Job, buffer: WriteBuffer, response: Response | None, rows: int, hops_max: int
+    ) -> RunDone:
+        return RunDone(
+            run_id=job.run_id,
+            ok=True,
+            writes=buffer.close(),
+            response=response,
+            rows=rows,
+            hops_max=hops_max,
+            cache_entries=len(self._store),
+        )
+
+    def _failed(self, job: Job, failure: Failure, error: BaseException) -> RunDone:
+        error_type = type(error).__name__
+        if isinstance(error, MemoryError):
+            traceback.clear_frames(error.__traceback__)  # what they hold is why there is no room
+        try:
+            message = str(error)
+            trace = "".join(traceback.format_exception(without_own_frames(error)))
+        except BaseException as second_error:
+            message = f"(the text of the error cannot be had: {type(second_error).__name__})"
+            trace = ""
+        return RunDone(
+            run_id=job.run_id,
+            ok=False,
+            failure="load" if isinstance(error, PluginLoadError) else failure,
+            error_type=error_type,
+            error_message=_sendable(message),
+            traceback=_sendable(trace),
+            cache_entries=len(self._store),
+        )
+
+
+def _arguments(job: ScheduleRun | RequestRun) -> list[Any]:
+    if isinstance(job, ScheduleRun):
+        # Naive, in UTC: plugins read it as UTC and as local time, which are the same here.
+        tick = datetime.fromtimestamp(job.time_ns // 1_000_000_000, tz=UTC)
+        return [tick.replace(tzinfo=None)]
+    headers = {name.lower(): value for name, value in job.headers.items()}
+    headers.pop("authorization", None)
+    return [dict(job.query), headers, job.body]
+
+
+def _sendable(text: str) -> str:
+    if len(text) > _TRACEBACK_CHARACTERS_MAX:
+        half = _TRACEBACK_CHARACTERS_MAX // 2
+        text = f"{text[:half]}\n... {len(text) - 2 * half} characters left out ...\n{text[-half:]}"
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _flush_output() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            # A plugin may have closed or replaced it, which is its own affair.
+            continue
+
+
+class _WorkerProcess:
+    """Routes messages between the channel, the runner and the waiting calls."""
+
+    def __init__(self, channel: WorkerChannel, start: WorkerStart) -> None:
+        self._pid = os.getpid()
+        self._channel = channel
+        self._server = Server(channel)
+        self._runner = PluginRunner(start, self._server)
+        self._thread_limit = start.thread_limit
+        self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
+
+    def run_until_closed(self) -> NoReturn:
+        threading.stack_size(_READER_STACK_BYTES)
+        threading.Thread(target=self._read, name="headrace-channel", daemon=True).start()
+        threading.stack_size(0)
+        if self._thread_limit == 1:
+            while True:
+                self._run(self._jobs.get())
+        with ThreadPoolExecutor(self._thread_limit, thread_name_prefix="plugin-run") as pool:
+            while True:
+                pool.submit(self._run, self._jobs.get())
+
+    def _read(self) -> None:
+        while True:
+            try:
+                message = self._channel.receive()
+            except MemoryError as error:
+                self._server.fail_all(error)
+                continue
+            except (ChannelClosedError, OSError):
+                # The server has let go of this worker, or the plugin closed our descriptor.
+                os._exit(EXIT_CHANNEL_LOST)
+            if isinstance(message, CallReply):
+                self._server.take_reply(message)
+            elif isinstance(message, WritesRun | ScheduleRun | RequestRun):
+                self._jobs.put(message)
+
+    def _run(self, job: Job) -> None:
+        try:
+            done = self._runner.run(job)
+            if os.getpid() != self._pid:
+                os._exit(0)  # a child that the plugin forked came back out of the call
+            try:
+                self._channel.send(done)
+            except FrameTooLargeError as error:
+                self._channel.send(
+                    RunDone(
+                        run_id=job.run_id,
+                        ok=False,
+                        failure="exception",
+                        error_type=type(error).__name__,
+                        error_message=str(error),
+                    )
+                )
+        except OSError:
+            os._exit(EXIT_CHANNEL_LOST)
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+            os._exit(EXIT_UNHANDLED)
+
+
+def main(connection: socket.socket) -> NoReturn:
+    """Runs a worker on its end of the channel; does not return."""
+    channel = WorkerChannel(connection)
+    try:
+        start = channel.receive()
+    except (ChannelClosedError, OSError):
+        os._exit(EXIT_CHANNEL_LOST)
+    assert isinstance(start, WorkerStart)
+    _limit_resources(start.memory_bytes_max)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
+    sys.argv[1:] = []
+    install_builtins(
+        {
+            "LineBuilder": lp_core.LineBuilder,
+            "InfluxDBError": lp_core.InfluxDBError,
+            "InvalidMeasurementError": lp_core.InvalidMeasurementError,
+            "InvalidKeyError": lp_core.InvalidKeyError,
+            "InvalidLineError": lp_core.InvalidLineError,
+            "QueryError": QueryError,
+        }
+    )
+    _WorkerProcess(channel, start).run_until_closed()
+
+
+def _limit_resources(memory_bytes_max: int | None) -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if memory_bytes_max is not None:
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        limit = memory_bytes_max if hard == resource.RLIM_INFINITY else min(memory_bytes_max, hard)
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))

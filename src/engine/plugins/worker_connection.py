@@ -1,0 +1,250 @@
+# Owns the life of one worker process as the server sees it: its channel, the runs it has not
+# answered, the API calls it is waiting for, and the explanation of its end. A dead one is replaced,
+# never revived.
+"""One live plugin worker process."""
+
+import asyncio
+import logging
+import signal
+import socket
+from typing import Any
+
+import msgspec
+
+from engine.errors import EngineError, PluginCrashedError
+from engine.plugins.cache import ExpiringStore
+from engine.plugins.channel import (
+    CacheDeleteCall,
+    CacheGetCall,
+    CachePutCall,
+    Call,
+    CallReply,
+    ChannelClosedError,
+    FrameTooLargeError,
+    Job,
+    Log,
+    QueryCall,
+    RunDone,
+    ServerChannel,
+    WorkerStart,
+    WriteCall,
+)
+from engine.plugins.services import PluginServices, WorkerTrigger
+from engine.plugins.zygote_client import WorkerProcess, ZygoteClient
+
+logger = logging.getLogger(__name__)
+
+_END_TIMEOUT_S = 5.0
+_LINGER_TIMEOUT_S = 1.0
+# A plugin that logs without pause must not keep the event loop from everybody else.
+_MESSAGES_PER_TURN = 64
+
+
+class WorkerConnection:
+    """A worker process and what the server owes it."""
+
+    def __init__(
+        self,
+        channel: ServerChannel,
+        process: WorkerProcess,
+        trigger: WorkerTrigger,
+        services: PluginServices,
+        zygote: ZygoteClient,
+        shared_cache: ExpiringStore[bytes],
+    ) -> None:
+        self._channel = channel
+        self._process = process
+        self._trigger = trigger
+        self._services = services
+        self._zygote = zygote
+        self._shared_cache = shared_cache
+        self._runs: dict[int, asyncio.Future[RunDone]] = {}
+        self._calls: set[asyncio.Task[None]] = set()
+        self._kill_reason = ""
+        self._end_text = ""
+        self._reader = asyncio.get_running_loop().create_task(self._read_until_end())
+
+    @classmethod
+    async def open(
+        cls,
+        start: WorkerStart,
+        trigger: WorkerTrigger,
+        services: PluginServices,
+        zygote: ZygoteClient,
+        shared_cache: ExpiringStore[bytes],
+    ) -> "WorkerConnection":
+        """Has a worker forked and tells it whom it works for.
+
+        Raises:
+            PluginCrashedError: No worker could be started.
+        """
+        server_end, worker_end = socket.socketpair()
+        try:
+            with worker_end:
+                process = await zygote.spawn(worker_end)
+            server_end.setblocking(False)
+            channel = await ServerChannel.open(server_end)
+        except BaseException:
+            server_end.close()  # a worker, if forked, ends on that
+            raise
+        connection = cls(channel, process, trigger, services, zygote, shared_cache)
+        try:
+            await channel.send(start)
+        except ChannelClosedError as error:
+            raise PluginCrashedError(await connection._end()) from error
+        return connection
+
+    @property
+    def pid(self) -> int:
+        """Process id of the worker."""
+        return self._process.pid
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether a run may still be given to it."""
+        return not (self._kill_reason or self._process.exited.done() or self._reader.done())
+
+    async def run(self, job: Job) -> RunDone:
+        """Hands over a run and waits for its end.
+
+        Raises:
+            PluginCrashedError: The worker ended first; the text says how.
+        """
+        future: asyncio.Future[RunDone] = asyncio.get_running_loop().create_future()
+        self._runs[job.run_id] = future
+        try:
+            await self._channel.send(job)
+            return await future
+        except ChannelClosedError as error:
+            raise PluginCrashedError(await self._end()) from error
+        finally:
+            self._runs.pop(job.run_id, None)
+
+    def kill_soon(self, reason: str) -> None:
+        """Kills the worker without waiting; the reason explains it to the other runs."""
+        self._kill_reason = self._kill_reason or reason
+        self._zygote.kill(self._process)
+
+    async def kill(self, reason: str) -> None:
+        """Kills the worker and waits until it is gone."""
+        self.kill_soon(reason)
+        await self._end()
+
+    async def close(self, grace_s: float) -> None:
+        """Lets the runs under way end for a while, then ends the worker."""
+        if self._runs and grace_s > 0:
+            await asyncio.wait(self._runs.values(), timeout=grace_s)
+        await self.kill("stopped by the server")
+
+    async def _end(self) -> str:
+        """Waits for the end of the worker and explains it."""
+        await asyncio.wait([self._reader], timeout=_END_TIMEOUT_S)
+        return self._end_text or "the plugin worker does not end"
+
+    async def _read_until_end(self) -> None:
+        reader = asyncio.ensure_future(self._read())
+        try:
+            ends: list[asyncio.Future[Any]] = [reader, self._process.exited]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if self._process.exited.done():
+                # What it sent before its end is still to be read; then comes the end of the stream.
+                await asyncio.wait([reader], timeout=_END_TIMEOUT_S)
+            elif not self._kill_reason:
+                # The stream of a dying worker ends a little before its exit status is known.
+                await asyncio.wait([self._process.exited], timeout=_LINGER_TIMEOUT_S)
+            if not self._process.exited.done():
+                self.kill_soon("killed because it closed its channel")
+                await asyncio.wait([self._process.exited], timeout=_END_TIMEOUT_S)
+        finally:
+            if reader.done() and reader.exception() is not None:
+                logger.error(
+                    "plugin channel failed trigger=%s",
+                    self._trigger.identity,
+                    exc_info=reader.exception(),
+                )
+            reader.cancel()
+            self._finish()
+
+    def _finish(self) -> None:
+        self._end_text = self._explained_end()
+        self._channel.close()
+        for call in self._calls:
+            call.cancel()
+        for future in self._runs.values():
+            if not future.done():
+                future.set_exception(PluginCrashedError(self._end_text))
+
+    def _explained_end(self) -> str:
+        if self._kill_reason:
+            return f"the plugin worker was {self._kill_reason}"
+        status = self._process.exited.result() if self._process.exited.done() else None
+        if status is None:
+            return "the plugin worker ended together with the process that starts workers"
+        if status >= 0:
+            return f"the plugin worker ended with exit status {status} during the call"
+        name = signal.Signals(-status).name if -status in signal.valid_signals() else str(-status)
+        hint = " (perhaps it was out of memory)" if -status == signal.SIGKILL else ""
+        return f"the plugin worker was killed by signal {name}{hint} during the call"
+
+    async def _read(self) -> None:
+        messages = 0
+        while True:
+            try:
+                message = await self._channel.receive()
+            except ChannelClosedError:
+                return
+            except (msgspec.MsgspecError, FrameTooLargeError) as error:
+                self.kill_soon(f"killed because it sent a malformed message: {error}")
+                return
+            if isinstance(message, Log):
+                self._services.log(self._trigger, message.level, message.text, message.time_ns)
+            elif isinstance(message, RunDone):
+                future = self._runs.get(message.run_id)
+                if future is not None and not future.done():
+                    future.set_result(message)
+            else:
+                task = asyncio.get_running_loop().create_task(self._serve(message))
+                self._calls.add(task)
+                task.add_done_callback(self._calls.discard)
+            messages += 1
+            if messages % _MESSAGES_PER_TURN == 0:
+                await asyncio.sleep(0)
+
+    async def _serve(self, call: Call) -> None:
+        try:
+            reply = await self._reply(call)
+        except EngineError as error:
+            text = f"{error.message}. {error.hint}" if error.hint else error.message
+            reply = CallReply(call_id=call.call_id, error_code=error.code, error_message=text)
+        except Exception as error:
+            logger.exception("plugin call failed trigger=%s", self._trigger.identity)
+            text = f"internal error: {type(error).__name__}: {error}"
+            reply = CallReply(call_id=call.call_id, error_code="internal", error_message=text)
+        try:
+            try:
+                await self._channel.send(reply)
+            except FrameTooLargeError as error:
+                text = f"the result is too large: {error}"
+                reply = CallReply(call_id=call.call_id, error_code=error.code, error_message=text)
+                await self._channel.send(reply)
+        except ChannelClosedError:
+            return  # nobody waits for it any more
+
+    async def _reply(self, call: Call) -> CallReply:
+        match call:
+            case QueryCall():
+                stream = await self._services.query(
+                    self._trigger, call.sql, call.params, call.database
+                )
+                return CallReply(call_id=call.call_id, value=stream)
+            case WriteCall():
+                await self._services.write(self._trigger, call.database, call.lines, call.no_sync)
+                return CallReply(call_id=call.call_id)
+            case CacheGetCall():
+                found, value = self._shared_cache.get(call.key)
+                return CallReply(call_id=call.call_id, found=found, value=value)
+            case CachePutCall():
+                self._shared_cache.put(call.key, call.value, call.ttl_s)
+                return CallReply(call_id=call.call_id)
+            case CacheDeleteCall():
+                return CallReply(call_id=call.call_id, found=self._shared_cache.delete(call.key))
