@@ -1,0 +1,143 @@
+# Owns the commands on databases and triggers.
+"""Create, show, enable, disable and delete."""
+
+import argparse
+import sys
+
+from engine.cli.client import Client
+from engine.config import parse_bytes, parse_seconds
+from engine.errors import ConfigError
+
+_DATABASE = "/api/v3/configure/database"
+_TRIGGER = "/api/v3/configure/processing_engine_trigger"
+
+
+def parse_arguments(texts: list[str] | None) -> dict[str, str] | None:
+    """``["a=1,b=2", "c=3"]`` as a dict; None without any.
+
+    Raises:
+        ConfigError: An item has no equals sign.
+    """
+    if texts is None:
+        return None
+    result: dict[str, str] = {}
+    for item in (item for text in texts for item in text.split(",")):
+        key, equals, value = item.partition("=")
+        if not equals or not key:
+            raise ConfigError(
+                f"--trigger-arguments: '{item}' must be formatted as \"key=value\"",
+                hint="values cannot contain commas",
+            )
+        result[key] = value
+    return result
+
+
+def create_database(namespace: argparse.Namespace) -> None:
+    """``headrace create database``."""
+    with Client(namespace) as client:
+        client.request("POST", _DATABASE, content={"db": namespace.name})
+    print(f'Database "{namespace.name}" created successfully')
+
+
+def delete_database(namespace: argparse.Namespace) -> None:
+    """``headrace delete database``."""
+    if not namespace.yes and not _confirm(f'Delete database "{namespace.name}" with all its rows?'):
+        raise ConfigError("nothing was deleted", hint="answer yes, or add --yes")
+    with Client(namespace) as client:
+        client.request("DELETE", _DATABASE, parameters={"db": namespace.name})
+    print(f'Database "{namespace.name}" deleted successfully')
+
+
+def _confirm(question: str) -> bool:
+    if not sys.stdin.isatty():
+        return False
+    print(f"{question} [yes/no] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def show_databases(namespace: argparse.Namespace) -> None:
+    """``headrace show databases``."""
+    with Client(namespace) as client:
+        answer = client.request("GET", _DATABASE, parameters={"format": namespace.format})
+    _print(answer)
+
+
+def show_triggers(namespace: argparse.Namespace) -> None:
+    """``headrace show triggers``."""
+    parameters = {"format": namespace.format}
+    if namespace.database is not None:
+        parameters["db"] = namespace.database
+    with Client(namespace) as client:
+        answer = client.request("GET", _TRIGGER, parameters=parameters)
+    _print(answer)
+
+
+def _print(answer: bytes) -> None:
+    sys.stdout.buffer.write(answer if answer.endswith(b"\n") else answer + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def create_trigger(namespace: argparse.Namespace) -> None:
+    """``headrace create trigger``."""
+    settings: dict[str, object] = {
+        "run_async": namespace.run_async,
+        "error_behavior": namespace.error_behavior,
+        "allow_self": namespace.allow_self,
+    }
+    try:
+        if namespace.timeout is not None:
+            settings["timeout_s"] = parse_seconds(namespace.timeout)
+        if namespace.memory_max is not None:
+            settings["memory_max_bytes"] = parse_bytes(namespace.memory_max)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    with Client(namespace) as client:
+        client.request(
+            "POST",
+            _TRIGGER,
+            content={
+                "db": namespace.database,
+                "trigger_name": namespace.name,
+                "plugin_filename": namespace.path,
+                "trigger_specification": namespace.trigger_spec,
+                "trigger_settings": settings,
+                "trigger_arguments": parse_arguments(namespace.trigger_arguments),
+                "disabled": namespace.disabled,
+            },
+        )
+    print(f"Trigger {namespace.name} created successfully")
+
+
+def _switch(namespace: argparse.Namespace, verb: str) -> None:
+    with Client(namespace) as client:
+        client.request(
+            "POST",
+            f"{_TRIGGER}/{verb}",
+            parameters={"db": namespace.database, "trigger_name": namespace.name},
+        )
+    print(f"Trigger {namespace.name} {verb}d successfully")
+
+
+def enable_trigger(namespace: argparse.Namespace) -> None:
+    """``headrace enable trigger``."""
+    _switch(namespace, "enable")
+
+
+def disable_trigger(namespace: argparse.Namespace) -> None:
+    """``headrace disable trigger``."""
+    _switch(namespace, "disable")
+
+
+def delete_trigger(namespace: argparse.Namespace) -> None:
+    """``headrace delete trigger``."""
+    with Client(namespace) as client:
+        client.request(
+            "DELETE",
+            _TRIGGER,
+            content={
+                "db": namespace.database,
+                "trigger_name": namespace.name,
+                "force": namespace.force,
+            },
+        )
+    print(f"Trigger {namespace.name} deleted successfully")

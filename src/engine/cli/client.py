@@ -1,0 +1,119 @@
+# Owns the client side of HTTP for the commands: one connection, JSON in, errors as EngineError.
+# Uses http.client because it imports fast.
+"""HTTP client of the commands."""
+
+import argparse
+import http.client
+import json
+import ssl
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlencode, urlsplit
+
+from engine.errors import ConfigError, EngineError
+
+TIMEOUT_S = 120.0
+
+
+class ServerError(EngineError):
+    """The server answered with an error, or not at all."""
+
+    code = "server_error"
+
+    def __init__(self, message: str, *, status: int = 0, hint: str = "", body: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+        self.body = body
+
+
+class Client:
+    """One connection to the server of ``--host``."""
+
+    def __init__(self, namespace: argparse.Namespace) -> None:
+        parts = urlsplit(namespace.host)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ConfigError(
+                f"--host: '{namespace.host}' is not a URL",
+                hint="write for example http://127.0.0.1:8181",
+            )
+        self._url = namespace.host
+        self._token: str | None = namespace.token
+        self._connection: http.client.HTTPConnection
+        if parts.scheme == "https":
+            self._connection = http.client.HTTPSConnection(
+                parts.hostname, parts.port, timeout=TIMEOUT_S, context=ssl.create_default_context()
+            )
+        else:
+            self._connection = http.client.HTTPConnection(
+                parts.hostname, parts.port, timeout=TIMEOUT_S
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._connection.close()
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        parameters: dict[str, str] | None = None,
+        body: bytes | None = None,
+        content: object = None,
+    ) -> bytes:
+        """The body of a successful answer. `content` is sent as JSON.
+
+        Raises:
+            ServerError: The server refused, or cannot be reached.
+        """
+        headers = {}
+        if content is not None:
+            body = json.dumps(content).encode()
+            headers["Content-Type"] = "application/json"
+        if self._token is not None:
+            headers["Authorization"] = f"Bearer {self._token}"
+        target = f"{path}?{urlencode(parameters)}" if parameters else path
+        try:
+            self._connection.request(method, target, body, headers)
+            response = self._connection.getresponse()
+            answer = response.read()
+        except ConnectionRefusedError as error:
+            raise ServerError(
+                f"no server answers at {self._url}",
+                hint="start one with 'headrace serve', or name it with --host",
+            ) from error
+        except (OSError, http.client.HTTPException) as error:
+            raise ServerError(f"{self._url}: {str(error) or type(error).__name__}") from error
+        if response.status >= 300:
+            raise _server_error(response.status, response.reason, answer)
+        return answer
+
+
+def _server_error(status: int, reason: str, answer: bytes) -> ServerError:
+    text = answer.decode("utf-8", "replace")
+    try:
+        content: Any = json.loads(text)
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        return ServerError(f"{text.strip() or reason} [{status}]", status=status, body=text)
+    message = str(content.get("error") or content.get("message") or reason)
+    lines = content.get("data") or []
+    for line in [lines] if isinstance(lines, dict) else lines[:10]:
+        message += f"\n  line {line.get('line_number')}: {line.get('error_message')}"
+        message += f"\n    {line.get('original_line')}"
+    if isinstance(lines, list) and len(lines) > 10:
+        message += f"\n  … and {len(lines) - 10} more"
+    return ServerError(
+        f"{message} [{status}]" if "\n" not in message else message,
+        status=status,
+        hint=str(content.get("hint") or ""),
+        body=text,
+    )

@@ -1,0 +1,305 @@
+# Owns the command line: the parser, the choice of the command, exit statuses (0 done, 1 failed, 2
+# wrong usage) and the form of error messages. Each command lives in a module of its own, imported
+# when it runs.
+"""The `headrace` command."""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import engine
+from engine.config import OPTIONS
+from engine.errors import EngineError
+
+DEFAULT_HOST = "http://127.0.0.1:8181"
+FORMATS = ("pretty", "json", "jsonl", "csv", "parquet")
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+_DESCRIPTION = "Run Python on time-series data as it arrives."
+_EPILOG = "See 'headrace COMMAND --help' for each command. A server: headrace serve"
+
+
+def _environment(*names: str, default: str | None = None) -> str | None:
+    return next((os.environ[name] for name in names if os.environ.get(name)), default)
+
+
+def _connection() -> argparse.ArgumentParser:
+    parent = argparse.ArgumentParser(add_help=False)
+    group = parent.add_argument_group("connection")
+    group.add_argument(
+        "-H",
+        "--host",
+        metavar="URL",
+        default=_environment("HEADRACE_HOST_URL", "INFLUXDB3_HOST_URL", default=DEFAULT_HOST),
+        help=f"server (environment: HEADRACE_HOST_URL, INFLUXDB3_HOST_URL; default {DEFAULT_HOST})",
+    )
+    group.add_argument(
+        "--token",
+        metavar="TOKEN",
+        default=_environment("HEADRACE_AUTH_TOKEN", "INFLUXDB3_AUTH_TOKEN"),
+        help="sent as bearer token (environment: HEADRACE_AUTH_TOKEN, INFLUXDB3_AUTH_TOKEN)",
+    )
+    return parent
+
+
+def _database() -> argparse.ArgumentParser:
+    parent = argparse.ArgumentParser(add_help=False)
+    name = _environment("HEADRACE_DATABASE_NAME", "INFLUXDB3_DATABASE_NAME")
+    parent.add_argument(
+        "-d",
+        "--database",
+        metavar="NAME",
+        default=name,
+        required=name is None,
+        help="database (environment: HEADRACE_DATABASE_NAME, INFLUXDB3_DATABASE_NAME)",
+    )
+    return parent
+
+
+def _format(default: str = "pretty") -> argparse.ArgumentParser:
+    parent = argparse.ArgumentParser(add_help=False)
+    parent.add_argument(
+        "--format", choices=FORMATS, default=default, help=f"form of the answer (default {default})"
+    )
+    return parent
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    parser = argparse.ArgumentParser(prog="headrace", description=_DESCRIPTION, epilog=_EPILOG)
+    parser.add_argument(
+        "-V", "--version", action="version", version=f"headrace {engine.__version__}"
+    )
+    verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    connection, database = _connection(), _database()
+    _add_serve(verbs)
+    _add_create(verbs, connection, database)
+    _add_show(verbs, connection)
+    for verb in ("enable", "disable"):
+        _add_switch(verbs, verb, connection, database)
+    _add_delete(verbs, connection, database)
+    _add_write(verbs, connection, database)
+    _add_query(verbs, connection, database)
+    _add_wal(verbs)
+    return parser
+
+
+_Verbs = argparse._SubParsersAction
+
+
+def _add_serve(verbs: "_Verbs[argparse.ArgumentParser]") -> None:
+    serve = verbs.add_parser("serve", help="run a server", description="Run a server.")
+    for option in OPTIONS:
+        text = f"{option.help} [{option.environment[0]}]"
+        if option.is_switch:
+            serve.add_argument(option.flag, action="store_true", help=text)
+        else:
+            serve.add_argument(option.flag, metavar=option.metavar, help=text)
+    serve.set_defaults(module="serve", function="serve")
+
+
+def _nouns(
+    verbs: "_Verbs[argparse.ArgumentParser]", verb: str, text: str
+) -> "_Verbs[argparse.ArgumentParser]":
+    parser = verbs.add_parser(verb, help=text, description=text[0].upper() + text[1:] + ".")
+    return parser.add_subparsers(title="what", metavar="WHAT", required=True)
+
+
+def _add_create(
+    verbs: "_Verbs[argparse.ArgumentParser]",
+    connection: argparse.ArgumentParser,
+    database: argparse.ArgumentParser,
+) -> None:
+    nouns = _nouns(verbs, "create", "create a database or a trigger")
+    creation = nouns.add_parser("database", help="create a database", parents=[connection])
+    creation.add_argument("name", metavar="NAME")
+    creation.set_defaults(module="catalog", function="create_database")
+
+    trigger = nouns.add_parser(
+        "trigger",
+        help="create a trigger",
+        parents=[connection, database],
+        description="Create a trigger: when which plugin runs.",
+    )
+    trigger.add_argument("name", metavar="TRIGGER_NAME")
+    trigger.add_argument(
+        "--trigger-spec",
+        required=True,
+        metavar="SPEC",
+        help="all_tables, table:NAME, every:DURATION, cron:EXPRESSION (seconds first), request:P",
+    )
+    trigger.add_argument(
+        "--path",
+        "--plugin-filename",
+        dest="path",
+        required=True,
+        metavar="FILE",
+        help="plugin file or package, relative to the server's plugin directory",
+    )
+    trigger.add_argument(
+        "--trigger-arguments",
+        action="append",
+        metavar="K=V,K=V",
+        help="arguments for the plugin; may be repeated",
+    )
+    trigger.add_argument("--disabled", action="store_true", help="create it without starting it")
+    trigger.add_argument(
+        "--run-asynchronous",
+        "--run-asynchronously",
+        dest="run_async",
+        action="store_true",
+        help="let several runs overlap",
+    )
+    trigger.add_argument(
+        "--error-behavior",
+        type=str.lower,
+        choices=("log", "retry", "disable"),
+        default="log",
+        help="what to do when a run fails (default log)",
+    )
+    trigger.add_argument(
+        "--allow-self", action="store_true", help="deliver to the trigger what it wrote itself"
+    )
+    trigger.add_argument("--timeout", metavar="DURATION", help="longest time of a run, such as 30s")
+    trigger.add_argument("--memory-max", metavar="SIZE", help="memory of its worker, such as 512MB")
+    trigger.set_defaults(module="catalog", function="create_trigger")
+
+
+def _add_show(
+    verbs: "_Verbs[argparse.ArgumentParser]", connection: argparse.ArgumentParser
+) -> None:
+    nouns = _nouns(verbs, "show", "show databases or triggers")
+    databases = nouns.add_parser(
+        "databases", help="list databases", parents=[connection, _format()]
+    )
+    databases.set_defaults(module="catalog", function="show_databases")
+    triggers = nouns.add_parser("triggers", help="list triggers", parents=[connection, _format()])
+    triggers.add_argument("-d", "--database", metavar="NAME", help="only those of one database")
+    triggers.set_defaults(module="catalog", function="show_triggers")
+
+
+def _add_switch(
+    verbs: "_Verbs[argparse.ArgumentParser]",
+    verb: str,
+    connection: argparse.ArgumentParser,
+    database: argparse.ArgumentParser,
+) -> None:
+    nouns = _nouns(verbs, verb, f"{verb} a trigger")
+    trigger = nouns.add_parser("trigger", help=f"{verb} a trigger", parents=[connection, database])
+    trigger.add_argument("name", metavar="TRIGGER_NAME")
+    trigger.set_defaults(module="catalog", function=f"{verb}_trigger")
+
+
+def _add_delete(
+    verbs: "_Verbs[argparse.ArgumentParser]",
+    connection: argparse.ArgumentParser,
+    database: argparse.ArgumentParser,
+) -> None:
+    nouns = _nouns(verbs, "delete", "delete a database or a trigger")
+    deletion = nouns.add_parser(
+        "database", help="delete a database with all its rows", parents=[connection]
+    )
+    deletion.add_argument("name", metavar="NAME")
+    deletion.add_argument("-y", "--yes", action="store_true", help="do not ask")
+    deletion.set_defaults(module="catalog", function="delete_database")
+    trigger = nouns.add_parser("trigger", help="delete a trigger", parents=[connection, database])
+    trigger.add_argument("name", metavar="TRIGGER_NAME")
+    trigger.add_argument("--force", action="store_true", help="also when it is enabled")
+    trigger.set_defaults(module="catalog", function="delete_trigger")
+
+
+def _add_write(
+    verbs: "_Verbs[argparse.ArgumentParser]",
+    connection: argparse.ArgumentParser,
+    database: argparse.ArgumentParser,
+) -> None:
+    write = verbs.add_parser(
+        "write",
+        aliases=["w"],
+        help="write line protocol",
+        parents=[connection, database],
+        description="Write line protocol from the argument, a file, or standard input.",
+    )
+    write.add_argument("lines", nargs="?", metavar="LINE_PROTOCOL")
+    write.add_argument("-f", "--file", metavar="FILE", help="read this file")
+    write.add_argument(
+        "-p", "--precision", default="auto", help="unit of the timestamps: auto, ns, us, ms or s"
+    )
+    write.add_argument(
+        "--accept-partial",
+        action="store_true",
+        help="keep good lines beside bad ones (the default)",
+    )
+    write.add_argument(
+        "--all-or-nothing", action="store_true", help="store nothing of a chunk with a bad line"
+    )
+    write.add_argument("--no-sync", action="store_true", help="do not wait for the disk")
+    write.add_argument("-q", "--quiet", action="store_true", help="no progress, no summary")
+    write.set_defaults(module="write", function="write")
+
+
+def _add_query(
+    verbs: "_Verbs[argparse.ArgumentParser]",
+    connection: argparse.ArgumentParser,
+    database: argparse.ArgumentParser,
+) -> None:
+    query = verbs.add_parser(
+        "query",
+        aliases=["q"],
+        help="run SQL",
+        parents=[connection, database, _format()],
+        description="Run SQL from the argument, a file, or standard input.",
+    )
+    query.add_argument("sql", nargs="?", metavar="SQL")
+    query.add_argument("-f", "--file", metavar="FILE", help="read this file")
+    query.add_argument("-o", "--output", metavar="FILE", help="write the answer to this file")
+    query.add_argument(
+        "--param", action="append", metavar="NAME=VALUE", help="value of $NAME; may be repeated"
+    )
+    query.set_defaults(module="query", function="query")
+
+
+def _add_wal(verbs: "_Verbs[argparse.ArgumentParser]") -> None:
+    nouns = _nouns(verbs, "wal", "look at log files")
+    dump = nouns.add_parser("dump", help="print the frames of a log segment")
+    dump.add_argument("file", metavar="FILE")
+    dump.add_argument("--rows", action="store_true", help="print the rows as well")
+    dump.set_defaults(module="wal", function="dump")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command of `arguments`; return the exit status."""
+    words = list(arguments)
+    if words and words[-1] == "help" and not any(word.startswith("-") for word in words):
+        # `headrace create trigger help`, as the reference's documentation spells it.
+        words[-1] = "--help"
+    namespace = build_parser().parse_args(words)
+    module = importlib.import_module(f"engine.cli.{namespace.module}")
+    try:
+        getattr(module, namespace.function)(namespace)
+    except EngineError as error:
+        print(f"headrace: {error.message}", file=sys.stderr)
+        if error.hint:
+            print(f"  hint: {error.hint}", file=sys.stderr)
+        return EXIT_FAILED
+    except BrokenPipeError:
+        # Who read our output has seen enough (`| head`); what is still buffered has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        print(f"headrace: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    return 0
+
+
+def run() -> NoReturn:
+    """Entry point of the `headrace` command."""
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,52 @@
+# Owns `headrace query`.
+"""Run SQL."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from engine.cli.client import Client
+from engine.errors import ConfigError
+
+
+def query(namespace: argparse.Namespace) -> None:
+    """Send the question, print or store the answer.
+
+    Raises:
+        EngineError: The server refused, or there is no question.
+    """
+    if namespace.format == "parquet" and namespace.output is None and sys.stdout.isatty():
+        raise ConfigError("parquet is not for a terminal", hint="add --output FILE")
+    params: dict[str, str] = {}
+    for item in namespace.param or []:
+        name, equals, value = item.partition("=")
+        if not equals:
+            raise ConfigError(f"--param: '{item}' must be formatted as NAME=VALUE")
+        params[name] = value
+    content: dict[str, object] = {
+        "db": namespace.database,
+        "q": _question(namespace),
+        "format": namespace.format,
+        "params": params,
+    }
+    with Client(namespace) as client:
+        answer = client.request("POST", "/api/v3/query_sql", content=content)
+    if namespace.output is not None:
+        Path(namespace.output).write_bytes(answer)
+        return
+    sys.stdout.buffer.write(answer)
+    if answer and not answer.endswith(b"\n") and namespace.format != "parquet":
+        sys.stdout.buffer.write(b"\n")
+    sys.stdout.buffer.flush()
+
+
+def _question(namespace: argparse.Namespace) -> str:
+    if namespace.sql is not None:
+        return str(namespace.sql)
+    if namespace.file is not None:
+        return Path(namespace.file).read_text(encoding="utf-8")
+    if sys.stdin.isatty():
+        raise ConfigError(
+            "no query given", hint="pass it as argument, with --file, or on standard input"
+        )
+    return sys.stdin.read()

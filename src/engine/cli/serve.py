@@ -1,0 +1,25 @@
+# Owns `headrace serve`: settings, logging, the server.
+"""Run a server."""
+
+import argparse
+import os
+import sys
+
+from engine import config, logs
+
+
+def serve(namespace: argparse.Namespace) -> None:
+    """Run until a signal ends it.
+
+    Raises:
+        EngineError: The settings are wrong, or the server cannot start.
+    """
+    settings = config.load(vars(namespace), os.environ)
+    logs.configure(settings.log_level)
+    # Imported late: the libraries behind it take a third of a second.
+    from engine import server
+
+    try:
+        server.run(settings)
+    finally:
+        sys.stderr.flush()

@@ -1,0 +1,110 @@
+# Owns `headrace write`: reads line protocol in chunks that end with a line, sends them one after
+# the other, and shows how far it is.
+"""Write line protocol."""
+
+import argparse
+import io
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from engine.cli.client import Client, ServerError
+from engine.errors import ConfigError
+
+# Well below the server's default limit for a body.
+CHUNK_BYTES = 4 * 1024 * 1024
+_BAR_WIDTH = 30
+
+
+def chunks(source: BinaryIO, size: int = CHUNK_BYTES) -> Iterator[bytes]:
+    """`source` in pieces of about `size` bytes, each ending with a line (but perhaps the last).
+
+    A line that is longer than `size` comes whole. A quoted line break may be cut; such bodies are
+    better sent in one request of their own.
+    """
+    rest = b""
+    while block := source.read(size):
+        block = rest + block
+        cut = block.rfind(b"\n") + 1
+        if cut:
+            yield block[:cut]
+        rest = block[cut:]
+    if rest:
+        yield rest
+
+
+class Progress:
+    """A bar on standard error, if that is a terminal."""
+
+    def __init__(self, total_bytes: int | None, *, quiet: bool) -> None:
+        self._total = total_bytes
+        self._is_shown = not quiet and sys.stderr.isatty()
+        self._started = time.monotonic()
+        self.done_bytes = 0
+
+    def add(self, nbytes: int) -> None:
+        """Count `nbytes` more as sent."""
+        self.done_bytes += nbytes
+        if not self._is_shown:
+            return
+        rate = self.done_bytes / max(time.monotonic() - self._started, 1e-9) / 1e6
+        if self._total:
+            filled = _BAR_WIDTH * self.done_bytes // self._total
+            share = 100 * self.done_bytes // self._total
+            bar = "█" * filled + "░" * (_BAR_WIDTH - filled)
+            text = f"{bar} {share:3d} %  {rate:.1f} MB/s"
+        else:
+            text = f"{self.done_bytes / 1e6:.1f} MB  {rate:.1f} MB/s"
+        print(f"\r{text}\033[K", end="", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Leave the line."""
+        if self._is_shown and self.done_bytes:
+            print(file=sys.stderr)
+
+
+def write(namespace: argparse.Namespace) -> None:
+    """Send everything; go on after refused lines and report them at the end.
+
+    Raises:
+        EngineError: The server cannot be reached, or refused lines or chunks.
+    """
+    source, total = _source(namespace)
+    parameters = {"db": namespace.database, "precision": namespace.precision}
+    if namespace.all_or_nothing:
+        parameters["accept_partial"] = "false"
+    if namespace.no_sync:
+        parameters["no_sync"] = "true"
+    progress = Progress(total, quiet=namespace.quiet)
+    refused: list[ServerError] = []
+    with source, Client(namespace) as client:
+        for chunk in chunks(source):
+            try:
+                client.request("POST", "/api/v3/write_lp", parameters=parameters, body=chunk)
+            except ServerError as error:
+                if error.status != 400 or namespace.all_or_nothing:
+                    progress.close()
+                    raise
+                refused.append(error)
+            progress.add(len(chunk))
+    progress.close()
+    if refused:
+        raise refused[0]
+    if not namespace.quiet:
+        print(f"{progress.done_bytes} bytes written", file=sys.stderr)
+
+
+def _source(namespace: argparse.Namespace) -> tuple[BinaryIO, int | None]:
+    if namespace.lines is not None:
+        content = str(namespace.lines).encode("utf-8", "surrogateescape")
+        return io.BytesIO(content), len(content)
+    if namespace.file is not None:
+        path = Path(namespace.file)
+        return path.open("rb"), path.stat().st_size
+    if sys.stdin.isatty():
+        raise ConfigError(
+            "no lines given", hint="pass them as argument, with --file, or on standard input"
+        )
+    return sys.stdin.buffer, None

@@ -1,0 +1,1 @@
+"""The HTTP interface: a thin ASGI application over the server's services."""

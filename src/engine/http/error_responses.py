@@ -1,0 +1,126 @@
+# The only place that turns errors into HTTP statuses and bodies. Bodies are always valid JSON:
+# {"error", "data"?, "code", "hint"?}, a superset of what clients of the reference system read.
+"""Errors as HTTP answers."""
+
+import logging
+from typing import Any
+
+from engine.errors import (
+    AlreadyExistsError,
+    AuthError,
+    BackPressureError,
+    BodyTooLargeError,
+    CatalogError,
+    ConfigError,
+    DatabaseNotFoundError,
+    EngineError,
+    InvalidNameError,
+    PartialWriteError,
+    PluginCrashedError,
+    PluginError,
+    PluginTimeoutError,
+    QueryError,
+    QueryNotSupportedError,
+    QueryResourceError,
+    QueryTimeoutError,
+    RequestError,
+    TriggerEnabledError,
+    TriggerNotFoundError,
+    WalError,
+    WriteError,
+)
+from engine.http.asgi import (
+    ClientGoneError,
+    ReceiveTimeoutError,
+    Response,
+    ShuttingDownError,
+    UnsupportedMediaTypeError,
+    json_response,
+)
+
+logger = logging.getLogger(__name__)
+
+# The first class that matches decides: subclasses stand before their bases.
+_STATUSES: list[tuple[type[EngineError], int]] = [
+    (DatabaseNotFoundError, 404),
+    (TriggerNotFoundError, 404),
+    (AlreadyExistsError, 409),
+    (TriggerEnabledError, 409),
+    (InvalidNameError, 400),
+    (CatalogError, 400),
+    (BodyTooLargeError, 413),
+    (BackPressureError, 503),
+    (WriteError, 400),
+    (WalError, 503),
+    (UnsupportedMediaTypeError, 415),
+    (RequestError, 400),
+    (ReceiveTimeoutError, 408),
+    (ShuttingDownError, 503),
+    (ClientGoneError, 400),
+    (QueryNotSupportedError, 405),
+    (QueryTimeoutError, 408),
+    (QueryResourceError, 503),
+    (QueryError, 400),
+    (PluginTimeoutError, 504),
+    (PluginCrashedError, 500),
+    (PluginError, 400),
+    (AuthError, 403),
+    (ConfigError, 400),
+]
+
+
+def status_of(error: EngineError) -> int:
+    """HTTP status for `error`."""
+    return next((status for kind, status in _STATUSES if isinstance(error, kind)), 500)
+
+
+def error_response(error: EngineError) -> Response:
+    """`error` as an answer."""
+    body: dict[str, Any] = {"error": error.message}
+    if isinstance(error, PartialWriteError):
+        # The reference answers with one object where nothing was stored, with a list where the rest
+        # was.
+        body["data"] = error.lines if error.stored else error.lines[0]
+    body["code"] = error.code
+    if error.hint:
+        body["hint"] = error.hint
+    response = json_response(body, status_of(error))
+    if isinstance(error, BackPressureError):
+        response.headers.append(("retry-after", str(error.retry_after_s)))
+    elif isinstance(error, WalError | ShuttingDownError):
+        response.headers.append(("retry-after", "5"))
+    return response
+
+
+def v2_error_response(error: EngineError) -> Response:
+    """`error` in the shape that v2 write clients read."""
+    status = status_of(error)
+    names = {
+        400: "invalid",
+        401: "unauthorized",
+        403: "forbidden",
+        404: "not found",
+        413: "request too large",
+        503: "unavailable",
+    }
+    message = error.message
+    if isinstance(error, PartialWriteError):
+        message = (
+            f"write buffer error: line protocol parse failed: {error.lines[0]['error_message']}"
+        )
+    body: dict[str, Any] = {"code": names.get(status, "internal error"), "message": message}
+    if isinstance(error, PartialWriteError):
+        body["line"] = error.lines[0]["line_number"]
+    return json_response(body, status)
+
+
+def internal_error_response() -> Response:
+    """The answer to an error of our own; details go to the log alone."""
+    return json_response(
+        {
+            "error": "internal error",
+            "code": "internal_error",
+            "hint": "the server's log has the details; please report it",
+        },
+        500,
+    )

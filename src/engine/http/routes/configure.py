@@ -1,0 +1,221 @@
+# Owns the configuration routes: databases and triggers.
+"""Configuration routes."""
+
+import re
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import msgspec
+
+from engine.catalog.model import ErrorBehavior, Trigger
+from engine.errors import RequestError
+from engine.http.asgi import Request, Response, UnsupportedMediaTypeError
+from engine.http.routes.query import pick_format
+from engine.http.routing import Route
+from engine.http.services import Services
+from engine.plugins.trigger_factory import TriggerRequest
+from engine.query.formats import CONTENT_TYPES, ResultFormat, encode
+from engine.query.system_tables import table_of_rows
+
+_Body = TypeVar("_Body")
+
+_JSON_TYPES = re.compile(r"application/(json|[^;]*\+json)\s*(;.*)?\Z", re.IGNORECASE)
+
+
+class DatabaseBody(msgspec.Struct, frozen=True):
+    """POST /api/v3/configure/database."""
+
+    db: str
+    retention_period: str | None = None
+
+
+class TriggerSettings(msgspec.Struct, frozen=True):
+    """How a trigger runs."""
+
+    run_async: bool = False
+    error_behavior: str = "log"
+    timeout_s: float | None = None
+    memory_max_bytes: int | None = None
+    allow_self: bool = False
+
+
+class TriggerBody(msgspec.Struct, frozen=True):
+    """POST /api/v3/configure/processing_engine_trigger."""
+
+    db: str
+    trigger_name: str
+    plugin_filename: str
+    trigger_specification: str
+    trigger_settings: TriggerSettings = msgspec.field(default_factory=TriggerSettings)
+    trigger_arguments: dict[str, str] | None = None
+    disabled: bool = False
+
+
+class TriggerNameBody(msgspec.Struct, frozen=True):
+    """Names a trigger."""
+
+    db: str
+    trigger_name: str
+    force: bool = False
+
+
+async def read_json(request: Request, kind: type[_Body]) -> _Body:
+    """The body as `kind`.
+
+    Raises:
+        RequestError: It is not JSON of that shape, or not declared as JSON.
+    """
+    body = await request.body()
+    if not _JSON_TYPES.match(request.headers.get("content-type", "")):
+        raise UnsupportedMediaTypeError("unacceptable content-type, expected: application/json")
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.DecodeError as error:
+        raise RequestError(f"serde json error: {error}") from error
+
+
+async def read_query_or_json(request: Request, kind: type[_Body]) -> _Body:
+    """`kind` from the URL's parameters where there are any, else from the body.
+
+    Raises:
+        RequestError: A field is missing or of the wrong type.
+    """
+    if not request.query_string:
+        return await read_json(request, kind)
+    try:
+        return msgspec.convert(request.query_parameters(), kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise RequestError(f"serde error: {error}") from error
+
+
+def error_behavior_of(text: str) -> ErrorBehavior:
+    """The behaviour that `text` names, in any case.
+
+    Raises:
+        RequestError: It names none.
+    """
+    try:
+        return ErrorBehavior(text.lower())
+    except ValueError:
+        raise RequestError(
+            f"unknown error behavior '{text}'", hint="use log, retry or disable"
+        ) from None
+
+
+def _trigger_row(trigger: Trigger) -> dict[str, Any]:
+    return {
+        "database": trigger.database,
+        "trigger_name": trigger.name,
+        "plugin_filename": trigger.plugin_filename,
+        "trigger_specification": trigger.spec,
+        "run_async": trigger.run_async,
+        "error_behavior": trigger.error_behavior.value,
+        "disabled": trigger.disabled,
+        "disabled_reason": trigger.disabled_reason,
+    }
+
+
+def _table(
+    columns: Sequence[str], rows: list[dict[str, Any]], result_format: ResultFormat
+) -> Response:
+    content = encode(table_of_rows(columns, rows), result_format)
+    return Response(200, content, CONTENT_TYPES[result_format])
+
+
+def routes(services: Services) -> list[Route]:
+    """The routes of this module."""
+    writer = services.catalog_writer
+
+    async def list_databases(request: Request) -> Response:
+        result_format = pick_format(
+            request.query_parameters().get("format"), request.headers.get("accept", "")
+        )
+        rows = [{"iox::database": database.name} for database in services.catalog.databases()]
+        return _table(["iox::database"], rows, result_format)
+
+    async def create_database(request: Request) -> Response:
+        body = await read_json(request, DatabaseBody)
+        if body.retention_period is not None:
+            raise RequestError(
+                "retention periods are not supported yet",
+                hint="leave out retention_period; rows are kept for ever",
+            )
+        await writer.create_database(body.db)
+        return Response(200)
+
+    async def delete_database(request: Request) -> Response:
+        name = request.query_parameters().get("db")
+        if name is None:
+            raise RequestError("missing query parameter 'db'")
+        await writer.delete_database(name)
+        return Response(200)
+
+    async def list_triggers(request: Request) -> Response:
+        parameters = request.query_parameters()
+        database = parameters.get("db")
+        if database is not None:
+            services.catalog.database(database)
+        result_format = pick_format(parameters.get("format"), request.headers.get("accept", ""))
+        rows = [_trigger_row(trigger) for trigger in services.catalog.triggers(database)]
+        return _table(TRIGGER_COLUMNS, rows, result_format)
+
+    async def create_trigger(request: Request) -> Response:
+        body = await read_query_or_json(request, TriggerBody)
+        settings = body.trigger_settings
+        draft = await services.trigger_factory.draft(
+            TriggerRequest(
+                database=body.db,
+                name=body.trigger_name,
+                plugin_filename=body.plugin_filename,
+                spec=body.trigger_specification,
+                arguments=body.trigger_arguments,
+                run_async=settings.run_async,
+                error_behavior=error_behavior_of(settings.error_behavior),
+                disabled=body.disabled,
+                allow_self=settings.allow_self,
+                timeout_s=settings.timeout_s,
+                memory_max_bytes=settings.memory_max_bytes,
+            )
+        )
+        await writer.create_trigger(draft)
+        return Response(200)
+
+    async def delete_trigger(request: Request) -> Response:
+        body = await read_query_or_json(request, TriggerNameBody)
+        await writer.delete_trigger(body.db, body.trigger_name, force=body.force)
+        return Response(200)
+
+    async def enable_trigger(request: Request) -> Response:
+        body = await read_query_or_json(request, TriggerNameBody)
+        await writer.enable_trigger(body.db, body.trigger_name)
+        return Response(200)
+
+    async def disable_trigger(request: Request) -> Response:
+        body = await read_query_or_json(request, TriggerNameBody)
+        await writer.disable_trigger(body.db, body.trigger_name)
+        return Response(200)
+
+    database_path = "/api/v3/configure/database"
+    trigger_path = "/api/v3/configure/processing_engine_trigger"
+    return [
+        Route(("GET",), database_path, list_databases, "List databases"),
+        Route(("POST",), database_path, create_database, "Create a database"),
+        Route(("DELETE",), database_path, delete_database, "Delete a database"),
+        Route(("GET",), trigger_path, list_triggers, "List triggers"),
+        Route(("POST",), trigger_path, create_trigger, "Create a trigger"),
+        Route(("DELETE",), trigger_path, delete_trigger, "Delete a trigger"),
+        Route(("POST",), f"{trigger_path}/enable", enable_trigger, "Enable a trigger"),
+        Route(("POST",), f"{trigger_path}/disable", disable_trigger, "Disable a trigger"),
+    ]
+
+
+TRIGGER_COLUMNS = (
+    "database",
+    "trigger_name",
+    "plugin_filename",
+    "trigger_specification",
+    "run_async",
+    "error_behavior",
+    "disabled",
+    "disabled_reason",
+)

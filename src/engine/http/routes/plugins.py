@@ -1,0 +1,34 @@
+# Owns the route of request triggers: everything below /api/v3/engine/ belongs to plugins.
+"""Request triggers over HTTP."""
+
+from engine.http.asgi import Request, Response, json_response
+from engine.http.routing import Route
+from engine.http.services import Services
+from engine.plugins.request_runner import RequestCall
+
+PREFIX = "/api/v3/engine/"
+
+
+def routes(services: Services) -> list[Route]:
+    """The routes of this module."""
+
+    async def engine_request(request: Request) -> Response:
+        # Paths are compared as sent, without percent-decoding, as clients of the reference rely on.
+        path = request.raw_path.removeprefix(PREFIX)
+        headers = {
+            name: value for name, value in request.headers.items() if name != "authorization"
+        }
+        call = RequestCall(path, request.query_parameters(), headers, await request.body())
+        answer = await services.dispatcher.request(call)
+        if answer is None:
+            return json_response(
+                {
+                    "error": "not found",
+                    "code": "not_found",
+                    "hint": f"no enabled trigger has the specification request:{path}",
+                },
+                404,
+            )
+        return Response(answer.status, answer.body, None, list(answer.headers))
+
+    return [Route(("GET", "POST"), f"{PREFIX}*", engine_request, "Call a request trigger's plugin")]

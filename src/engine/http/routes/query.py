@@ -1,0 +1,70 @@
+# Owns the SQL route: reads the question from URL or body, picks the answer's format.
+"""Query routes."""
+
+from typing import Any
+
+import msgspec
+
+from engine.errors import RequestError
+from engine.http.asgi import Request, Response
+from engine.http.routing import Route
+from engine.http.services import Services
+from engine.query.formats import CONTENT_TYPES, ResultFormat, format_accepted, format_named
+
+
+class QueryBody(msgspec.Struct, frozen=True):
+    """A question as JSON."""
+
+    db: str
+    q: str
+    format: str | None = None
+    params: dict[str, Any] | None = None
+
+
+def pick_format(name: str | None, accept: str) -> ResultFormat:
+    """The answer's format from the ``format`` parameter or, without one, the Accept header.
+
+    Raises:
+        RequestError: Neither names a known format.
+    """
+    return format_accepted(accept) if name is None else format_named(name)
+
+
+def _from_url(request: Request) -> QueryBody:
+    parameters = request.query_parameters()
+    missing = [name for name in ("db", "q") if name not in parameters]
+    if missing:
+        raise RequestError(
+            "missing query parameters " + " and ".join(f"'{name}'" for name in missing),
+            hint="for example /api/v3/query_sql?db=NAME&q=SELECT+1",
+        )
+    try:
+        params = msgspec.json.decode(parameters.get("params") or "{}", type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise RequestError(f"query parameter 'params' is not a JSON object: {error}") from error
+    return QueryBody(parameters["db"], parameters["q"], parameters.get("format"), params)
+
+
+def _from_body(body: bytes) -> QueryBody:
+    try:
+        return msgspec.json.decode(body, type=QueryBody)
+    except msgspec.DecodeError as error:
+        raise RequestError(
+            f"serde json error: {error}", hint='send {"db": "NAME", "q": "SELECT …"}'
+        ) from error
+
+
+def routes(services: Services) -> list[Route]:
+    """The routes of this module."""
+
+    async def query_sql(request: Request) -> Response:
+        question = (
+            _from_url(request) if request.method == "GET" else _from_body(await request.body())
+        )
+        result_format = pick_format(question.format, request.headers.get("accept", ""))
+        content = await services.queries.encoded(
+            question.db, question.q, question.params, result_format
+        )
+        return Response(200, content, CONTENT_TYPES[result_format])
+
+    return [Route(("GET", "POST"), "/api/v3/query_sql", query_sql, "Run a SQL query")]

@@ -1,0 +1,102 @@
+# Owns the three write routes: v3, v2 and v1. They differ in parameters and error bodies only.
+"""Write routes."""
+
+from engine.errors import EngineError, RequestError
+from engine.http.asgi import Request, Response
+from engine.http.error_responses import v2_error_response
+from engine.http.routing import Route
+from engine.http.services import Services
+from engine.ingest.pipeline import precision_of
+from engine.ingest.write_request import WriteRequest
+from lp_core import Precision
+
+# v1 and v2 names of precisions; their default is nanoseconds, without guessing.
+_LEGACY_PRECISIONS = {
+    "": Precision.NANOSECOND,
+    "ns": Precision.NANOSECOND,
+    "n": Precision.NANOSECOND,
+    "us": Precision.MICROSECOND,
+    "u": Precision.MICROSECOND,
+    "ms": Precision.MILLISECOND,
+    "s": Precision.SECOND,
+}
+_DEFAULT_RETENTION_POLICIES = frozenset({"", "''", "autogen", "default"})
+
+
+def _boolean(parameters: dict[str, str], name: str, *, default: bool) -> bool:
+    text = parameters.get(name)
+    if text is None:
+        return default
+    if text not in ("true", "false"):
+        raise RequestError(f"query parameter '{name}' must be true or false, not '{text}'")
+    return text == "true"
+
+
+def _legacy_precision(parameters: dict[str, str]) -> Precision:
+    text = parameters.get("precision", "")
+    precision = _LEGACY_PRECISIONS.get(text)
+    if precision is None:
+        raise RequestError(f"invalid precision '{text}'", hint="use ns, us, ms or s")
+    return precision
+
+
+def routes(services: Services) -> list[Route]:
+    """The routes of this module."""
+
+    async def write_v3(request: Request) -> Response:
+        parameters = request.query_parameters()
+        database = parameters.get("db")
+        if database is None:
+            raise RequestError("missing query parameter 'db'", hint="add ?db=NAME to the URL")
+        await services.pipeline.write(
+            WriteRequest(
+                database=database,
+                precision=precision_of(parameters.get("precision", "auto")),
+                accept_partial=_boolean(parameters, "accept_partial", default=True),
+                no_sync=_boolean(parameters, "no_sync", default=False),
+                body=await request.body(),
+            )
+        )
+        return Response(204)
+
+    async def write_v2(request: Request) -> Response:
+        parameters = request.query_parameters()
+        try:
+            database = parameters.get("bucket", "")
+            if not database:
+                raise RequestError("missing bucket value")
+            await services.pipeline.write(
+                WriteRequest(
+                    database=database,
+                    precision=_legacy_precision(parameters),
+                    accept_partial=False,
+                    body=await request.body(),
+                )
+            )
+        except EngineError as error:
+            return v2_error_response(error)
+        return Response(204)
+
+    async def write_v1(request: Request) -> Response:
+        parameters = request.query_parameters()
+        database = parameters.get("db", "")
+        if not database:
+            raise RequestError("no db destination provided", hint="add ?db=NAME to the URL")
+        policy = parameters.get("rp", "").lower()
+        if policy not in _DEFAULT_RETENTION_POLICIES:
+            database = f"{database}/{policy}"
+        await services.pipeline.write(
+            WriteRequest(
+                database=database,
+                precision=_legacy_precision(parameters),
+                accept_partial=False,
+                body=await request.body(),
+            )
+        )
+        return Response(204)
+
+    return [
+        Route(("POST",), "/api/v3/write_lp", write_v3, "Write line protocol"),
+        Route(("POST",), "/api/v2/write", write_v2, "Write line protocol as to version 2"),
+        Route(("POST",), "/write", write_v1, "Write line protocol as to version 1"),
+    ]

@@ -1,0 +1,39 @@
+# Owns the list of what handlers may use. Built once, in server.py.
+"""Services behind the routes."""
+
+from typing import Protocol
+
+import msgspec
+
+from engine.catalog.catalog import Catalog
+from engine.clock import Clock
+from engine.http.asgi import BodyGate, HttpConfig
+from engine.ingest.catalog_writer import CatalogWriter
+from engine.ingest.pipeline import IngestPipeline
+from engine.metrics import MetricsRegistry
+from engine.plugins.dispatcher import Dispatcher
+from engine.plugins.trigger_factory import TriggerFactory
+from engine.query.service import QueryService
+
+
+class Health(Protocol):
+    """What /health wants to know."""
+
+    def failures(self) -> list[str]:
+        """Reasons why the server is not healthy; empty when it is."""
+
+
+class Services(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a handler may call."""
+
+    config: HttpConfig
+    gate: BodyGate
+    clock: Clock
+    metrics: MetricsRegistry
+    catalog: Catalog
+    catalog_writer: CatalogWriter
+    pipeline: IngestPipeline
+    queries: QueryService
+    dispatcher: Dispatcher
+    trigger_factory: TriggerFactory
+    health: Health

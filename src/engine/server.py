@@ -1,0 +1,376 @@
+# The only place that wires the parts together; ordered start and ordered stop. Nothing here decides
+# anything about data.
+"""One server process: start, run, stop."""
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Sequence
+
+import uvloop
+from granian.constants import HTTPModes, Interfaces
+from granian.server.embed import Server as GranianServer
+
+import engine
+from engine.catalog.catalog import INTERNAL_DATABASE
+from engine.catalog.changes import CatalogChange, DeleteDatabase
+from engine.catalog.model import Trigger
+from engine.clock import SystemClock
+from engine.config import ServeConfig
+from engine.errors import ConfigError
+from engine.filesystem import FileSystem
+from engine.http.app import App
+from engine.http.asgi import BodyGate, HttpConfig
+from engine.http.services import Services
+from engine.ids import Position
+from engine.ingest.catalog_writer import CatalogWriter
+from engine.ingest.pipeline import IngestConfig, IngestPipeline
+from engine.ingest.state import ServerState
+from engine.ingest.write_request import WriteRequest
+from engine.logs import keys
+from engine.metrics import MetricsRegistry
+from engine.paths import DataPaths
+from engine.plugins.dispatcher import Dispatcher, DispatcherConfig, DispatcherPorts
+from engine.plugins.flush_index import FlushIndex
+from engine.plugins.host import PluginConfig, PluginHost
+from engine.plugins.plugin_log import LogEntry, PluginLog
+from engine.plugins.ports import WriteBack
+from engine.plugins.trigger_factory import TriggerFactory
+from engine.plugins.wal_runner import WalRunnerConfig
+from engine.query.executor import QueryConfig, QueryExecutor
+from engine.query.live_catalog import LiveQueryCatalog
+from engine.query.service import QueryNote, QueryService, QueryServiceConfig
+from engine.store.cursors import CommitRecord, encode_commit
+from engine.wal.log import DurableFrame, Log, LogConfig
+from engine.wal.recovery import RecoveryReport, recover
+from lp_core import Precision
+
+logger = logging.getLogger(__name__)
+
+# How often recovery forgets what triggers have passed, so that a long log needs little memory.
+_PRUNE_EVERY_FRAMES = 10_000
+
+
+class _Committer:
+    """Gives the plugin package the write pipeline."""
+
+    def __init__(self, pipeline: IngestPipeline) -> None:
+        self._pipeline = pipeline
+
+    async def commit(self, writes: Sequence[WriteBack], record: CommitRecord) -> None:
+        """Store all `writes` and `record` together, or nothing."""
+        await self._pipeline.commit([_request(write) for write in writes], encode_commit(record))
+
+    async def write(self, write: WriteBack) -> None:
+        """Store one write at once."""
+        await self._pipeline.write(_request(write))
+
+
+def _request(write: WriteBack) -> WriteRequest:
+    return WriteRequest(
+        database=write.database,
+        body=write.lines,
+        precision=Precision.NANOSECOND,
+        accept_partial=False,
+        no_sync=write.no_sync,
+        origin=write.origin,
+        hops=write.hops,
+    )
+
+
+class _Switch:
+    """Lets the plugin package disable a trigger."""
+
+    def __init__(self, writer: CatalogWriter) -> None:
+        self._writer = writer
+
+    async def disable(self, trigger: Trigger, reason: str) -> None:
+        """Disable `trigger` durably."""
+        await self._writer.disable_trigger(trigger.database, trigger.name, reason=reason)
+
+
+class _Health:
+    """What /health reports."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+
+    def failures(self) -> list[str]:
+        """Reasons why the server is not healthy."""
+        return [] if self._log.failure is None else [self._log.failure.message]
+
+
+class Server:
+    """A server from the reading of its log to the last reply."""
+
+    def __init__(self, config: ServeConfig) -> None:
+        self._config = config
+        self._clock = SystemClock()
+        self._filesystem = FileSystem()
+        self._paths = DataPaths(config.data_dir, config.node_id)
+        self._metrics = MetricsRegistry()
+        self._state = ServerState()
+        self._index = FlushIndex()
+        self._plugin_log = PluginLog()
+        self._stop = asyncio.Event()
+        self._dispatcher: Dispatcher | None = None
+        self._queries: QueryService | None = None
+        self._lock = -1
+
+    async def run(self) -> None:
+        """Start, serve until SIGTERM or SIGINT, stop.
+
+        Raises:
+            ConfigError, RecoveryError, OSError: The server cannot start.
+        """
+        loop = asyncio.get_running_loop()
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(signum, self._stop.set)
+        self._open_directories()
+        report = await loop.run_in_executor(None, self._recover)
+        self._announce(report)
+        log = self._build_log(report)
+        log.start()
+        await self._serve(log)
+
+    # Start.
+
+    def _open_directories(self) -> None:
+        for directory in (self._paths.wal_dir, self._config.plugins_path):
+            try:
+                self._filesystem.make_directory(directory)
+            except OSError as error:
+                raise ConfigError(
+                    f"cannot create {directory}: {error.strerror}",
+                    hint="choose another --data-dir or --plugin-dir, or mend the permissions",
+                ) from error
+        self._lock = self._filesystem.lock(self._paths.lock_file)
+
+    def _recover(self) -> RecoveryReport:
+        def apply(durable: DurableFrame) -> None:
+            self._state.apply(durable)
+            self._index.add(durable)
+            if durable.position % _PRUNE_EVERY_FRAMES == 0:
+                self._index.prune(self._state.passed_positions(), durable.position)
+
+        return recover(self._paths, self._filesystem, apply)
+
+    def _announce(self, report: RecoveryReport) -> None:
+        logger.info(
+            "log recovered",
+            extra=keys(
+                segments=report.segments,
+                frames=report.frames,
+                bytes=report.bytes,
+                position=report.last_position,
+                cut_bytes=report.cut_bytes,
+                databases=len(self._state.catalog.databases()),
+                triggers=len(self._state.catalog.triggers()),
+            ),
+        )
+
+    def _build_log(self, report: RecoveryReport) -> Log:
+        sync_seconds = self._metrics.histogram(
+            "headrace_wal_commit_seconds", "Time of a group commit, write and sync."
+        )
+        log = Log(
+            self._paths,
+            self._config.node_id,
+            LogConfig(segment_bytes_max=self._config.wal_segment_size),
+            self._filesystem,
+            self._clock,
+            next_position=Position(report.last_position + 1),
+            on_durable=self._on_durable,
+            on_sync=sync_seconds.observe,
+        )
+        self._metrics.gauge(
+            "headrace_wal_position", "Last durable position.", lambda: float(log.durable_position)
+        )
+        self._metrics.gauge(
+            "headrace_wal_queued_bytes",
+            "Bytes that wait for the disk.",
+            lambda: float(log.queued_bytes),
+        )
+        self._metrics.gauge(
+            "headrace_wal_written_bytes",
+            "Bytes written to the log.",
+            lambda: float(log.written_bytes),
+        )
+        self._metrics.gauge(
+            "headrace_live_rows",
+            "Rows in live tables, overwritten ones included.",
+            lambda: float(sum(database.num_rows for database in self._state.store.databases())),
+        )
+        return log
+
+    def _on_durable(self, frames: list[DurableFrame]) -> None:
+        changes: list[CatalogChange] = []
+        for durable in frames:
+            change = self._state.apply(durable)
+            if change is not None:
+                changes.append(change)
+                if isinstance(change, DeleteDatabase) and self._queries is not None:
+                    self._queries.forget(change.name)
+        if self._dispatcher is not None:
+            self._dispatcher.on_durable(frames, changes)
+
+    # Run.
+
+    async def _serve(self, log: Log) -> None:
+        config = self._config
+        catalog = self._state.catalog
+        writer = CatalogWriter(catalog, log, self._clock)
+        pipeline = IngestPipeline(
+            IngestConfig(),
+            log,
+            self._state.store,
+            self._clock,
+            self._metrics,
+            ensure_database=writer.ensure_database,
+        )
+        queries = self._queries = QueryService(
+            QueryServiceConfig(concurrency_max=config.query_concurrency),
+            QueryExecutor(
+                QueryConfig(
+                    memory_limit_bytes=config.query_memory_limit,
+                    timeout_ms=int(config.query_timeout * 1000),
+                ),
+                LiveQueryCatalog(catalog, self._state.store, self._log_lines, self._query_notes),
+            ),
+            self._clock,
+            self._metrics,
+        )
+        dispatcher = self._dispatcher = self._build_dispatcher(pipeline, queries, writer)
+        host = PluginHost(
+            PluginConfig(
+                plugin_dir=config.plugins_path,
+                memory_bytes_max=config.plugin_memory_max,
+            ),
+            dispatcher,
+        )
+        http = HttpConfig(
+            host=config.http_bind[0],
+            port=config.http_bind[1],
+            body_bytes_max=config.max_http_request_size,
+            receive_idle_s=config.http_receive_timeout,
+            without_auth=config.without_auth,
+        )
+        app = App(
+            Services(
+                config=http,
+                gate=BodyGate(http),
+                clock=self._clock,
+                metrics=self._metrics,
+                catalog=catalog,
+                catalog_writer=writer,
+                pipeline=pipeline,
+                queries=queries,
+                dispatcher=dispatcher,
+                trigger_factory=TriggerFactory(config.plugins_path, self._clock),
+                health=_Health(log),
+            )
+        )
+        await host.start()
+        await dispatcher.start(host, log.durable_position)
+        try:
+            await self._listen(app, http)
+        finally:
+            await dispatcher.stop()
+            await host.stop(grace_s=1.0)
+            await log.stop()
+            pipeline.close()
+            queries.close()
+            self._filesystem.close(self._lock)
+            logger.info("stopped", extra=keys(position=log.durable_position))
+
+    def _log_lines(self, database: str) -> list[LogEntry]:
+        return self._plugin_log.entries(None if database == INTERNAL_DATABASE else database)
+
+    def _query_notes(self, database: str) -> list[QueryNote]:
+        notes = [] if self._queries is None else list(self._queries.remembered)
+        return [note for note in notes if database in (INTERNAL_DATABASE, note.database)]
+
+    def _build_dispatcher(
+        self, pipeline: IngestPipeline, queries: QueryService, writer: CatalogWriter
+    ) -> Dispatcher:
+        config = self._config
+        return Dispatcher(
+            DispatcherConfig(
+                flush_interval_s=config.wal_flush_interval,
+                run_timeout_s=config.plugin_timeout,
+                wal=WalRunnerConfig(
+                    batch_rows_max=config.plugin_batch_rows,
+                    async_runs_max=config.async_trigger_concurrency_limit,
+                ),
+            ),
+            config.plugins_path,
+            DispatcherPorts(
+                catalog=self._state.catalog,
+                cursors=self._state.cursors,
+                index=self._index,
+                passed_positions=self._state.passed_positions,
+                committer=_Committer(pipeline),
+                questioner=queries,
+                switch=_Switch(writer),
+                clock=self._clock,
+                metrics=self._metrics,
+            ),
+            self._plugin_log,
+        )
+
+    async def _listen(self, app: App, http: HttpConfig) -> None:
+        listener = GranianServer(
+            app,
+            address=http.host,
+            port=http.port,
+            interface=Interfaces.ASGINL,
+            http=HTTPModes.auto,
+            websockets=False,
+            backlog=1024,
+            # Our own limits answer with 503; granian's would let /health wait in line.
+            backpressure=10_000,
+            log_enabled=False,
+        )
+        serving = asyncio.create_task(listener.serve())
+        stopping = asyncio.create_task(self._stop.wait())
+        host = f"[{http.host}]" if ":" in http.host else http.host
+        logger.info(
+            "listening",
+            extra=keys(
+                url=f"http://{host}:{http.port}",
+                version=engine.__version__,
+                data_dir=self._config.data_dir,
+                plugin_dir=self._config.plugins_path,
+                pid=os.getpid(),
+            ),
+        )
+        if not http.without_auth:
+            logger.info("no tokens exist: only this machine may connect")
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if serving.done():
+            # The listener ended by itself: the address is taken, or granian failed.
+            stopping.cancel()
+            error: BaseException | None = serving.exception()
+            raise ConfigError(
+                f"cannot serve on {host}:{http.port}: {error or 'the listener ended'}",
+                hint="another program may use the port; choose one with --http-bind",
+            )
+        logger.info("stopping")
+        given_up = await app.drain(self._config.shutdown_timeout)
+        if given_up:
+            logger.warning("requests cut off by the shutdown", extra=keys(requests=given_up))
+        listener.stop()  # type: ignore[no-untyped-call]  # granian leaves it untyped
+        _, unfinished = await asyncio.wait({serving}, timeout=1.0)
+        for task in unfinished:
+            # A connection that never ends keeps granian's loop; nothing of ours depends on it.
+            task.cancel()
+
+
+def run(config: ServeConfig) -> None:
+    """Serve with `config` until a signal ends it.
+
+    Raises:
+        ConfigError, RecoveryError, OSError: The server cannot start.
+    """
+    uvloop.run(Server(config).run())
