@@ -1,0 +1,133 @@
+"""The command line against a real server."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.server import ROOT, ServerProcess
+
+pytestmark = pytest.mark.e2e
+
+
+def test_databases_are_created_shown_and_deleted(server: ServerProcess) -> None:
+    created = server.cli("create", "database", "mydb")
+    assert (created.returncode, created.stdout) == (0, 'Database "mydb" created successfully\n')
+    again = server.cli("create", "database", "mydb")
+    assert again.returncode == 1
+    assert "already exists" in again.stderr
+    assert again.stdout == ""
+    shown = server.cli("show", "databases")
+    assert "| mydb" in shown.stdout
+    assert json.loads(server.cli("show", "databases", "--format", "json").stdout) == [
+        {"iox::database": "mydb"}
+    ]
+    unsure = server.cli("delete", "database", "mydb")
+    assert unsure.returncode == 1
+    assert server.cli("delete", "database", "mydb", "--yes").returncode == 0
+    assert server.cli("show", "databases", "--format", "json").stdout.strip() == "[]"
+
+
+def test_write_from_argument_file_and_standard_input(server: ServerProcess, tmp_path: Path) -> None:
+    assert server.cli("write", "-d", "db", "m f=1i 1", "--precision", "ns").returncode == 0
+    path = tmp_path / "data.lp"
+    path.write_text("".join(f"m f={number}i {number}\n" for number in range(2, 1000)))
+    assert server.cli("write", "-d", "db", "--file", str(path), "-p", "ns").returncode == 0
+    assert server.cli("write", "-d", "db", "-p", "ns", stdin="m f=1000i 1000\n").returncode == 0
+    assert server.query("db", "SELECT count(*) AS n, sum(f) AS s FROM m") == [
+        {"n": 1000, "s": 500500}
+    ]
+
+
+def test_refused_lines_are_printed_with_their_numbers(server: ServerProcess) -> None:
+    result = server.cli("write", "-d", "db", "m f=1i 1\nm f=oops\n")
+    assert result.returncode == 1
+    assert "line 2" in result.stderr
+    assert "m f=oops" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_query_formats_output_and_parameters(server: ServerProcess, tmp_path: Path) -> None:
+    server.cli("write", "-d", "db", "m,t=a f=1i 1\nm,t=b f=2i 2", "--precision", "ns")
+    pretty = server.cli("query", "-d", "db", "SELECT t, f FROM m ORDER BY f")
+    assert pretty.stdout.splitlines()[0].startswith("+-")
+    assert "| a | 1 |" in pretty.stdout
+    one = server.cli(
+        *(
+            "query",
+            "-d",
+            "db",
+            "--format",
+            "jsonl",
+            "SELECT f FROM m WHERE t = $t",
+            "--param",
+            "t=b",
+        )
+    )
+    assert one.stdout == '{"f":2}\n'
+    target = tmp_path / "out.parquet"
+    stored = server.cli(
+        *("query", "-d", "db", "--format", "parquet", "-o", str(target), "SELECT * FROM m")
+    )
+    assert stored.returncode == 0
+    assert target.read_bytes()[:4] == b"PAR1"
+    wrong = server.cli("query", "-d", "db", "SELECT nothing FROM m")
+    assert wrong.returncode == 1
+    assert "nothing" in wrong.stderr
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(server: ServerProcess) -> None:
+    server.cli("write", "-d", "db", stdin="".join(f"m f={n}i {n}\n" for n in range(50_000)))
+    command = (
+        f"{sys.executable} -m engine query -d db 'SELECT * FROM m' --host {server.url} | head -1"
+    )
+    done = subprocess.run(
+        command, shell=True, capture_output=True, text=True, timeout=60, cwd=ROOT, check=False
+    )
+    assert done.stdout.startswith("+-")
+    assert done.stderr == ""
+
+
+def test_no_server_is_one_clear_line(tmp_path: Path) -> None:
+    server = ServerProcess(tmp_path)
+    result = server.cli("show", "databases")
+    assert result.returncode == 1
+    assert "no server answers" in result.stderr
+    assert "headrace serve" in result.stderr
+
+
+def test_wrong_usage_ends_with_status_2(tmp_path: Path) -> None:
+    server = ServerProcess(tmp_path)
+    assert server.cli("frobnicate").returncode == 2
+    assert server.cli("create", "trigger", "--database", "db", "name").returncode == 2
+    helped = server.cli("create", "trigger", "help")
+    assert helped.returncode == 0
+    assert "--trigger-arguments" in helped.stdout
+
+
+def test_wal_dump_prints_frames(server: ServerProcess) -> None:
+    server.cli("create", "database", "db")
+    server.cli("write", "-d", "db", "m,t=a f=1i 1", "--precision", "ns")
+    (segment,) = (server.data_dir / "node0" / "wal").glob("*.wal")
+    result = server.cli("wal", "dump", "--rows", str(segment))
+    assert result.returncode == 0, result.stderr
+    assert "catalog" in result.stdout
+    assert "table=m rows=1" in result.stdout
+    assert '{"t": "a", "f": 1, "time": 1}' in result.stdout
+    broken = segment.parent / "broken"
+    broken.write_bytes(b"x" * 100)
+    assert server.cli("wal", "dump", str(broken)).returncode == 1
+
+
+def test_client_commands_import_nothing_heavy() -> None:
+    source = (
+        "import sys; from engine.cli.main import build_parser; build_parser(); import engine.cli.client;"
+        "print([name for name in ('pyarrow', 'numpy', 'duckdb', 'granian', 'croniter', 'msgspec', 'asyncio')"
+        " if name in sys.modules])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", source], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert result.stdout == "[]\n"

@@ -1,0 +1,78 @@
+"""Start and stop of the server."""
+
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.server import ServerProcess
+
+pytestmark = pytest.mark.e2e
+
+MakeServer = Callable[..., ServerProcess]
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_an_ordered_stop_keeps_everything(make_server: MakeServer, signum: int) -> None:
+    server = make_server().start()
+    server.cli("create", "database", "db")
+    server.write("db", "m,h=a f=1i 1\n", precision="ns")
+    assert server.stop(signum) == 0
+    assert "stopped" in server.log_text
+    server.start()
+    assert server.query("db", "SELECT f, h FROM m") == [{"f": 1, "h": "a"}]
+    assert server.stop() == 0
+
+
+def test_the_server_stops_with_a_client_stalled_in_its_body(make_server: MakeServer) -> None:
+    server = make_server().start()
+    with socket.create_connection(("127.0.0.1", server.port)) as stalled:
+        head = (
+            "POST /api/v3/write_lp?db=db HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n"
+        )
+        stalled.sendall(head.encode() + b"m f=1i")
+        assert server.request("GET", "/health").status == 200
+        assert server.stop(timeout_s=10) == 0
+
+
+def test_a_silent_client_is_cut_off(make_server: MakeServer) -> None:
+    server = make_server("--http-receive-timeout", "200ms").start()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as silent:
+        head = (
+            "POST /api/v3/write_lp?db=db HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n"
+        )
+        silent.sendall(head.encode())
+        assert b" 408 " in silent.recv(1000)
+
+
+def test_a_second_server_on_the_same_directory_is_refused(make_server: MakeServer) -> None:
+    first = make_server().start()
+    second = make_server().start(wait=False)
+    assert second.process is not None
+    assert second.process.wait(20) == 1
+    assert "in use by another server" in second.log_text
+    assert first.request("GET", "/health").status == 200
+
+
+def test_addresses_other_machines_can_reach_need_a_decision(
+    make_server: MakeServer, tmp_path: Path
+) -> None:
+    refused = make_server().cli(
+        "serve", "--http-bind", "0.0.0.0:1", "--data-dir", str(tmp_path / "x")
+    )
+    assert refused.returncode == 1
+    assert "--without-auth" in refused.stderr
+
+
+def test_a_taken_port_is_an_error(make_server: MakeServer, tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        result = make_server().cli(
+            "serve", "--http-bind", f"127.0.0.1:{port}", "--data-dir", str(tmp_path / "x")
+        )
+    assert result.returncode == 1
+    assert f"{port}" in result.stderr

@@ -1,0 +1,113 @@
+"""The documentation names what exists: routes, commands, settings; its snippets run."""
+
+import argparse
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from engine.cli.main import build_parser
+from engine.config import OPTIONS
+from engine.errors import EngineError
+from engine.http.app import routes
+from engine.plugins import loader
+from tests.support.server import ROOT, ServerProcess
+from tests.support.waiting import wait_for
+
+DOCS = ROOT / "docs"
+
+
+class AnyService:
+    """Stands for the services of the routes, none of which is called here."""
+
+    def __getattr__(self, name: str) -> "AnyService":
+        return self
+
+
+def test_every_route_is_documented() -> None:
+    text = (DOCS / "http_api.md").read_text()
+    for route in routes(AnyService()):
+        path = route.path.replace("/*", "/PATH")
+        tail = path.rpartition("processing_engine_trigger")[2]
+        assert path in text or f"…/processing_engine_trigger{tail}" in text or tail in text, path
+        assert route.summary
+
+
+def commands(
+    parser: argparse.ArgumentParser, words: tuple[str, ...] = ()
+) -> Iterator[tuple[str, ...]]:
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            seen = set()
+            for name, child in action.choices.items():
+                if id(child) not in seen:
+                    seen.add(id(child))
+                    yield from commands(child, (*words, name))
+            return
+    yield words
+
+
+def test_every_command_is_documented() -> None:
+    text = (DOCS / "cli.md").read_text()
+    for words in commands(build_parser()):
+        assert (
+            f"`{' '.join(words)}" in text
+            or f" {' '.join(words)} " in text
+            or f"`{words[0]} {words[-1]}" in text
+        ), words
+
+
+def test_every_setting_with_a_limit_is_documented() -> None:
+    text = (DOCS / "operations.md").read_text()
+    for option in OPTIONS:
+        if option.flag not in ("--node-id", "--object-store", "--without-auth", "--log-level"):
+            assert f"`{option.flag}`" in text, option.flag
+
+
+def test_error_codes_are_distinct() -> None:
+    def kinds(base: type[EngineError]) -> set[type[EngineError]]:
+        return {base, *(kind for sub in base.__subclasses__() for kind in kinds(sub))}
+
+    codes = [kind.code for kind in kinds(EngineError)]
+    assert len(codes) == len(set(codes))
+
+
+def test_links_lead_somewhere() -> None:
+    for page in [ROOT / "README.md", *DOCS.rglob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+@pytest.mark.e2e
+def test_the_plugin_of_the_readme_works(make_server: Callable[..., ServerProcess]) -> None:
+    text = (ROOT / "README.md").read_text()
+    (source,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    server = make_server().start()
+    server.plugin("report.py", source)
+    shell = "\n".join(re.findall(r"```bash\n(.*?)```", text, re.DOTALL))
+    lines = [line.split("#")[0].strip() for line in shell.splitlines()]
+    lines = [line for line in lines if line.startswith("headrace ") and "serve" not in line]
+    assert len(lines) == 7
+    for line in lines[:5]:
+        arguments = [word.strip("'") for word in re.findall(r"'[^']*'|\S+", line)][1:]
+        result = server.cli(*arguments)
+        assert result.returncode == 0, (line, result.stderr)
+
+    def reported() -> bool:
+        arguments = [word.strip("'") for word in re.findall(r"'[^']*'|\S+", lines[5])][1:]
+        return "| cpu " in server.cli(*arguments).stdout
+
+    wait_for(reported, "the report is written")
+    assert (
+        "reported 1 tables"
+        in server.cli("query", "-d", "mydb", "SELECT * FROM system.processing_engine_logs").stdout
+    )
+
+
+@pytest.mark.parametrize(
+    ("filename", "kind"),
+    [("system_metrics.py", "schedule"), ("aggregate_writes.py", "wal"), ("summary.py", "request")],
+)
+def test_example_plugins_pass_the_check_at_creation(filename: str, kind: str) -> None:
+    loader.check(Path(ROOT / "examples" / "plugins" / filename), kind)

@@ -1,0 +1,70 @@
+"""Cursors of WAL triggers."""
+
+import itertools
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.ids import Position, TriggerId
+from engine.store.cursors import (
+    Cursor,
+    CursorStep,
+    CursorTable,
+    RunRecord,
+    decode_commit,
+    encode_commit,
+)
+
+
+def test_steps_in_order_move_the_cursor() -> None:
+    cursor = Cursor(Position(5))
+    cursor.finish(Position(5), Position(7))
+    cursor.finish(Position(7), Position(8))
+    assert (cursor.low, cursor.done) == (8, [])
+
+
+def test_steps_out_of_order_wait_for_the_gap() -> None:
+    cursor = Cursor(Position(0))
+    cursor.finish(Position(4), Position(6))
+    cursor.finish(Position(2), Position(4))
+    assert cursor.low == 0
+    assert cursor.next_gap(Position(0), Position(9)) == (0, 2)
+    assert cursor.next_gap(Position(2), Position(9)) == (6, 9)
+    cursor.finish(Position(0), Position(2))
+    assert (cursor.low, cursor.done) == (6, [])
+    assert cursor.next_gap(Position(0), Position(6)) is None
+
+
+@given(cuts=st.sets(st.integers(1, 40), min_size=1), order=st.randoms())
+def test_any_order_of_steps_ends_at_the_same_place(cuts: set[int], order: object) -> None:
+    edges = sorted({0, *cuts})
+    ranges = list(itertools.pairwise(edges))
+    order.shuffle(ranges)  # type: ignore[attr-defined]
+    cursor = Cursor(Position(0))
+    finished: set[int] = set()
+    for start, end in ranges:
+        cursor.finish(Position(start), Position(end))
+        finished |= set(range(start + 1, end + 1))
+        low = 0
+        while low + 1 in finished:
+            low += 1
+        assert cursor.low == low
+    assert cursor.low == max(edges)
+
+
+def test_records_survive_their_encoding() -> None:
+    for record in (CursorStep(TriggerId(3), Position(1), Position(9)), RunRecord(TriggerId(4))):
+        assert decode_commit(encode_commit(record)) == record
+
+
+def test_steps_of_deleted_triggers_have_no_effect() -> None:
+    table = CursorTable()
+    table.apply(CursorStep(TriggerId(1), Position(0), Position(3)))
+    assert table.get(TriggerId(1)) is None
+    table.begin(TriggerId(1), Position(7))
+    table.apply(CursorStep(TriggerId(1), Position(7), Position(9)))
+    cursor = table.get(TriggerId(1))
+    assert cursor is not None
+    assert cursor.low == 9
+    table.end(TriggerId(1))
+    assert table.get(TriggerId(1)) is None

@@ -1,0 +1,61 @@
+"""Live tables."""
+
+import itertools
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.store.live import LiveDatabase, LiveStore, add_range
+from lp_core import parse
+
+RANGES = st.lists(
+    st.tuples(st.integers(0, 60), st.integers(0, 8)).map(lambda r: (r[0], r[0] + r[1]))
+)
+
+
+@given(RANGES)
+def test_merged_ranges_cover_exactly_what_was_added(added: list[tuple[int, int]]) -> None:
+    ranges: tuple[tuple[int, int], ...] = ()
+    for one in added:
+        ranges = add_range(ranges, one)
+    covered = {point for low, high in ranges for point in range(low, high + 1)}
+    assert covered == {point for low, high in added for point in range(low, high + 1)}
+    assert list(ranges) == sorted(ranges)
+    assert all(first[1] < second[0] for first, second in itertools.pairwise(ranges))
+
+
+@given(RANGES)
+def test_limited_ranges_cover_at_least_what_was_added(added: list[tuple[int, int]]) -> None:
+    ranges: tuple[tuple[int, int], ...] = ()
+    for one in added:
+        ranges = add_range(ranges, one, ranges_max=3)
+        assert len(ranges) <= 3
+    covered = {point for low, high in ranges for point in range(low, high + 1)}
+    assert covered >= {point for low, high in added for point in range(low, high + 1)}
+
+
+def test_rewritten_points_mark_their_time_range() -> None:
+    database = LiveDatabase("db")
+    for body in (b"m,t=a f=1 10\nm,t=a f=1 20\n", b"m,t=a f=1 30\n", b"m,t=b f=1 5\n"):
+        database.add(parse(body, precision="ns", now_ns=0).batch)
+    snapshot = database.snapshot("m")
+    assert snapshot is not None
+    assert snapshot.overlap_ranges == ()
+    assert len(snapshot.batches) == 3
+    database.add(parse(b"m,t=a f=2 20\nm,t=c f=2 1\n", precision="ns", now_ns=0).batch)
+    later = database.snapshot("m")
+    assert later is not None
+    assert later.overlap_ranges == ((20, 20),)
+    assert snapshot.overlap_ranges == (), "a snapshot does not change"
+
+
+def test_stores_forget_dropped_databases() -> None:
+    store = LiveStore()
+    store.create("db")
+    database = store.database("db")
+    assert database is not None
+    database.add(parse(b"m f=1 1\n", precision="ns", now_ns=0).batch)
+    assert database.table_names() == ["m"]
+    assert database.snapshot("other") is None
+    store.drop("db")
+    assert store.database("db") is None

@@ -1,0 +1,215 @@
+"""The log: group commit, rotation, failure, recovery."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from engine.clock import SystemClock
+from engine.errors import BackPressureError, RecoveryError, WalError
+from engine.filesystem import FileSystem
+from engine.ids import Position
+from engine.paths import DataPaths
+from engine.wal.log import DurableFrame, Log, LogConfig
+from engine.wal.recovery import recover
+from lp_core import EncodedFrame, FrameKind, Section, encode_frame, parse
+
+
+def frame(number: int, *, rows: int = 1) -> EncodedFrame:
+    lines = "".join(f"m,n={number} f={row}i {row}\n" for row in range(rows))
+    batch = parse(lines.encode(), precision="ns", now_ns=0).batch
+    return encode_frame(FrameKind.WRITE, [Section("db", batch)])
+
+
+class Kit:
+    """A log in a directory, with what it reports."""
+
+    def __init__(
+        self, directory: Path, *, filesystem: FileSystem | None = None, **settings: int
+    ) -> None:
+        self.paths = DataPaths(directory, "node0")
+        self.paths.wal_dir.mkdir(parents=True, exist_ok=True)
+        self.filesystem = filesystem or FileSystem()
+        self.settings = LogConfig(**{"segment_bytes_max": 1 << 20, **settings})
+        self.durable: list[DurableFrame] = []
+
+    def open(self, next_position: int = 1) -> Log:
+        log = Log(
+            self.paths,
+            "node0",
+            self.settings,
+            self.filesystem,
+            SystemClock(),
+            next_position=Position(next_position),
+            on_durable=self.durable.extend,
+        )
+        log.start()
+        return log
+
+    def recovered(self) -> tuple[list[int], object]:
+        seen: list[int] = []
+        report = recover(self.paths, self.filesystem, lambda durable: seen.append(durable.position))
+        return seen, report
+
+
+def test_frames_are_durable_in_order_before_they_are_acknowledged(tmp_path: Path) -> None:
+    kit = Kit(tmp_path)
+
+    async def scenario() -> None:
+        log = kit.open()
+        records = await asyncio.gather(*(log.append(frame(number)) for number in range(50)))
+        assert [record.position for record in records] == list(range(1, 51))
+        assert [record.position for record in kit.durable] == list(range(1, 51))
+        assert log.durable_position == 50
+        (section,) = records[7].frame.sections
+        assert section.batch["m"].rows() == [{"n": "7", "f": 0, "time": 0}]
+        await log.stop()
+
+    asyncio.run(scenario())
+    seen, report = kit.recovered()
+    assert seen == list(range(1, 51))
+    assert report.cut_bytes == 0
+
+
+def test_segments_are_sealed_at_their_size_and_large_frames_get_their_own(tmp_path: Path) -> None:
+    kit = Kit(tmp_path, segment_bytes_max=8192)
+
+    async def scenario() -> None:
+        log = kit.open()
+        for number in range(20):
+            await log.append(frame(number, rows=2000 if number == 9 else 1))
+        await log.stop()
+
+    asyncio.run(scenario())
+    sizes = [path.stat().st_size for path in kit.paths.segments()]
+    assert len(sizes) > 3
+    assert max(sizes) > 8192
+    assert kit.recovered()[0] == list(range(1, 21))
+
+
+class FailingSync(FileSystem):
+    """Fails every sync after the first `good` ones."""
+
+    def __init__(self, good: int) -> None:
+        self.good = good
+
+    def sync_data(self, descriptor: int) -> None:
+        self.good -= 1
+        if self.good < 0:
+            raise OSError(5, "Input/output error")
+        super().sync_data(descriptor)
+
+
+def test_after_a_failed_sync_nothing_is_accepted_any_more(tmp_path: Path) -> None:
+    kit = Kit(tmp_path, filesystem=FailingSync(good=2))
+
+    async def scenario() -> None:
+        log = kit.open()
+        await log.append(frame(0))
+        with pytest.raises(WalError, match="Input/output error"):
+            await log.append(frame(1))
+        assert log.failure is not None
+        with pytest.raises(WalError):
+            await log.append(frame(2))
+        assert [record.position for record in kit.durable] == [1]
+        await log.stop()
+
+    asyncio.run(scenario())
+
+
+def test_too_many_waiting_bytes_are_refused(tmp_path: Path) -> None:
+    kit = Kit(tmp_path, queued_bytes_max=4000)
+
+    async def scenario() -> None:
+        log = kit.open()
+        first = log.append(frame(0, rows=1000))
+        with pytest.raises(BackPressureError, match="wait for the disk"):
+            log.append(frame(1))
+        await first
+        await log.append(frame(2))
+        await log.stop()
+        with pytest.raises(WalError, match="shutting down"):
+            log.append(frame(3))
+
+    asyncio.run(scenario())
+
+
+def write_frames(kit: Kit, count: int) -> None:
+    async def scenario() -> None:
+        log = kit.open()
+        for number in range(count):
+            await log.append(frame(number))
+        await log.stop()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("torn_bytes", [1, 64, 65, 200])
+def test_a_torn_tail_is_cut_reported_and_kept_aside(tmp_path: Path, torn_bytes: int) -> None:
+    kit = Kit(tmp_path)
+    write_frames(kit, 3)
+    (path,) = kit.paths.segments()
+    content = path.read_bytes()
+    path.write_bytes(content[:-torn_bytes])
+    seen, report = kit.recovered()
+    assert seen == [1, 2]
+    assert report.cut_bytes > 0
+    assert report.cut_file is not None
+    assert kit.recovered() == (
+        [1, 2],
+        type(report)(segments=1, frames=2, bytes=report.bytes, last_position=Position(2)),
+    )
+
+
+def test_a_flipped_bit_in_the_last_frame_is_a_torn_tail(tmp_path: Path) -> None:
+    kit = Kit(tmp_path)
+    write_frames(kit, 3)
+    (path,) = kit.paths.segments()
+    content = bytearray(path.read_bytes())
+    content[-70] ^= 1
+    path.write_bytes(content)
+    assert kit.recovered()[0] == [1, 2]
+
+
+def test_damage_before_the_last_segment_refuses_the_start(tmp_path: Path) -> None:
+    kit = Kit(tmp_path, segment_bytes_max=2048)
+    write_frames(kit, 6)
+    first = kit.paths.segments()[0]
+    content = bytearray(first.read_bytes())
+    content[200] ^= 1
+    first.write_bytes(content)
+    with pytest.raises(RecoveryError, match="damage"):
+        kit.recovered()
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 4096, b"HR"])
+def test_a_segment_without_a_whole_header_held_nothing(tmp_path: Path, content: bytes) -> None:
+    kit = Kit(tmp_path)
+    write_frames(kit, 2)
+    kit.paths.segment(3).write_bytes(content)
+    assert kit.recovered()[0] == [1, 2]
+    assert len(kit.paths.segments()) == 1
+
+
+def test_an_unused_preallocated_tail_is_not_a_cut(tmp_path: Path) -> None:
+    kit = Kit(tmp_path)
+    write_frames(kit, 2)
+    (path,) = kit.paths.segments()
+    with path.open("ab") as file:
+        file.write(b"\0" * 100_000)
+    seen, report = kit.recovered()
+    assert seen == [1, 2]
+    assert report.cut_bytes == 0
+    assert path.stat().st_size < 100_000
+
+
+def test_many_buffers_are_written_whole(tmp_path: Path) -> None:
+    kit = Kit(tmp_path)
+
+    async def scenario() -> None:
+        log = kit.open()
+        await asyncio.gather(*(log.append(frame(number)) for number in range(1500)))
+        await log.stop()
+
+    asyncio.run(scenario())
+    assert kit.recovered()[0] == list(range(1, 1501))
