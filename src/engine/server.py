@@ -32,7 +32,7 @@ from engine.logs import keys
 from engine.metrics import MetricsRegistry
 from engine.paths import DataPaths
 from engine.plugins.dispatcher import Dispatcher, DispatcherConfig, DispatcherPorts
-from engine.plugins.flush_index import FlushIndex
+from engine.plugins.flush_index import NOTE_ROWS_MAX, FlushIndex
 from engine.plugins.host import PluginConfig, PluginHost
 from engine.plugins.plugin_log import LogEntry, PluginLog
 from engine.plugins.ports import WriteBack
@@ -111,7 +111,7 @@ class Server:
         self._paths = DataPaths(config.data_dir, config.node_id)
         self._metrics = MetricsRegistry()
         self._state = ServerState()
-        self._index = FlushIndex()
+        self._index = FlushIndex(min(NOTE_ROWS_MAX, config.plugin_batch_rows))
         self._plugin_log = PluginLog()
         self._stop = asyncio.Event()
         self._dispatcher: Dispatcher | None = None

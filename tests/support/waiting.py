@@ -23,3 +23,24 @@ def wait_for(
             return result
         assert time.monotonic() < deadline, f"not within {timeout_s} s: {what} (last: {result!r})"
         time.sleep(interval_s)
+
+
+def wait_for_value(
+    probe: Callable[[], object], expected: object, what: str, *, timeout_s: float = 20.0
+) -> None:
+    """Wait until `probe` gives `expected`; what it gave instead is part of the failure.
+
+    Raises:
+        AssertionError: It did not within `timeout_s`.
+    """
+    seen: list[object] = [None]
+
+    def is_there() -> bool:
+        seen[0] = probe()
+        return seen[0] == expected
+
+    try:
+        wait_for(is_there, what, timeout_s=timeout_s)
+    except AssertionError as error:
+        message = f"{what}: expected {expected!r}, last seen {seen[0]!r}"
+        raise AssertionError(message) from error

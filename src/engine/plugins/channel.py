@@ -74,7 +74,6 @@ class Extent(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     start_offset: int
     end_offset: int
-    first_position: int = 0
 
 
 class WritesRun(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -82,6 +81,9 @@ class WritesRun(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
     Attributes:
         tables: Tables to deliver; None for all.
+        start: Frames at this position of the log and before are not delivered, whatever the
+            extents hold: they belong to an earlier run.
+        end: Nor are frames behind this one; None for no limit.
         skip_origin: Sections of this origin (the trigger's own identity) are not delivered.
         batch_id: Stable name of this batch, the same when the run is repeated.
         row_start: First row to deliver, counted over all rows in the order of delivery.
@@ -93,6 +95,8 @@ class WritesRun(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     database: str
     extents: list[Extent] = []
     tables: list[str] | None = None
+    start: int = 0
+    end: int | None = None
     skip_origin: str | None = None
     batch_id: str = ""
     row_start: int = 0

@@ -68,10 +68,16 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     over_hop_limit: int
 
 
+# A run takes whole notes: their size is how closely its row limit can be kept.
+NOTE_ROWS_MAX = 10_000
+
+
 class FlushIndex:
     """Notes by database, in log order."""
 
-    def __init__(self) -> None:
+    def __init__(self, note_rows_max: int = NOTE_ROWS_MAX) -> None:
+        """Frames that lie together share a note up to `note_rows_max` rows."""
+        self._note_rows_max = note_rows_max
         self._notes: dict[str, list[Note]] = {}
         self._flushed = Position(0)
 
@@ -94,10 +100,15 @@ class FlushIndex:
                 section.batch.num_rows,
             )
             notes = self._notes.setdefault(section.database, [])
+            last = notes[-1] if notes else None
             # Notes that were part of a flush already may have been handed out: those stay as they
             # are.
-            if notes and notes[-1].first_position > self._flushed and notes[-1].takes(note):
-                last = notes[-1]
+            if (
+                last is not None
+                and last.first_position > self._flushed
+                and last.num_rows + note.num_rows <= self._note_rows_max
+                and last.takes(note)
+            ):
                 last.end_offset = note.end_offset
                 last.last_position = note.last_position
                 last.num_rows += note.num_rows
@@ -135,7 +146,9 @@ class FlushIndex:
         """Notes in (`start`, `end`] that concern `interest`, up to about `rows_max` rows.
 
         When the row limit cuts the range, the selection's end lies behind the last note taken; a
-        frame is never split.
+        frame is never split. The first and the last note may reach beyond the range: after a
+        restart notes span the flushes, and with them the cursors, of the time before. Whoever
+        reads them goes by positions.
         """
         taken: list[Note] = []
         rows = hops = over_limit = 0
@@ -150,7 +163,7 @@ class FlushIndex:
                 over_limit += 1
                 continue
             if taken and rows >= rows_max and note.first_position > taken[-1].last_position:
-                stop = taken[-1].last_position
+                stop = min(taken[-1].last_position, end)
                 break
             taken.append(note)
             rows += note.num_rows

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from engine.plugins.channel import Extent, WritesRun
+from engine.plugins.channel import WritesRun
 from lp_core import FrameCorruptError, SegmentReader
 
 TableBatches = list[dict[str, Any]]
@@ -60,7 +60,7 @@ def delivery_for(run: WritesRun) -> Delivery:
         ]
         merged = Delivery(batches, _count(batches), 0)
     else:
-        merged = merged_sections(_sections(run.extents), run)
+        merged = merged_sections(_sections(run), run)
     if run.row_start or run.row_end is not None:
         cut = _cut(merged.table_batches, run.row_start, run.row_end)
         return Delivery(cut, _count(cut), merged.hops_max)
@@ -104,9 +104,9 @@ def _cut(batches: TableBatches, start: int, end: int | None) -> TableBatches:
     return kept
 
 
-def _sections(extents: Iterable[Extent]) -> Iterator[Section]:
+def _sections(run: WritesRun) -> Iterator[Section]:
     delivered: dict[str, int] = {}  # extents in log order; a frame named twice counts once
-    for extent in extents:
+    for extent in run.extents:
         start = max(extent.start_offset, delivered.get(extent.path, 0))
         if start >= extent.end_offset:
             continue
@@ -116,7 +116,8 @@ def _sections(extents: Iterable[Extent]) -> Iterator[Section]:
         # Not closed by hand: batches point into the mapping, which ends with the last of them.
         reader = SegmentReader(mapping, end=extent.end_offset)
         for frame in reader.scan(start, extent.end_offset):
-            yield from frame.sections
+            if run.start < frame.position and (run.end is None or frame.position <= run.end):
+                yield from frame.sections
         if reader.end_offset != extent.end_offset:
             raise FrameCorruptError(
                 reader.end_offset, f"the extent should end at byte {extent.end_offset}"

@@ -8,6 +8,7 @@ import logging
 
 import msgspec
 
+from engine.catalog.model import Trigger
 from engine.ids import Position
 from engine.logs import keys
 from engine.plugins.channel import Extent, WritesRun
@@ -55,7 +56,6 @@ class WalRunner:
         self._cursor = cursor
         self._index = index
         self._config = config
-        self._table = table
         self._flushed = Position(0)
         # Ranges up to here are handed out (finished or running).
         self._claimed = cursor.low
@@ -129,16 +129,7 @@ class WalRunner:
             return
         self.hops = selection.hops
         step = CursorStep(self.trigger.id, selection.start, selection.end)
-        job = WritesRun(
-            batch_id=f"{self.trigger.id}-{selection.start}-{selection.end}",
-            database=self.trigger.database,
-            tables=None if self._table is None else [self._table],
-            skip_origin=self.interest.skip_origin,
-            extents=[
-                Extent(path=note.path, start_offset=note.start_offset, end_offset=note.end_offset)
-                for note in selection.notes
-            ],
-        )
+        job = writes_run(self.trigger, self.interest, selection)
         ending = await self.runs.run_to_end(
             job, first_line="starting execution of wal plugin.", hops=selection.hops, record=step
         )
@@ -156,3 +147,19 @@ class WalRunner:
         if failure is not None:
             # The log does not take records any more; the range runs again after a restart.
             self.runs.report(failure)
+
+
+def writes_run(trigger: Trigger, interest: Interest, selection: Selection) -> WritesRun:
+    """The call that delivers `selection` to the plugin of `trigger`."""
+    return WritesRun(
+        batch_id=f"{trigger.id}-{selection.start}-{selection.end}",
+        database=interest.database,
+        tables=None if interest.table is None else [interest.table],
+        start=selection.start,
+        end=selection.end,
+        skip_origin=interest.skip_origin,
+        extents=[
+            Extent(path=note.path, start_offset=note.start_offset, end_offset=note.end_offset)
+            for note in selection.notes
+        ],
+    )
