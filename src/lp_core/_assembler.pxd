@@ -1,47 +1,74 @@
-# The state in which lines become tables, from the first line of a body to the last.
+# The state in which lines become tables, from the first line of a body to the last; see the header.
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from lp_core._batch cimport lp_table
+from lp_core._columns cimport lp_table_builder
 from lp_core._hash_index cimport lp_hash_index
-from lp_core._line cimport lp_line, lp_text
+from lp_core._line cimport lp_line
 from lp_core._memory cimport lp_arena, lp_buffer
-from lp_core._schema cimport lp_schema
 from lp_core._status cimport lp_status
 
 
-cdef struct lp_tag_code:
-    int32_t column
-    int32_t code
+cdef extern from "_assembler.h" nogil:
+    enum:
+        LP_SERIES_NONE
+        LP_SHAPE_NONE
+        LP_KEY_PADDING
 
+    ctypedef struct lp_series_entry:
+        const uint8_t* key
+        int32_t key_bytes
+        int32_t table
+        int32_t number
+        int32_t shape
+        int32_t next
 
-cdef struct lp_series_entry:
-    lp_text key                 # the bytes of the body before the first unescaped space
-    int32_t table
-    int32_t tag_count
-    lp_tag_code* tags
+    ctypedef struct lp_open_row:
+        const uint8_t* start
+        const uint8_t* end
+        int64_t key_bytes
+        uint64_t key_hash
+        int64_t time_ns
+        int32_t table
+        int32_t shape
 
+    ctypedef struct lp_assembler:
+        void* schema
+        int64_t unit_ns
+        int64_t default_time_ns
+        uint64_t seed
+        const uint8_t* body_start
+        const uint8_t* body_end
+        lp_line line
+        int64_t lines_taken
+        int64_t mark
+        lp_arena* kept
+        lp_arena scratch
+        lp_buffer tables
+        int32_t table_count
+        lp_hash_index tables_by_name
+        lp_buffer series
+        int32_t series_count
+        lp_hash_index series_by_key
+        int32_t last_series
+        int64_t taken_bits
+        int64_t taken_bits_max
+        lp_open_row open_row
 
-cdef struct lp_assembler:
-    lp_schema* schema           # NULL: nothing is known before
-    int64_t unit_ns             # of the timestamps, or LP_UNIT_AUTO (see _number.h)
-    int64_t default_time_ns     # of a line without timestamp
-    uint64_t seed
-    lp_line line
-    int64_t lines_taken         # refused ones included; the mark in lp_column_builder.line_seen
-    lp_arena* kept              # for names, which go with the batch; borrowed
-    lp_arena scratch
-    lp_buffer tables            # lp_table_builder, in order of first appearance
-    int32_t table_count
-    lp_hash_index tables_by_name
-    lp_buffer series            # lp_series_entry: a repeated series costs one look-up
-    int32_t series_count
-    lp_hash_index series_by_key
-    int64_t taken_bits          # memory of the columns so far, as if all were dense
-    int64_t taken_bits_max
+    lp_table_builder* lp_table_at(const lp_assembler* assembler, int32_t number)
+    lp_series_entry* lp_series_at(const lp_assembler* assembler, int64_t number)
+    lp_status lp_reserve_row(
+        lp_assembler* assembler, lp_table_builder* table, const uint8_t* cursor
+    )
+    void lp_commit_row(
+        lp_assembler* assembler, lp_table_builder* table, const lp_series_entry* entry,
+        int64_t time_ns
+    )
 
 
 cdef lp_status assembler_take_line(
     lp_assembler* assembler, const uint8_t* start, const uint8_t* end
 ) noexcept nogil
+cdef lp_status assembler_close_row(lp_assembler* assembler) noexcept nogil
 cdef lp_status assembler_finish(lp_assembler* assembler, lp_table* tables) noexcept nogil
 cdef void assembler_free(lp_assembler* assembler) noexcept nogil

@@ -2,24 +2,30 @@
 # columns known so far, and only then the builders (_columns). A refused line leaves no trace.
 # Called by parse() once per logical line; touches no Python object.
 
-from libc.stdint cimport INT64_MAX, INT64_MIN, int32_t, int64_t, uint8_t, uint64_t
-from libc.string cimport memcmp
+from libc.stdint cimport INT64_MAX, INT64_MIN, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memcmp, memcpy, memset
 
-from lp_core._batch cimport LP_STRING, LP_TAG, LP_TIME, lp_table
+from lp_core._batch cimport LP_INT64, LP_STRING, LP_TAG, LP_TIME, LP_UINT64, lp_table
 from lp_core._columns cimport (
-    column_append_bits,
-    column_append_code,
-    column_append_string,
+    LP_SHAPES_MAX,
     column_bits,
     column_code,
     lp_column_builder,
+    lp_column_pad,
+    lp_column_put_bits,
+    lp_column_put_string,
+    lp_lane,
+    lp_shape,
     lp_table_builder,
+    lp_table_series,
+    lp_tag_code,
     table_add_column,
     table_drop_columns,
     table_find_column,
     table_finish,
     table_free,
 )
+from lp_core._fast_lines cimport lp_drop_open_row
 from lp_core._hash_index cimport (
     lp_hash_bytes,
     lp_index_add,
@@ -43,10 +49,11 @@ from lp_core._memory cimport (
     lp_buffer_append,
     lp_buffer_append_zeros,
     lp_buffer_free,
+    lp_buffer_resize,
 )
 from lp_core._number cimport lp_scale_time
 from lp_core._scan cimport lp_find_byte, lp_unescaped_space
-from lp_core._schema cimport LP_TABLE_UNKNOWN, schema_find
+from lp_core._schema cimport LP_TABLE_UNKNOWN, lp_schema, schema_find
 from lp_core._status cimport (
     LP_BATCH_LIMIT,
     LP_FAULT_DUPLICATE_FIELD,
@@ -55,6 +62,7 @@ from lp_core._status cimport (
     LP_FAULT_TIME_SCALE,
     LP_FAULT_TYPE_CONFLICT,
     LP_LINE_REFUSED,
+    LP_NO_MATCH,
     LP_NO_MEMORY,
     LP_OK,
     lp_fault,
@@ -68,10 +76,6 @@ cdef enum:
     COLUMN_OVERHEAD_BITS = 8 * 512
 
 
-cdef inline lp_table_builder* table_at(lp_assembler* assembler, int32_t number) noexcept nogil:
-    return &(<lp_table_builder*> assembler.tables.bytes)[number]
-
-
 cdef inline bint same_bytes(
     const void* left, int64_t left_bytes, const void* right, int64_t right_bytes
 ) noexcept nogil:
@@ -79,16 +83,15 @@ cdef inline bint same_bytes(
 
 
 cdef lp_series_entry* find_series(
-    lp_assembler* assembler, const lp_text* key, uint64_t key_hash
+    lp_assembler* assembler, const uint8_t* key, int64_t key_bytes, uint64_t key_hash
 ) noexcept nogil:
-    cdef lp_series_entry* entries = <lp_series_entry*> assembler.series.bytes
     cdef int64_t slot = 0
     cdef int64_t number = lp_index_first(&assembler.series_by_key, key_hash, &slot)
+    cdef lp_series_entry* entry
     while number >= 0:
-        if same_bytes(
-            entries[number].key.bytes, entries[number].key.count, key.bytes, key.count
-        ):
-            return &entries[number]
+        entry = lp_series_at(assembler, number)
+        if same_bytes(entry.key, entry.key_bytes, key, key_bytes):
+            return entry
         number = lp_index_next(&assembler.series_by_key, key_hash, &slot)
     return NULL
 
@@ -102,7 +105,7 @@ cdef lp_status find_or_add_table(
     cdef lp_table_builder* table
     while number >= 0:
         table_number[0] = <int32_t> number
-        table = table_at(assembler, table_number[0])
+        table = lp_table_at(assembler, table_number[0])
         if same_bytes(table.name, table.name_bytes, name.bytes, name.count):
             return LP_OK
         number = lp_index_next(&assembler.tables_by_name, name_hash, &slot)
@@ -110,12 +113,13 @@ cdef lp_status find_or_add_table(
     cdef lp_status status = lp_buffer_append_zeros(&assembler.tables, sizeof(lp_table_builder))
     if status != LP_OK:
         return status
-    table = table_at(assembler, assembler.table_count)
+    table = lp_table_at(assembler, assembler.table_count)
     table.name = <const char*> lp_arena_copy(assembler.kept, name.bytes, name.count)
     table.name_bytes = <int32_t> name.count
     table.name_hash = name_hash
     table.min_time_ns = INT64_MAX
     table.max_time_ns = INT64_MIN
+    table.last_shape = LP_SHAPE_NONE
     if table.name is NULL:
         return LP_NO_MEMORY
     table_number[0] = assembler.table_count
@@ -128,7 +132,7 @@ cdef void undo_line(
     lp_assembler* assembler, int32_t table_number, int32_t kept_columns
 ) noexcept nogil:
     """Take back the columns that a refused line would have added, and its table if it is new."""
-    cdef lp_table_builder* table = table_at(assembler, table_number)
+    cdef lp_table_builder* table = lp_table_at(assembler, table_number)
     table_drop_columns(table, kept_columns)
     if table.num_rows == 0:
         assembler.table_count -= 1
@@ -156,7 +160,7 @@ cdef lp_status add_column(
     cdef int32_t known = LP_TABLE_UNKNOWN
     if assembler.schema is not NULL:
         known = schema_find(
-            assembler.schema, <const uint8_t*> table.name, table.name_bytes, name.bytes, name.count
+            <lp_schema*> assembler.schema, <const uint8_t*> table.name, table.name_bytes, name.bytes, name.count
         )
     if same_bytes(name.bytes, name.count, b"time", 4):
         if known == LP_TABLE_UNKNOWN and table.num_rows == 0:
@@ -186,7 +190,7 @@ cdef lp_status resolve_column(
     column = &table.columns[number]
     if column.type != type:
         return refuse_type(assembler, LP_FAULT_TYPE_CONFLICT, name, column.type, type)
-    if column.line_seen == assembler.lines_taken:
+    if column.line_seen == assembler.mark:
         return refuse_type(
             assembler,
             LP_FAULT_DUPLICATE_TAG if type == LP_TAG else LP_FAULT_DUPLICATE_FIELD,
@@ -194,7 +198,7 @@ cdef lp_status resolve_column(
             0,
             type,
         )
-    column.line_seen = assembler.lines_taken
+    column.line_seen = assembler.mark
     column_number[0] = <int32_t> number
     return LP_OK
 
@@ -233,10 +237,10 @@ cdef lp_status resolve_fields(lp_assembler* assembler, lp_table_builder* table) 
             column = &table.columns[field.column]
             if (
                 column.type == field.type
-                and column.line_seen != assembler.lines_taken
+                and column.line_seen != assembler.mark
                 and same_bytes(column.name, column.name_bytes, field.key.bytes, field.key.count)
             ):
-                column.line_seen = assembler.lines_taken
+                column.line_seen = assembler.mark
                 continue
         status = resolve_column(assembler, table, &field.key, field.type, &field.column)
         if status != LP_OK:
@@ -270,13 +274,11 @@ cdef lp_status take_memory(
     return LP_OK if assembler.taken_bits <= assembler.taken_bits_max else LP_BATCH_LIMIT
 
 
-cdef lp_status add_series(
-    lp_assembler* assembler, const lp_text* key, uint64_t key_hash, int32_t table_number,
-    lp_tag_code* tags, lp_series_entry** added
+cdef lp_status add_table_series(
+    lp_assembler* assembler, lp_table_builder* table, lp_tag_code* tags
 ) noexcept nogil:
-    """Give the tag values of an accepted line their codes, and remember its series."""
-    cdef lp_table_builder* table = table_at(assembler, table_number)
-    cdef lp_series_entry entry
+    """Give the tag values of the line their codes, and its table the series."""
+    cdef lp_table_series series
     cdef lp_status status = LP_OK
     cdef int64_t i
     for i in range(assembler.line.tag_count):
@@ -289,47 +291,68 @@ cdef lp_status add_series(
         )
         if status != LP_OK:
             return status
-    entry.key = key[0]
+    series.tags = tags
+    series.tag_count = assembler.line.tag_count
+    return lp_buffer_append(&table.series, &series, sizeof(series))
+
+
+cdef const uint8_t* padded_copy(
+    lp_assembler* assembler, const uint8_t* text, int64_t text_bytes
+) noexcept nogil:
+    cdef uint8_t* copy = <uint8_t*> lp_arena_take(
+        &assembler.scratch, text_bytes + LP_KEY_PADDING
+    )
+    if copy is not NULL:
+        memcpy(copy, text, text_bytes)
+        memset(copy + text_bytes, 0, LP_KEY_PADDING)
+    return copy
+
+
+cdef lp_status add_series(
+    lp_assembler* assembler, const uint8_t* key, int64_t key_bytes, uint64_t key_hash,
+    int32_t table_number, lp_tag_code* tags, lp_series_entry** added
+) noexcept nogil:
+    """Remember the series of an accepted line."""
+    cdef lp_table_builder* table = lp_table_at(assembler, table_number)
+    cdef lp_series_entry entry
+    cdef lp_status status = add_table_series(assembler, table, tags)
+    if status != LP_OK:
+        return status
+    entry.key = padded_copy(assembler, key, key_bytes)
+    if entry.key is NULL:
+        return LP_NO_MEMORY
+    entry.key_bytes = <int32_t> key_bytes
     entry.table = table_number
-    entry.tag_count = <int32_t> assembler.line.tag_count
-    entry.tags = tags
+    entry.number = <int32_t> (table.series.used // sizeof(lp_table_series) - 1)
+    entry.shape = LP_SHAPE_NONE
+    entry.next = LP_SERIES_NONE
     status = lp_buffer_append(&assembler.series, &entry, sizeof(entry))
     if status == LP_OK:
         status = lp_index_add(&assembler.series_by_key, key_hash, assembler.series_count)
     if status == LP_OK:
-        added[0] = &(<lp_series_entry*> assembler.series.bytes)[assembler.series_count]
+        added[0] = lp_series_at(assembler, assembler.series_count)
         assembler.series_count += 1
     return status
 
 
-cdef lp_status append_row(
-    lp_assembler* assembler, lp_table_builder* table, const lp_series_entry* series, int64_t time_ns
-) noexcept nogil:
-    """Append the line, which has passed every check, to its columns."""
+cdef lp_status put_fields(lp_assembler* assembler, lp_table_builder* table) noexcept nogil:
+    """Put the fields of the line, which has passed every check, at the next row."""
     cdef int64_t row = table.num_rows
     cdef lp_column_builder* column
     cdef lp_field* field
-    cdef lp_status status
+    cdef lp_status status = lp_reserve_row(assembler, table, assembler.line.end)
     cdef int64_t i
-    for i in range(series.tag_count):
-        status = column_append_code(
-            &table.columns[series.tags[i].column], row, series.tags[i].code
-        )
-        if status != LP_OK:
-            return status
     for i in range(assembler.line.field_count):
         field = &assembler.line.fields[i]
         column = &table.columns[field.column]
-        if field.type == LP_STRING:
-            status = column_append_string(column, row, field.text.bytes, field.text.count)
-        else:
-            status = column_append_bits(column, row, field.bits)
+        if status == LP_OK:
+            status = lp_column_pad(column, row)
         if status != LP_OK:
             return status
-    status = lp_buffer_append(&table.times, &time_ns, sizeof(time_ns))
-    table.min_time_ns = min(table.min_time_ns, time_ns)
-    table.max_time_ns = max(table.max_time_ns, time_ns)
-    table.num_rows += 1
+        if field.type == LP_STRING:
+            status = lp_column_put_string(column, row, field.text.bytes, field.text.count)
+        else:
+            lp_column_put_bits(column, row, field.bits)
     return status
 
 
@@ -338,7 +361,7 @@ cdef lp_status check_line(
     int64_t* time_ns
 ) noexcept nogil:
     """Check what syntax cannot: columns of tags and fields, in this order, then the time."""
-    cdef lp_table_builder* table = table_at(assembler, table_number)
+    cdef lp_table_builder* table = lp_table_at(assembler, table_number)
     cdef int32_t known_columns = table.num_columns
     cdef lp_status status = LP_OK
     if not is_known_series:
@@ -354,6 +377,24 @@ cdef lp_status check_line(
     return status
 
 
+cdef void follow_series(lp_assembler* assembler, lp_series_entry* entry) noexcept nogil:
+    """Note that this series came after the last one: it may do so again."""
+    if assembler.last_series != LP_SERIES_NONE:
+        lp_series_at(assembler, assembler.last_series).next = <int32_t> (
+            entry - <lp_series_entry*> assembler.series.bytes
+        )
+
+
+cdef inline int64_t key_bytes_of(const lp_line* line) noexcept nogil:
+    """Bytes up to the first unescaped space, which decide the series, and this space; 0: none."""
+    cdef const uint8_t* space
+    if line.has_backslash:
+        space = lp_unescaped_space(line.start, line.end)
+    else:
+        space = lp_find_byte(line.start, line.end, c" ")
+    return space + 1 - line.start if space < line.end else 0
+
+
 cdef lp_status assembler_take_line(
     lp_assembler* assembler, const uint8_t* start, const uint8_t* end
 ) noexcept nogil:
@@ -361,42 +402,200 @@ cdef lp_status assembler_take_line(
     cdef lp_series_entry* series = NULL
     cdef lp_tag_code* tags = NULL
     cdef int32_t table_number = 0
+    cdef int64_t key_bytes
     cdef uint64_t key_hash = 0
     cdef int64_t time_ns = 0
-    cdef lp_text key
+    cdef lp_table_builder* table
     cdef lp_status status = line_begin(&assembler.line, start, end)
     if status != LP_OK:
         return status
     assembler.lines_taken += 1
-    # What stands before the first unescaped space decides the series, whatever follows it.
-    key.bytes = start
-    if assembler.line.has_backslash:
-        key.count = lp_unescaped_space(start, end) - start
-    else:
-        key.count = lp_find_byte(start, end, c" ") - start
-    if key.count < end - start:
-        key_hash = lp_hash_bytes(key.bytes, key.count, assembler.seed)
-        series = find_series(assembler, &key, key_hash)
+    assembler.mark += 1
+    key_bytes = key_bytes_of(&assembler.line)
+    if key_bytes > 0:
+        key_hash = lp_hash_bytes(start, key_bytes, assembler.seed)
+        series = find_series(assembler, start, key_bytes, key_hash)
     if series is NULL:
         status = line_take_series(&assembler.line)
     else:
-        assembler.line.cursor = start + key.count
+        assembler.line.cursor = start + key_bytes - 1
         table_number = series.table
     if status == LP_OK:
         status = line_take_fields(&assembler.line)
     if status == LP_OK and series is NULL:
-        tags = <lp_tag_code*> lp_arena_take(
-            &assembler.scratch, assembler.line.tag_count * sizeof(lp_tag_code)
-        )
+        tags = take_tag_codes(assembler)
         if tags is NULL:
             return LP_NO_MEMORY
         status = find_or_add_table(assembler, &assembler.line.measurement, &table_number)
     if status == LP_OK:
         status = check_line(assembler, table_number, tags, series is not NULL, &time_ns)
     if status == LP_OK and series is NULL:
-        status = add_series(assembler, &key, key_hash, table_number, tags, &series)
+        status = add_series(
+            assembler, start, key_bytes, key_hash, table_number, tags, &series
+        )
+    if status != LP_OK:
+        return status
+    table = lp_table_at(assembler, table_number)
+    status = put_fields(assembler, table)
     if status == LP_OK:
-        status = append_row(assembler, table_at(assembler, table_number), series, time_ns)
+        status = note_shape(assembler, table, &series.shape)
+    if status == LP_OK:
+        follow_series(assembler, series)
+        lp_commit_row(assembler, table, series, time_ns)
+    return status
+
+
+cdef lp_tag_code* take_tag_codes(lp_assembler* assembler) noexcept nogil:
+    return <lp_tag_code*> lp_arena_take(
+        &assembler.scratch, assembler.line.tag_count * sizeof(lp_tag_code)
+    )
+
+
+cdef lp_status open_row_tags(
+    lp_assembler* assembler, lp_table_builder* table, lp_tag_code** tags
+) noexcept nogil:
+    """Read the tags of the open row, and find or add their columns."""
+    cdef int32_t known_columns = table.num_columns
+    cdef lp_status status = line_take_series(&assembler.line)
+    if status != LP_OK:
+        return status
+    if not same_bytes(
+        table.name,
+        table.name_bytes,
+        assembler.line.measurement.bytes,
+        assembler.line.measurement.count,
+    ):
+        return LP_LINE_REFUSED
+    tags[0] = take_tag_codes(assembler)
+    if tags[0] is NULL:
+        return LP_NO_MEMORY
+    status = resolve_tags(assembler, table, tags[0])
+    if status == LP_OK:
+        status = take_memory(assembler, table, known_columns)
+    if status == LP_LINE_REFUSED:
+        table_drop_columns(table, known_columns)
+    return status
+
+
+cdef lp_status assembler_close_row(lp_assembler* assembler) noexcept nogil:
+    """Make the open row a row. LP_LINE_REFUSED: it is given up, the line is still to be taken."""
+    cdef lp_open_row* row = &assembler.open_row
+    cdef lp_table_builder* table = lp_table_at(assembler, row.table)
+    cdef lp_series_entry* series = NULL
+    cdef lp_tag_code* tags = NULL
+    cdef lp_status status = line_begin(&assembler.line, row.start, row.end)
+    assembler.mark += 1
+    if status == LP_OK:
+        status = open_row_tags(assembler, table, &tags)
+    if status == LP_OK:
+        status = add_series(
+            assembler, row.start, row.key_bytes, row.key_hash, row.table, tags, &series
+        )
+    if status == LP_OK:
+        series.shape = row.shape
+        assembler.lines_taken += 1
+        follow_series(assembler, series)
+        lp_commit_row(assembler, table, series, row.time_ns)
+    elif status == LP_LINE_REFUSED:
+        lp_drop_open_row(assembler)
+    return status
+
+
+cdef bint is_plain_key(const lp_line* line, const lp_text* key) noexcept nogil:
+    """Whether the key stands in the line as it is, and can be told from what is around it."""
+    return (
+        line.start <= key.bytes < line.end
+        and lp_find_byte(key.bytes, key.bytes + key.count, c",") == key.bytes + key.count
+        and lp_find_byte(key.bytes, key.bytes + key.count, c"\"") == key.bytes + key.count
+    )
+
+
+cdef bint is_shape_of(const lp_shape* shape, const lp_line* line) noexcept nogil:
+    cdef const lp_lane* lanes = <const lp_lane*> shape.lane_buffer.bytes
+    cdef int64_t i
+    if shape.lane_count != line.field_count:
+        return False
+    for i in range(line.field_count):
+        if lanes[i].column != line.fields[i].column:
+            return False
+    return True
+
+
+cdef lp_status set_lane(
+    lp_assembler* assembler, lp_lane* lane, const lp_field* field, int32_t type_before, bint is_first
+) noexcept nogil:
+    """Spell out what stands between the value before the field and its own."""
+    cdef int64_t text_bytes = 0
+    cdef uint8_t* text = <uint8_t*> lp_arena_take(&assembler.scratch, field.key.count + 4 + 32)
+    if text is NULL:
+        return LP_NO_MEMORY
+    memset(text, 0, field.key.count + 4 + 32)
+    if not is_first:
+        if type_before == LP_INT64 or type_before == LP_UINT64 or type_before == LP_STRING:
+            text[0] = (
+                c"i" if type_before == LP_INT64 else c"u" if type_before == LP_UINT64 else c"\""
+            )
+            text_bytes = 1
+        text[text_bytes] = c","
+        text_bytes += 1
+    memcpy(text + text_bytes, field.key.bytes, field.key.count)
+    text_bytes += field.key.count
+    text[text_bytes] = c"="
+    text_bytes += 1
+    if field.type == LP_STRING:
+        text[text_bytes] = c"\""
+        text_bytes += 1
+    memcpy(lane.text, text, 32)
+    lane.mask = <uint32_t> 0xFFFFFFFF if text_bytes >= 32 else (<uint32_t> 1 << text_bytes) - 1
+    lane.text_bytes = <int32_t> text_bytes
+    lane.column = field.column
+    lane.type = field.type
+    lane.rest = text + 32
+    return LP_OK
+
+
+cdef lp_status set_shape(lp_assembler* assembler, lp_shape* shape) noexcept nogil:
+    cdef lp_line* line = &assembler.line
+    cdef lp_status status = lp_buffer_resize(
+        &shape.lane_buffer, line.field_count * sizeof(lp_lane)
+    )
+    cdef lp_lane* lanes = <lp_lane*> shape.lane_buffer.bytes
+    cdef int32_t type_before = 0
+    cdef int64_t i
+    shape.lane_count = 0
+    for i in range(line.field_count):
+        if status == LP_OK:
+            status = set_lane(assembler, &lanes[i], &line.fields[i], type_before, i == 0)
+        type_before = line.fields[i].type
+    shape.last_type = type_before
+    if status == LP_OK:
+        shape.lane_count = <int32_t> line.field_count
+    return status
+
+
+cdef lp_status note_shape(
+    lp_assembler* assembler, lp_table_builder* table, int32_t* shape_number
+) noexcept nogil:
+    """Remember how the fields of the accepted line follow each other, for lines like it."""
+    cdef int32_t i
+    cdef lp_status status
+    for i in range(table.shape_count):
+        if is_shape_of(&table.shapes[i], &assembler.line):
+            shape_number[0] = table.last_shape = i
+            return LP_OK
+    shape_number[0] = LP_SHAPE_NONE
+    for i in range(<int32_t> assembler.line.field_count):
+        if not is_plain_key(&assembler.line, &assembler.line.fields[i].key):
+            return LP_OK
+    if table.shape_count < LP_SHAPES_MAX:
+        i = table.shape_count
+        table.shape_count += 1
+    else:
+        i = table.shape_replaced
+        table.shape_replaced = (i + 1) % LP_SHAPES_MAX
+    status = set_shape(assembler, &table.shapes[i])
+    if status == LP_OK:
+        shape_number[0] = table.last_shape = i
     return status
 
 
@@ -405,7 +604,7 @@ cdef lp_status assembler_finish(lp_assembler* assembler, lp_table* tables) noexc
     cdef lp_status status = LP_OK
     cdef int32_t i
     for i in range(assembler.table_count):
-        status = table_finish(table_at(assembler, i), &tables[i], assembler.kept)
+        status = table_finish(lp_table_at(assembler, i), &tables[i], assembler.kept)
         if status != LP_OK:
             break
     return status
@@ -414,7 +613,7 @@ cdef lp_status assembler_finish(lp_assembler* assembler, lp_table* tables) noexc
 cdef void assembler_free(lp_assembler* assembler) noexcept nogil:
     cdef int32_t i
     for i in range(assembler.table_count):
-        table_free(table_at(assembler, i))
+        table_free(lp_table_at(assembler, i))
     line_free(&assembler.line)
     lp_arena_free(&assembler.scratch)
     lp_buffer_free(&assembler.tables)

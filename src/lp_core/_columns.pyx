@@ -26,11 +26,13 @@ from lp_core._memory cimport (
     lp_buffer_append_zeros,
     lp_buffer_free,
     lp_buffer_reserve,
+    lp_buffer_resize,
 )
 from lp_core._status cimport LP_NO_MEMORY, LP_OK, lp_status
 
 cdef enum:
     COLUMN_CAPACITY_MIN = 4
+    CODE_NONE = -1              # of a series without that tag
 
 
 cdef class ColumnMemory:
@@ -101,13 +103,16 @@ cdef lp_status table_add_column(
     column.name_bytes = <int32_t> name_bytes
     column.name_hash = name_hash
     column.type = type
+    cdef lp_status status = LP_OK
     if type == LP_TAG or type == LP_STRING:
-        if lp_buffer_append_zeros(&column.offsets, sizeof(int32_t)) != LP_OK:
-            return LP_NO_MEMORY
-    table.num_columns += 1
-    cdef lp_status status = lp_index_add(&table.by_name, name_hash, table.num_columns - 1)
-    if status != LP_OK:
-        table.num_columns -= 1
+        status = lp_buffer_append_zeros(&column.offsets, sizeof(int32_t))
+    if status == LP_OK:
+        status = lp_column_reserve(column, table.rows_reserved)
+    if status == LP_OK:
+        status = lp_index_add(&table.by_name, name_hash, table.num_columns)
+    if status == LP_OK:
+        table.num_columns += 1
+    else:
         column_free(column)
     return status
 
@@ -134,61 +139,15 @@ cdef void table_free(lp_table_builder* table) noexcept nogil:
     cdef int32_t i
     for i in range(table.num_columns):
         column_free(&table.columns[i])
+    for i in range(LP_SHAPES_MAX):
+        lp_buffer_free(&table.shapes[i].lane_buffer)
     free(table.columns)
     lp_index_free(&table.by_name)
     lp_buffer_free(&table.predicted)
     lp_buffer_free(&table.times)
+    lp_buffer_free(&table.row_series)
+    lp_buffer_free(&table.series)
     memset(table, 0, sizeof(lp_table_builder))
-
-
-cdef lp_status append_bits(
-    lp_buffer* bitmap, int64_t length, int64_t wanted, bint bit
-) noexcept nogil:
-    """Lengthen a bitmap of `length` bits by equal bits; bits after the last stay zero."""
-    cdef lp_status status = lp_buffer_append_zeros(bitmap, (wanted + 7) // 8 - bitmap.used)
-    if status != LP_OK or not bit:
-        return status
-    while length < wanted and length % 8 != 0:
-        bitmap.bytes[length // 8] |= <uint8_t> (1 << (length % 8))
-        length += 1
-    memset(bitmap.bytes + length // 8, 0xFF, (wanted - length) // 8)
-    length += (wanted - length) // 8 * 8
-    while length < wanted:
-        bitmap.bytes[length // 8] |= <uint8_t> (1 << (length % 8))
-        length += 1
-    return LP_OK
-
-
-cdef lp_status column_pad(lp_column_builder* column, int64_t length) noexcept nogil:
-    """Append nulls up to `length` rows."""
-    cdef int64_t missing = length - column.length
-    cdef int64_t i
-    cdef int32_t offset
-    cdef lp_status status = LP_OK
-    if missing <= 0:
-        return LP_OK
-    if column.null_count == 0:
-        status = append_bits(&column.validity, 0, column.length, True)
-    if status == LP_OK:
-        status = append_bits(&column.validity, column.length, length, False)
-    if status == LP_OK:
-        if column.type == LP_BOOL:
-            status = append_bits(&column.values, column.length, length, False)
-        elif column.type == LP_TAG:
-            status = lp_buffer_append_zeros(&column.values, missing * sizeof(int32_t))
-        elif column.type == LP_STRING:
-            offset = <int32_t> column.values.used
-            status = lp_buffer_reserve(&column.offsets, missing * sizeof(int32_t))
-            if status == LP_OK:
-                for i in range(missing):
-                    (<int32_t*> (column.offsets.bytes + column.offsets.used))[i] = offset
-                column.offsets.used += missing * sizeof(int32_t)
-        else:
-            status = lp_buffer_append_zeros(&column.values, missing * sizeof(int64_t))
-    if status == LP_OK:
-        column.null_count += missing
-        column.length = length
-    return status
 
 
 cdef lp_status column_code(
@@ -219,24 +178,96 @@ cdef lp_status column_code(
     return status
 
 
+cdef int32_t code_in_series(
+    const lp_table_series* series, int32_t column, int64_t ordinal
+) noexcept nogil:
+    """Find the code that a series has in a tag column; most often it is its tag at `ordinal`."""
+    cdef int64_t i
+    if ordinal < series.tag_count and series.tags[ordinal].column == column:
+        return series.tags[ordinal].code
+    for i in range(series.tag_count):
+        if series.tags[i].column == column:
+            return series.tags[i].code
+    return CODE_NONE
+
+
+cdef lp_status tag_column_fill(
+    lp_table_builder* table, int32_t number, int64_t ordinal, lp_buffer* codes_of_series
+) noexcept nogil:
+    """Write the codes of one tag column, row by row, from the series of the rows."""
+    cdef lp_column_builder* column = &table.columns[number]
+    cdef const lp_table_series* series = <const lp_table_series*> table.series.bytes
+    cdef const int32_t* row_series = <const int32_t*> table.row_series.bytes
+    cdef int64_t series_count = table.series.used // sizeof(lp_table_series)
+    cdef int32_t* codes = <int32_t*> codes_of_series.bytes
+    cdef bint has_gaps = False
+    cdef int64_t i
+    if lp_buffer_resize(&column.values, table.num_rows * sizeof(int32_t)) != LP_OK:
+        return LP_NO_MEMORY
+    for i in range(series_count):
+        codes[i] = code_in_series(&series[i], number, ordinal)
+        has_gaps |= codes[i] == CODE_NONE
+    cdef int32_t* values = <int32_t*> column.values.bytes
+    for i in range(table.num_rows):
+        values[i] = codes[row_series[i]]
+    column.length = table.num_rows
+    return tag_column_mark_gaps(column) if has_gaps else LP_OK
+
+
+cdef lp_status tag_column_mark_gaps(lp_column_builder* column) noexcept nogil:
+    """Make nulls of the rows whose series has no such tag."""
+    cdef int32_t* values = <int32_t*> column.values.bytes
+    cdef int64_t i
+    if lp_buffer_resize(&column.validity, (column.length + 7) // 8) != LP_OK:
+        return LP_NO_MEMORY
+    memset(column.validity.bytes, 0, (column.length + 7) // 8)
+    for i in range(column.length):
+        column.validity.bytes[i // 8] |= <uint8_t> ((values[i] != CODE_NONE) << (i % 8))
+        column.null_count += values[i] == CODE_NONE
+        values[i] = max(values[i], 0)
+    column.validity_length = column.length
+    return LP_OK
+
+
+cdef int64_t values_bytes_of(const lp_column_builder* column) noexcept nogil:
+    if column.type == LP_STRING:
+        return column.values.used
+    if column.type == LP_BOOL:
+        return (column.length + 7) // 8
+    return column.length * (sizeof(int32_t) if column.type == LP_TAG else sizeof(int64_t))
+
+
+cdef inline void clear_last_bits(uint8_t* bitmap, int64_t length) noexcept nogil:
+    lp_set_bits(bitmap, length, (length + 7) // 8 * 8, False)
+
+
 cdef lp_status column_finish(
     lp_column_builder* builder, lp_column* column, int64_t num_rows
 ) noexcept nogil:
     """Move the buffers of a builder into `column`."""
-    cdef lp_status status = column_pad(builder, num_rows)
+    cdef lp_status status = lp_column_pad(builder, num_rows)
     if status == LP_OK:
         status = lp_buffer_reserve(&builder.values, 0)
     if status == LP_OK and builder.type == LP_TAG:
         status = lp_buffer_reserve(&builder.dict_bytes, 0)
+    if status == LP_OK and builder.null_count > 0:
+        status = lp_buffer_resize(&builder.validity, (num_rows + 7) // 8)
     if status != LP_OK:
         return status
+    if builder.null_count > 0:
+        lp_set_bits(builder.validity.bytes, builder.validity_length, num_rows, True)
+        clear_last_bits(builder.validity.bytes, num_rows)
+        column.validity = builder.validity.bytes
+    else:
+        lp_buffer_free(&builder.validity)
+    if builder.type == LP_BOOL:
+        clear_last_bits(builder.values.bytes, num_rows)
     column.name = builder.name
     column.name_bytes = builder.name_bytes
     column.type = builder.type
     column.null_count = builder.null_count
-    column.validity = builder.validity.bytes
     column.values = builder.values.bytes
-    column.values_bytes = builder.values.used
+    column.values_bytes = values_bytes_of(builder)
     column.offsets = <const int32_t*> builder.offsets.bytes
     column.dict_bytes = builder.dict_bytes.bytes
     if builder.type == LP_TAG:
@@ -246,6 +277,23 @@ cdef lp_status column_finish(
     return LP_OK
 
 
+cdef lp_status fill_tag_columns(lp_table_builder* table) noexcept nogil:
+    cdef lp_buffer codes_of_series
+    cdef lp_status status
+    cdef int64_t ordinal = 0
+    cdef int32_t i
+    memset(&codes_of_series, 0, sizeof(codes_of_series))
+    status = lp_buffer_resize(
+        &codes_of_series, table.series.used // sizeof(lp_table_series) * sizeof(int32_t)
+    )
+    for i in range(table.num_columns):
+        if status == LP_OK and table.columns[i].type == LP_TAG:
+            status = tag_column_fill(table, i, ordinal, &codes_of_series)
+            ordinal += 1
+    lp_buffer_free(&codes_of_series)
+    return status
+
+
 cdef lp_status table_finish(
     lp_table_builder* builder, lp_table* table, lp_arena* arena
 ) noexcept nogil:
@@ -253,7 +301,7 @@ cdef lp_status table_finish(
     cdef int32_t i
     cdef int32_t num_columns = builder.num_columns + 1
     cdef lp_column* columns = <lp_column*> lp_arena_take(arena, num_columns * sizeof(lp_column))
-    if columns is NULL:
+    if columns is NULL or fill_tag_columns(builder) != LP_OK:
         return LP_NO_MEMORY
     memset(columns, 0, num_columns * sizeof(lp_column))
     table.columns = columns
@@ -270,6 +318,6 @@ cdef lp_status table_finish(
     columns[num_columns - 1].name_bytes = 4
     columns[num_columns - 1].type = LP_TIME
     columns[num_columns - 1].values = builder.times.bytes
-    columns[num_columns - 1].values_bytes = builder.times.used
+    columns[num_columns - 1].values_bytes = builder.num_rows * sizeof(int64_t)
     memset(&builder.times, 0, sizeof(lp_buffer))
     return LP_OK

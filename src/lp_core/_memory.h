@@ -43,6 +43,19 @@ static inline lp_status lp_buffer_grow(lp_buffer *buffer, int64_t more)
     return LP_OK;
 }
 
+/* Makes the buffer at least `capacity` bytes large; all that was in it stays, in use or not. */
+static inline lp_status lp_buffer_resize(lp_buffer *buffer, int64_t capacity)
+{
+    if (buffer->capacity >= capacity) {
+        return LP_OK;
+    }
+    int64_t used = buffer->used;
+    buffer->used = buffer->capacity;
+    lp_status status = lp_buffer_grow(buffer, capacity - buffer->capacity);
+    buffer->used = used;
+    return status;
+}
+
 /* Makes room for `more` bytes after `used`; afterwards `bytes` is not NULL, also for more == 0. */
 static inline lp_status lp_buffer_reserve(lp_buffer *buffer, int64_t more)
 {

@@ -16,6 +16,7 @@ cdef extern from "_memory.h" nogil:
     ctypedef struct lp_arena:
         lp_arena_chunk* newest
 
+    lp_status lp_buffer_resize(lp_buffer* buffer, int64_t capacity)
     lp_status lp_buffer_reserve(lp_buffer* buffer, int64_t more)
     lp_status lp_buffer_append(lp_buffer* buffer, const void* bytes, int64_t count)
     lp_status lp_buffer_append_zeros(lp_buffer* buffer, int64_t count)

@@ -152,14 +152,76 @@ static inline double lp_double_exact(const lp_decimal *number)
     return strtod(text, NULL);
 }
 
+static const double lp_powers_of_ten[LP_POWERS_EXACT + 1] = {
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11,
+    1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
+};
+
+static const uint64_t lp_integer_powers[20] = {
+    UINT64_C(1), UINT64_C(10), UINT64_C(100), UINT64_C(1000), UINT64_C(10000), UINT64_C(100000),
+    UINT64_C(1000000), UINT64_C(10000000), UINT64_C(100000000), UINT64_C(1000000000),
+    UINT64_C(10000000000), UINT64_C(100000000000), UINT64_C(1000000000000),
+    UINT64_C(10000000000000), UINT64_C(100000000000000), UINT64_C(1000000000000000),
+    UINT64_C(10000000000000000), UINT64_C(100000000000000000), UINT64_C(1000000000000000000),
+    UINT64_C(10000000000000000000),
+};
+
+/* (high, 0) / divisor, where high < divisor and the divisor's top bit is set. */
+static inline uint64_t lp_divide_wide(uint64_t high, uint64_t low, uint64_t divisor, uint64_t *rest)
+{
+#if defined(__x86_64__)
+    uint64_t quotient;
+    __asm__("divq %4" : "=a"(quotient), "=d"(*rest) : "a"(low), "d"(high), "r"(divisor) : "cc");
+    return quotient;
+#else
+    unsigned __int128 dividend = (unsigned __int128)high << 64 | low;
+    *rest = (uint64_t)(dividend % divisor);
+    return (uint64_t)(dividend / divisor);
+#endif
+}
+
+/* digits / 10^power, correctly rounded, for power up to 19. Both are shifted until their top bits
+ * are set, so that their quotient has 63 or 64 bits: 53 to keep, the rest and the remainder to round
+ * by. The result is at least 1e-19, hence normal. */
+static inline double lp_divided_by_power(uint64_t digits, int power)
+{
+    if (digits == 0) {
+        return 0.0;
+    }
+    uint64_t divisor = lp_integer_powers[power];
+    int digits_shift = __builtin_clzll(digits);
+    int divisor_shift = __builtin_clzll(divisor);
+    uint64_t dividend = digits << digits_shift;
+    uint64_t rest;
+    uint64_t quotient = lp_divide_wide(
+        dividend >> 1, dividend << 63, divisor << divisor_shift, &rest);
+    int lead = __builtin_clzll(quotient); /* 0 or 1 */
+    quotient <<= lead;
+    uint64_t kept = quotient >> 11;
+    uint64_t cut = quotient & 0x7FF;
+    bool is_above_half = cut > 0x400 || (cut == 0x400 && rest != 0);
+    kept += is_above_half || (cut == 0x400 && (kept & 1) != 0);
+    /* quotient = dividend * 2^63 / divisor, so its top bit stands for 2^(0 - lead) and the shifts. */
+    int exponent = divisor_shift - digits_shift - lead;
+    uint64_t bits = ((uint64_t)(exponent + 1023) << 52) + (kept - (UINT64_C(1) << 52));
+    double value;
+    memcpy(&value, &bits, sizeof(value));
+    return value;
+}
+
+/* digits / 10^power, correctly rounded, for power up to 19: in hardware where both are exact. */
+static inline double lp_scaled_down(uint64_t digits, int power)
+{
+    if (digits <= UINT64_C(1) << 53) {
+        return (double)digits / lp_powers_of_ten[power];
+    }
+    return lp_divided_by_power(digits, power);
+}
+
 /* Correctly rounded. Digits that fit 53 bits, times or over a power of ten that a double holds exactly,
- * round once in hardware; the rest takes the exact way. */
+ * round once in hardware; the rest takes an exact way. */
 static inline double lp_double(const lp_decimal *number)
 {
-    static const double powers[LP_POWERS_EXACT + 1] = {
-        1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11,
-        1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
-    };
     bool has_fraction = number->fraction_end > number->digits_end;
     int64_t fraction_digits = has_fraction ? number->fraction_end - number->digits_end - 1 : 0;
     int64_t digit_count = number->digits_end - number->digits + fraction_digits;
@@ -176,10 +238,13 @@ static inline double lp_double(const lp_decimal *number)
              byte < number->fraction_end; byte++) {
             digits = digits * 10 + (uint64_t)(*byte - '0');
         }
-        if (digits <= UINT64_C(1) << 53 && exponent >= -LP_POWERS_EXACT
-            && exponent <= LP_POWERS_EXACT) {
+        if (exponent <= 0 && exponent >= -19) {
+            value = lp_scaled_down(digits, (int)-exponent);
+        } else if (digits <= UINT64_C(1) << 53 && exponent >= -LP_POWERS_EXACT
+                   && exponent <= LP_POWERS_EXACT) {
             value = (double)digits;
-            value = exponent < 0 ? value / powers[-exponent] : value * powers[exponent];
+            value = exponent < 0 ? value / lp_powers_of_ten[-exponent]
+                                 : value * lp_powers_of_ten[exponent];
         } else {
             value = lp_double_exact(number);
         }

@@ -8,6 +8,8 @@ from libc.stdint cimport INT32_MAX, int64_t, uint8_t, uint64_t
 from libc.string cimport memset
 
 from lp_core._assembler cimport (
+    LP_SERIES_NONE,
+    assembler_close_row,
     assembler_finish,
     assembler_free,
     assembler_take_line,
@@ -15,6 +17,15 @@ from lp_core._assembler cimport (
 )
 from lp_core._batch cimport lp_table, table_batch_wrap, write_batch_wrap
 from lp_core._columns cimport ColumnMemory
+from lp_core._fast_lines cimport (
+    LP_FAST_NEW_SERIES,
+    LP_FAST_NO_MEMORY,
+    LP_FAST_PATHS_MAX,
+    lp_fast_lines_function,
+    lp_fast_outcome,
+    lp_fast_path,
+    lp_fast_paths,
+)
 from lp_core._line_error cimport LineError, line_error_from, lp_refused_line
 from lp_core._memory cimport (
     lp_arena_copy,
@@ -60,6 +71,23 @@ BODY_BYTES_MAX = INT32_MAX
 # Unknown to clients, so that none can choose names that all fall into one place of an index.
 cdef uint64_t HASH_SEED = int.from_bytes(os.urandom(8), "little")
 
+# The ways of this processor to read lines like the one before; tests go them all.
+cdef lp_fast_path[LP_FAST_PATHS_MAX] PATHS
+cdef int PATH_COUNT = lp_fast_paths(PATHS)
+cdef int PATH_NUMBER = 0
+
+
+def simd_paths():
+    """Return the names of the paths that this processor can take, the best one first."""
+    return [PATHS[i].name.decode() for i in range(PATH_COUNT)]
+
+
+def use_simd_path(str name not None):
+    """Let ``parse`` take the path of that name from now on, in this process."""
+    global PATH_NUMBER
+    PATH_NUMBER = simd_paths().index(name)
+
+
 cdef dict NS_PER_UNIT = {
     "auto": LP_UNIT_AUTO,
     "ns": 1,
@@ -74,6 +102,8 @@ cdef struct lp_body:
     const uint8_t* end
     bint is_partial
     lp_assembler assembler
+    const uint8_t* counted      # up to here line feeds are counted,
+    int64_t line_number         # and this is the physical line there
     lp_buffer refused           # lp_refused_line, the first ERRORS_LISTED_MAX
     int64_t refused_count
     const uint8_t* bad_utf8
@@ -104,37 +134,51 @@ cdef lp_status note_refused(
     return lp_buffer_append(&body.refused, &refused, sizeof(refused))
 
 
-cdef lp_status take_lines(lp_body* body) noexcept nogil:
+cdef int64_t line_number_at(lp_body* body, const uint8_t* text) noexcept nogil:
+    """Return the physical line that `text` stands in; it only ever moves on."""
+    body.line_number += lp_count_line_feeds(body.counted, text)
+    body.counted = text
+    return body.line_number
+
+
+cdef lp_status take_any_line(lp_body* body, const uint8_t** cursor) noexcept nogil:
+    """Take one logical line, whatever it looks like."""
+    cdef lp_status status
+    cdef const uint8_t* cut = lp_cut_line(cursor[0], body.end)
+    cdef const uint8_t* text_end = cut
+    if text_end > cursor[0] and (text_end - 1)[0] == c"\r":
+        text_end -= 1
+    cdef const uint8_t* text = lp_skip_blanks_and_comments(cursor[0], text_end)
+    cursor[0] = cut + 1
+    if text >= text_end:
+        return LP_OK
+    status = assembler_take_line(&body.assembler, text, text_end)
+    if status == LP_LINE_REFUSED:
+        status = note_refused(body, text, text_end, line_number_at(body, text))
+        if status == LP_OK and not body.is_partial:
+            return LP_LINE_REFUSED
+    return status
+
+
+cdef lp_status take_lines(lp_body* body, lp_fast_lines_function fast_lines) noexcept nogil:
     cdef const uint8_t* cursor = body.start
-    cdef const uint8_t* end = body.end
-    cdef const uint8_t* cut
-    cdef const uint8_t* text
-    cdef const uint8_t* text_end
-    cdef lp_status status = LP_OK
-    cdef int64_t line_number = 1
-    cdef bint is_plain = (
-        lp_find_byte(cursor, end, c"\\") == end and lp_find_byte(cursor, end, c"\"") == end
-    )
-    while cursor < end:
-        cut = lp_cut_line(cursor, end, is_plain)
-        text_end = cut
-        if text_end > cursor and (text_end - 1)[0] == c"\r":
-            text_end -= 1
-        text = lp_skip_blanks_and_comments(cursor, text_end)
-        if text < text_end:
-            status = assembler_take_line(&body.assembler, text, text_end)
-            if status == LP_LINE_REFUSED:
-                status = note_refused(
-                    body, text, text_end, line_number + lp_count_line_feeds(cursor, text)
-                )
-                if status == LP_OK and not body.is_partial:
-                    return LP_LINE_REFUSED
+    cdef lp_fast_outcome outcome
+    cdef lp_status status
+    while cursor < body.end:
+        outcome = fast_lines(&body.assembler, &cursor)
+        if outcome == LP_FAST_NO_MEMORY:
+            return LP_NO_MEMORY
+        if outcome == LP_FAST_NEW_SERIES:
+            status = assembler_close_row(&body.assembler)
+            if status == LP_OK:
+                cursor = lp_find_byte(body.assembler.open_row.end, body.end, c"\n") + 1
+                continue
+            if status != LP_LINE_REFUSED:
+                return status
+        if cursor < body.end:
+            status = take_any_line(body, &cursor)
             if status != LP_OK:
                 return status
-        if not is_plain:
-            line_number += lp_count_line_feeds(cursor, cut)
-        line_number += 1
-        cursor = cut + 1
     return LP_OK
 
 
@@ -144,7 +188,7 @@ cdef lp_status parse_body(lp_body* body, ColumnMemory memory) noexcept nogil:
         body.start, body.end, &body.bad_utf8, &body.bad_utf8_bytes
     )
     if status == LP_OK:
-        status = take_lines(body)
+        status = take_lines(body, PATHS[PATH_NUMBER].take_lines)
     if status != LP_OK:
         return status
     cdef int64_t tables_bytes = body.assembler.table_count * sizeof(lp_table)
@@ -244,7 +288,7 @@ def parse(
     state.assembler.default_time_ns = truncated(now_ns, NS_PER_UNIT[unit] or 1)
     state.assembler.seed = HASH_SEED
     state.assembler.kept = &memory.arena
-    state.assembler.schema = NULL if schema is None else schema.schema
+    state.assembler.schema = NULL if schema is None else <void*> schema.schema
     PyObject_GetBuffer(body, &view, PyBUF_SIMPLE)
     try:
         if view.len > BODY_BYTES_MAX:
@@ -253,6 +297,11 @@ def parse(
             )
         state.start = <const uint8_t*> view.buf
         state.end = state.start + view.len
+        state.counted = state.start
+        state.line_number = 1
+        state.assembler.body_start = state.start
+        state.assembler.body_end = state.end
+        state.assembler.last_series = LP_SERIES_NONE
         state.assembler.taken_bits_max = 8 * max(
             TAKEN_BYTES_MAX, TAKEN_BYTES_PER_BODY_BYTE_MAX * <int64_t> view.len
         )

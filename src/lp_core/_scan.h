@@ -123,12 +123,12 @@ static inline const uint8_t *lp_cut_quoted(const uint8_t *start, const uint8_t *
 }
 
 /* Returns the line feed that ends the logical line starting at `start`, or `end`. Without backslash
- * and quote (`is_plain` says so of the whole body) every line feed cuts. */
-static inline const uint8_t *lp_cut_line(const uint8_t *start, const uint8_t *end, bool is_plain)
+ * and quote the first line feed cuts. */
+static inline const uint8_t *lp_cut_line(const uint8_t *start, const uint8_t *end)
 {
     const uint8_t *line_feed = lp_find_byte(start, end, '\n');
-    if (is_plain || (lp_find_byte(start, line_feed, '"') == line_feed
-                     && lp_find_byte(start, line_feed, '\\') == line_feed)) {
+    if (lp_find_byte(start, line_feed, '"') == line_feed
+        && lp_find_byte(start, line_feed, '\\') == line_feed) {
         return line_feed;
     }
     return lp_cut_quoted(start, end);

@@ -22,7 +22,7 @@ cdef extern from "_scan.h" nogil:
     const uint8_t* lp_find_byte(const uint8_t* start, const uint8_t* end, uint8_t byte)
     int64_t lp_count_line_feeds(const uint8_t* start, const uint8_t* end)
     const uint8_t* lp_unescaped_space(const uint8_t* start, const uint8_t* end)
-    const uint8_t* lp_cut_line(const uint8_t* start, const uint8_t* end, bint is_plain)
+    const uint8_t* lp_cut_line(const uint8_t* start, const uint8_t* end)
     const uint8_t* lp_skip_blanks_and_comments(const uint8_t* start, const uint8_t* end)
     lp_status lp_validate_utf8(
         const uint8_t* start, const uint8_t* end, const uint8_t** bad, int* broken

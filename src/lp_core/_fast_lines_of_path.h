@@ -1,0 +1,415 @@
+/* The body of _fast_lines.h, included once for each path: LP_PATH(name) is the name of a function of
+ * this path. Reading it, leave LP_PATH out. */
+
+static inline const uint8_t *LP_PATH(lp_fast_integer)(const uint8_t *text, uint64_t *bits)
+{
+    uint64_t value = (uint8_t)(*text - '0');
+    if (value > 9) {
+        return NULL;
+    }
+    text++;
+    /* Most integers are short, and then a loop beats wide loads. */
+    for (int i = 0; i < 3; i++) {
+        uint8_t digit = (uint8_t)(*text - '0');
+        if (digit > 9) {
+            *bits = value;
+            return text;
+        }
+        value = value * 10 + digit;
+        text++;
+    }
+    int more = LP_PATH(lp_count_digits)(text);
+    if (more > 14) {
+        return NULL; /* may need more than 64 bits */
+    }
+    *bits = value * lp_integer_powers[more] + LP_PATH(lp_digits_value)(text + more, more);
+    return text + more;
+}
+
+static __attribute__((noinline)) const uint8_t *LP_PATH(lp_long_float)(
+    const uint8_t *text, const uint8_t *end, double *value)
+{
+    int whole = LP_PATH(lp_count_digits)(text);
+    if (whole == 0 || whole > 19) {
+        return lp_any_float(text, end, value);
+    }
+    const uint8_t *stop = text + whole;
+    uint64_t digits = LP_PATH(lp_digits_value)(stop, whole);
+    int fraction = 0;
+    if (*stop == '.') {
+        fraction = LP_PATH(lp_count_digits)(stop + 1);
+        if (fraction == 0 || (digits != 0 ? whole : 0) + fraction > 19) {
+            return lp_any_float(text, end, value);
+        }
+        stop += 1 + fraction;
+        digits = digits * lp_integer_powers[fraction] + LP_PATH(lp_digits_value)(stop, fraction);
+    }
+    if ((*stop | 0x20) == 'e') {
+        return lp_any_float(text, end, value);
+    }
+    *value = lp_scaled_down(digits, fraction);
+    return stop;
+}
+
+static inline const uint8_t *LP_PATH(lp_fast_float)(
+    const uint8_t *text, const uint8_t *end, uint64_t *bits)
+{
+    uint64_t digits;
+    int fraction;
+    double value;
+    bool is_negative = *text == '-';
+    text += is_negative;
+    const uint8_t *stop = LP_PATH(lp_short_decimal)(text, &digits, &fraction);
+    if (stop != NULL && (*stop | 0x20) != 'e') {
+        value = (double)digits / lp_powers_of_ten[fraction];
+    } else {
+        stop = LP_PATH(lp_long_float)(text, end, &value);
+    }
+    value = is_negative ? -value : value;
+    memcpy(bits, &value, sizeof(value));
+    return stop;
+}
+
+static inline const uint8_t *LP_PATH(lp_fast_bool)(const uint8_t *text, bool *value)
+{
+    uint8_t first = *text | 0x20;
+    if (first != 't' && first != 'f') {
+        return NULL;
+    }
+    *value = first == 't';
+    if ((text[1] | 0x20) == (*value ? 'r' : 'a')) {
+        /* The complete parser knows the spellings; here only the usual two. */
+        int64_t word_bytes = *value ? 4 : 5;
+        bool is_word = memcmp(text, *value ? "true" : "false", (size_t)word_bytes) == 0;
+        return is_word ? text + word_bytes : NULL;
+    }
+    return text + 1;
+}
+
+/* Copies a string without its escapes behind the column's text; the byte after it is the quote. */
+static inline const uint8_t *LP_PATH(lp_fast_string)(
+    const uint8_t *text, const uint8_t *limit, lp_column_builder *column, int64_t row)
+{
+    lp_buffer *values = &column->values;
+    const uint8_t *start = text;
+    uint8_t *output = values->bytes + values->used;
+    uint8_t *room_end = values->bytes + values->capacity - 64;
+    for (;;) {
+        if (text >= limit) {
+            return NULL;
+        }
+        if (output > room_end) {
+            int64_t written = output - values->bytes;
+            if (lp_buffer_resize(values, values->capacity * 2 + 1024) != LP_OK) {
+                return NULL; /* the complete parser meets this again, and reports it */
+            }
+            output = values->bytes + written;
+            room_end = values->bytes + values->capacity - 64;
+        }
+        int count = LP_PATH(lp_copy_plain)(output, text);
+        text += count;
+        output += count;
+        if (count == 32) {
+            continue;
+        }
+        if (*text == '"') {
+            break;
+        }
+        if (text[1] != '"' && text[1] != '\\') {
+            *output++ = '\\';
+        }
+        *output++ = text[1];
+        text += 2;
+    }
+    if (text - start > LP_TEXT_BYTES_MAX) {
+        return NULL;
+    }
+    values->used = output - values->bytes;
+    ((int32_t *)column->offsets.bytes)[row + 1] = (int32_t)values->used;
+    return text;
+}
+
+/* Puts the fields of a line at the next row; returns the byte after them, or NULL with nothing
+ * changed. */
+static inline const uint8_t *LP_PATH(lp_fast_fields)(
+    const lp_assembler *assembler, lp_table_builder *table, const lp_shape *shape,
+    const uint8_t *text)
+{
+    const uint8_t *end = assembler->body_end;
+    const uint8_t *limit = end - LP_SLACK;
+    const lp_lane *lanes = (const lp_lane *)shape->lane_buffer.bytes;
+    int64_t row = table->num_rows;
+    int32_t count = shape->lane_count;
+    int32_t i;
+    for (i = 0; i < count; i++) {
+        const lp_lane *lane = &lanes[i];
+        if (text >= limit || !LP_PATH(lp_is_lane)(text, lane)
+            || (lane->text_bytes > 32 && !lp_is_lane_rest(text, end, lane))) {
+            break;
+        }
+        text += lane->text_bytes;
+        lp_column_builder *column = &table->columns[lane->column];
+        if (column->length != row && lp_column_pad(column, row) != LP_OK) {
+            break;
+        }
+        uint64_t bits = 0;
+        bool is_true = false;
+        if (lane->type == LP_TYPE_FLOAT64) {
+            text = LP_PATH(lp_fast_float)(text, end, &bits);
+            ((uint64_t *)column->values.bytes)[row] = bits;
+        } else if (lane->type == LP_TYPE_INT64) {
+            bool is_negative = *text == '-';
+            text = LP_PATH(lp_fast_integer)(text + is_negative, &bits);
+            ((uint64_t *)column->values.bytes)[row] = is_negative ? 0 - bits : bits;
+        } else if (lane->type == LP_TYPE_STRING) {
+            text = LP_PATH(lp_fast_string)(text, limit, column, row);
+        } else if (lane->type == LP_TYPE_BOOL) {
+            text = LP_PATH(lp_fast_bool)(text, &is_true);
+            lp_set_bits(column->values.bytes, row, row + 1, is_true);
+        } else {
+            text = LP_PATH(lp_fast_integer)(text, &bits);
+            ((uint64_t *)column->values.bytes)[row] = bits;
+        }
+        if (text == NULL) {
+            break;
+        }
+        column->length = row + 1;
+    }
+    if (i == count && text < limit) {
+        switch (shape->last_type) {
+        case LP_TYPE_INT64:
+            text = *text == 'i' ? text + 1 : NULL;
+            break;
+        case LP_TYPE_UINT64:
+            text = *text == 'u' ? text + 1 : NULL;
+            break;
+        case LP_TYPE_STRING:
+            text += 1; /* the quote */
+            break;
+        }
+        if (text != NULL) {
+            return text;
+        }
+    }
+    lp_take_back_lanes(table, lanes, i);
+    return NULL;
+}
+
+/* Reads the timestamp and the line end; returns the start of the next line, or NULL. */
+static inline const uint8_t *LP_PATH(lp_fast_time)(
+    const lp_assembler *assembler, const uint8_t *text, int64_t *time_ns, const uint8_t **line_end)
+{
+    *time_ns = assembler->default_time_ns;
+    if (*text == ' ') {
+        text++;
+        int count = LP_PATH(lp_count_digits)(text);
+        if (count == 0 || count > 19) {
+            return NULL;
+        }
+        text += count;
+        uint64_t time = LP_PATH(lp_digits_value)(text, count);
+        if (time > INT64_MAX || !lp_scale_time((int64_t)time, assembler->unit_ns, time_ns)) {
+            return NULL;
+        }
+    }
+    *line_end = text;
+    text += *text == '\r';
+    return *text == '\n' ? text + 1 : NULL;
+}
+
+/* Finds the key of the line and its hash; returns the bytes of the key with its space, 0: none that
+ * is plain. */
+static inline int64_t LP_PATH(lp_find_key)(
+    const lp_assembler *assembler, const uint8_t *start, uint64_t *key_hash)
+{
+    const uint8_t *limit = assembler->body_end - LP_SLACK;
+    const uint8_t *text = start;
+    for (;;) {
+        if (text >= limit) {
+            return 0;
+        }
+        int count = LP_PATH(lp_find_key_end)(text);
+        text += count;
+        if (count < 32) {
+            break;
+        }
+    }
+    if (*text != ' ' || text == start) {
+        return 0;
+    }
+    *key_hash = lp_hash_bytes(start, text + 1 - start, assembler->seed);
+    return text + 1 - start;
+}
+
+/* Looks at the lines from `start` on, until there are LP_GLANCES of them, so that what belongs to
+ * them is in the cache when it is their turn. */
+static __attribute__((noinline)) void LP_PATH(lp_glance_ahead)(
+    lp_assembler *assembler, const uint8_t *start)
+{
+    const uint8_t *limit = assembler->body_end - LP_SLACK;
+    const lp_slot *slots = assembler->series_by_key.slots;
+    uint64_t mask = (uint64_t)assembler->series_by_key.slot_count - 1;
+    int32_t count = 0;
+    const uint8_t *text = start;
+    while (count < LP_GLANCES && text < limit) {
+        lp_glance *glance = &assembler->glances[count];
+        glance->start = text;
+        glance->key_bytes = LP_PATH(lp_find_key)(assembler, text, &glance->key_hash);
+        if (glance->key_bytes == 0) {
+            break;
+        }
+        __builtin_prefetch(&slots[glance->key_hash & mask]);
+        count++;
+        text += glance->key_bytes;
+        int ahead = 32;
+        while (text < limit && (ahead = LP_PATH(lp_find_line_feed)(text)) == 32) {
+            text += 32;
+        }
+        text += ahead + 1;
+    }
+    for (int32_t i = 0; i < count; i++) {
+        lp_glance *glance = &assembler->glances[i];
+        glance->entry = (int32_t)lp_index_first(
+            &assembler->series_by_key, glance->key_hash, &glance->slot);
+        if (glance->entry >= 0) {
+            __builtin_prefetch(lp_series_at(assembler, glance->entry));
+        }
+    }
+    for (int32_t i = 0; i < count; i++) {
+        if (assembler->glances[i].entry >= 0) {
+            const lp_series_entry *entry = lp_series_at(assembler, assembler->glances[i].entry);
+            __builtin_prefetch(entry->key);
+        }
+    }
+    assembler->glance_count = count;
+    assembler->glance_next = 0;
+}
+
+/* The entry of the line's series, or NULL; then *key_bytes is 0 when the key is not plain. */
+static inline lp_series_entry *LP_PATH(lp_look_up)(
+    lp_assembler *assembler, const uint8_t *text, int64_t *key_bytes, uint64_t *key_hash)
+{
+    int64_t number;
+    int64_t slot = 0;
+    if (assembler->glance_next >= assembler->glance_count && assembler->surprises >= LP_GLANCES
+        && assembler->series_by_key.slots != NULL) {
+        LP_PATH(lp_glance_ahead)(assembler, text);
+    }
+    const lp_glance *glance = &assembler->glances[assembler->glance_next];
+    if (assembler->glance_next < assembler->glance_count && glance->start == text) {
+        assembler->glance_next += 1;
+        *key_bytes = glance->key_bytes;
+        *key_hash = glance->key_hash;
+    } else {
+        assembler->glance_count = 0; /* they were of other lines */
+        *key_bytes = LP_PATH(lp_find_key)(assembler, text, key_hash);
+        if (*key_bytes == 0) {
+            return NULL;
+        }
+    }
+    number = lp_index_first(&assembler->series_by_key, *key_hash, &slot);
+    while (number >= 0) {
+        lp_series_entry *entry = lp_series_at(assembler, number);
+        if (entry->key_bytes == *key_bytes && LP_PATH(lp_is_key)(text, entry->key, *key_bytes)) {
+            return entry;
+        }
+        number = lp_index_next(&assembler->series_by_key, *key_hash, &slot);
+    }
+    return NULL;
+}
+
+/* The entry of the series that followed the last one before, when it does so again. */
+static inline lp_series_entry *LP_PATH(lp_guessed_series)(
+    const lp_assembler *assembler, const uint8_t *text)
+{
+    if (assembler->last_series == LP_SERIES_NONE || assembler->surprises >= LP_GLANCES) {
+        return NULL;
+    }
+    int32_t next = lp_series_at(assembler, assembler->last_series)->next;
+    if (next == LP_SERIES_NONE) {
+        return NULL;
+    }
+    lp_series_entry *entry = lp_series_at(assembler, next);
+    bool is_same = assembler->body_end - text > entry->key_bytes + LP_SLACK
+        && LP_PATH(lp_is_key)(text, entry->key, entry->key_bytes);
+    return is_same ? entry : NULL;
+}
+
+/* Counts how often guesses fail in a row; where they would come true again they are taken up. */
+static inline void LP_PATH(lp_note_guess)(lp_assembler *assembler, const lp_series_entry *entry)
+{
+    if (assembler->last_series == LP_SERIES_NONE) {
+        return;
+    }
+    lp_series_entry *last = lp_series_at(assembler, assembler->last_series);
+    int32_t number = (int32_t)(entry - (const lp_series_entry *)assembler->series.bytes);
+    if (last->next == number) {
+        assembler->surprises -= assembler->surprises > 0;
+    } else {
+        last->next = number;
+        assembler->surprises += assembler->surprises < 2 * LP_GLANCES;
+    }
+}
+
+/* Takes lines from *at on until one is out of the ordinary, and moves *at there. */
+static lp_fast_outcome LP_PATH(lp_fast_lines)(lp_assembler *assembler, const uint8_t **at)
+{
+    const uint8_t *limit = assembler->body_end - LP_SLACK;
+    const uint8_t *text = *at;
+    if (text - assembler->body_start < 32 || assembler->body_end - text < LP_SLACK) {
+        return LP_FAST_LEFT; /* wide loads reach back as well */
+    }
+    while (text < limit) {
+        uint64_t key_hash = 0;
+        int64_t key_bytes = 0;
+        lp_series_entry *entry = LP_PATH(lp_guessed_series)(assembler, text);
+        if (entry != NULL) {
+            key_bytes = entry->key_bytes;
+        } else {
+            entry = LP_PATH(lp_look_up)(assembler, text, &key_bytes, &key_hash);
+        }
+        int32_t table_number;
+        if (entry != NULL) {
+            table_number = entry->table;
+        } else {
+            table_number = key_bytes > 0 ? lp_find_plain_table(assembler, text, key_bytes) : -1;
+            if (table_number < 0) {
+                break;
+            }
+        }
+        lp_table_builder *table = lp_table_at(assembler, table_number);
+        int32_t shape_number = entry != NULL ? entry->shape : table->last_shape;
+        if (shape_number == LP_SHAPE_NONE
+            || assembler->taken_bits + table->row_bits > assembler->taken_bits_max) {
+            break;
+        }
+        if (lp_reserve_row(assembler, table, text) != LP_OK) {
+            return LP_FAST_NO_MEMORY;
+        }
+        const lp_shape *shape = &table->shapes[shape_number];
+        const uint8_t *stop = LP_PATH(lp_fast_fields)(assembler, table, shape, text + key_bytes);
+        if (stop == NULL) {
+            break;
+        }
+        int64_t time_ns;
+        const uint8_t *line_end;
+        const uint8_t *next = LP_PATH(lp_fast_time)(assembler, stop, &time_ns, &line_end);
+        if (next == NULL) {
+            lp_take_back_lanes(table, (const lp_lane *)shape->lane_buffer.bytes, shape->lane_count);
+            break;
+        }
+        if (entry == NULL) {
+            assembler->open_row = (lp_open_row){
+                text, line_end, key_bytes, key_hash, time_ns, table_number, shape_number};
+            *at = text;
+            return LP_FAST_NEW_SERIES;
+        }
+        assembler->taken_bits += table->row_bits;
+        assembler->lines_taken += 1;
+        LP_PATH(lp_note_guess)(assembler, entry);
+        lp_commit_row(assembler, table, entry, time_ns);
+        text = next;
+    }
+    *at = text;
+    return LP_FAST_LEFT;
+}
