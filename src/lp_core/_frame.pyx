@@ -9,21 +9,18 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
 from lp_core._batch cimport TableBatch, WriteBatch, lp_column, lp_table
+from lp_core._buffer_pool cimport lp_pool_connect, lp_pool_give, lp_pool_shared, lp_pool_take
 from lp_core._crc32c cimport lp_crc32c, lp_crc32c_init, lp_crc32c_portable
 
 from lp_core.enums import ColumnType, FrameKind
 from lp_core.errors import BatchLimitError
-
-
-cdef extern from "stdlib.h" nogil:
-    int posix_memalign(void** memory, size_t alignment, size_t size)
-
 
 assert sizeof(segment_head) == SEGMENT_HEAD_BYTES and sizeof(frame_head) == FRAME_HEAD_BYTES
 assert sizeof(payload_head) == PAYLOAD_HEAD_BYTES and sizeof(section_head) == 64
 assert sizeof(table_head) == 32 and sizeof(column_head) == 72
 assert [int(kind) for kind in ColumnType] == [TAG, INT64, UINT64, FLOAT64, BOOL, STRING, TIME]
 lp_crc32c_init()
+lp_pool_connect(lp_pool_shared())
 
 
 def crc32c(data, start=0, *, portable=False):
@@ -302,28 +299,28 @@ cdef class EncodedFrame:
     """
 
     cdef uint8_t* memory
+    cdef int64_t capacity
     cdef uint32_t payload_crc
     cdef bint is_sealed
     cdef readonly int64_t nbytes
 
     def __cinit__(self, uint16_t kind, int64_t payload_size):
         cdef frame_head head
-        cdef void* memory = NULL
         memset(&head, 0, sizeof(head))
         head.magic = LP_FRAME_MAGIC
         head.kind = kind
         head.length = payload_size
         self.nbytes = FRAME_HEAD_BYTES + aligned(payload_size, ALIGNMENT)
-        if posix_memalign(&memory, ALIGNMENT, self.nbytes) != 0:
+        self.memory = lp_pool_take(self.nbytes, &self.capacity)
+        if self.memory is NULL:
             raise MemoryError
-        self.memory = <uint8_t*>memory
         memcpy(self.memory, &head, sizeof(head))
 
     def __init__(self):
         raise TypeError("frames come from encode_frame()")
 
     def __dealloc__(self):
-        free(self.memory)
+        lp_pool_give(self.memory, self.capacity)
 
     @property
     def kind(self):
