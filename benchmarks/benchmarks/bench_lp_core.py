@@ -2,7 +2,7 @@
 
 import time
 
-from benchmarks.inputs import tsbs_cpu
+from benchmarks.inputs import body
 from lp_core import (
     FrameKind,
     LineBuilder,
@@ -18,7 +18,7 @@ LINES = 10_000
 
 class Parse:
     def setup(self):
-        self.body = tsbs_cpu(LINES)
+        self.body = body("tsbs", LINES)
 
     def time_tsbs(self):
         parse(self.body, precision="ns", now_ns=0)
@@ -37,7 +37,7 @@ class Parse:
 
 class Frame:
     def setup(self):
-        self.batch = parse(tsbs_cpu(LINES), precision="ns", now_ns=0).batch
+        self.batch = parse(body("tsbs", LINES), precision="ns", now_ns=0).batch
         frame = encode_frame(FrameKind.WRITE, [Section("db", self.batch)])
         frame.seal(1)
         header = SegmentWriter(first_position=1, node_id="bench", created_ns=0).header
@@ -55,7 +55,7 @@ class Frame:
 
 class Rows:
     def setup(self):
-        self.table = parse(tsbs_cpu(LINES), precision="ns", now_ns=0).batch["cpu"]
+        self.table = parse(body("tsbs", LINES), precision="ns", now_ns=0).batch["cpu"]
 
     def time_rows(self):
         self.table.rows()
