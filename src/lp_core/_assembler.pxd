@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from lp_core._batch cimport lp_table
-from lp_core._columns cimport lp_table_builder
+from lp_core._columns cimport lp_table_buffers, lp_table_builder
 from lp_core._hash_index cimport lp_hash_index
 from lp_core._line cimport lp_line
 from lp_core._memory cimport lp_arena, lp_buffer
@@ -70,5 +70,7 @@ cdef lp_status assembler_take_line(
     lp_assembler* assembler, const uint8_t* start, const uint8_t* end
 ) noexcept nogil
 cdef lp_status assembler_close_row(lp_assembler* assembler) noexcept nogil
-cdef lp_status assembler_finish(lp_assembler* assembler, lp_table* tables) noexcept nogil
+cdef lp_status assembler_finish(
+    lp_assembler* assembler, lp_table* tables, lp_table_buffers* owned
+) noexcept nogil
 cdef void assembler_free(lp_assembler* assembler) noexcept nogil

@@ -6,6 +6,7 @@ from libc.stdint cimport INT64_MAX, INT64_MIN, int32_t, int64_t, uint8_t, uint32
 from libc.string cimport memcmp, memcpy, memset
 
 from lp_core._batch cimport LP_INT64, LP_STRING, LP_TAG, LP_TIME, LP_UINT64, lp_table
+from lp_core._buffer_pool cimport lp_pool_connect, lp_pool_shared
 from lp_core._columns cimport (
     LP_SHAPES_MAX,
     column_bits,
@@ -16,6 +17,7 @@ from lp_core._columns cimport (
     lp_column_put_string,
     lp_lane,
     lp_shape,
+    lp_table_buffers,
     lp_table_builder,
     lp_table_series,
     lp_tag_code,
@@ -69,6 +71,8 @@ from lp_core._status cimport (
     lp_refuse,
     lp_status,
 )
+
+lp_pool_connect(lp_pool_shared())
 
 # What a table and a column take beside their rows, for the accounting of memory.
 cdef enum:
@@ -599,12 +603,16 @@ cdef lp_status note_shape(
     return status
 
 
-cdef lp_status assembler_finish(lp_assembler* assembler, lp_table* tables) noexcept nogil:
-    """Move all tables out; `tables` has room for `table_count`, filled with zeros."""
+cdef lp_status assembler_finish(
+    lp_assembler* assembler, lp_table* tables, lp_table_buffers* owned
+) noexcept nogil:
+    """Move all tables out; both have room for `table_count`, filled with zeros."""
     cdef lp_status status = LP_OK
     cdef int32_t i
     for i in range(assembler.table_count):
-        status = table_finish(lp_table_at(assembler, i), &tables[i], assembler.kept)
+        status = table_finish(
+            lp_table_at(assembler, i), &tables[i], &owned[i], assembler.kept
+        )
         if status != LP_OK:
             break
     return status

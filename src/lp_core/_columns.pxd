@@ -80,10 +80,16 @@ cdef extern from "_columns.h" nogil:
     void lp_column_take_back(lp_column_builder* column, int64_t row)
 
 
+cdef struct lp_table_buffers:
+    lp_buffer* buffers          # all that the columns of one finished table point to
+    int64_t count
+
+
 cdef class ColumnMemory:
     """Owner of finished tables: everything an lp_table of one parse points to."""
 
     cdef lp_arena arena
+    cdef lp_table_buffers* buffers  # one for each table
     cdef lp_table* tables
     cdef int64_t table_count
 
@@ -103,7 +109,7 @@ cdef lp_status table_add_column(
 cdef void table_drop_columns(lp_table_builder* table, int32_t kept) noexcept nogil
 cdef void table_free(lp_table_builder* table) noexcept nogil
 cdef lp_status table_finish(
-    lp_table_builder* builder, lp_table* table, lp_arena* arena
+    lp_table_builder* builder, lp_table* table, lp_table_buffers* owned, lp_arena* arena
 ) noexcept nogil
 cdef lp_status column_code(
     lp_column_builder* column, const uint8_t* value, int64_t value_bytes, uint64_t seed,

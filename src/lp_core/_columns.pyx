@@ -8,6 +8,7 @@ from libc.stdlib cimport free, realloc
 from libc.string cimport memcmp, memset
 
 from lp_core._batch cimport LP_BOOL, LP_STRING, LP_TAG, LP_TIME, lp_column, lp_table
+from lp_core._buffer_pool cimport lp_pool_connect, lp_pool_shared
 from lp_core._hash_index cimport (
     lp_hash_bytes,
     lp_index_add,
@@ -30,6 +31,8 @@ from lp_core._memory cimport (
 )
 from lp_core._status cimport LP_NO_MEMORY, LP_OK, lp_status
 
+lp_pool_connect(lp_pool_shared())
+
 cdef enum:
     COLUMN_CAPACITY_MIN = 4
     CODE_NONE = -1              # of a series without that tag
@@ -38,15 +41,10 @@ cdef enum:
 cdef class ColumnMemory:
     def __dealloc__(self) -> None:
         cdef int64_t i
-        cdef int32_t j
-        cdef lp_column* column
+        cdef int64_t j
         for i in range(self.table_count):
-            for j in range(self.tables[i].num_columns):
-                column = &self.tables[i].columns[j]
-                free(<void*> column.validity)
-                free(<void*> column.values)
-                free(<void*> column.offsets)
-                free(<void*> column.dict_bytes)
+            for j in range(self.buffers[i].count):
+                lp_buffer_free(&self.buffers[i].buffers[j])
         lp_arena_free(&self.arena)
 
 
@@ -241,10 +239,16 @@ cdef inline void clear_last_bits(uint8_t* bitmap, int64_t length) noexcept nogil
     lp_set_bits(bitmap, length, (length + 7) // 8 * 8, False)
 
 
+cdef inline void own(lp_table_buffers* owned, const lp_buffer* buffer) noexcept nogil:
+    if buffer.bytes is not NULL:
+        owned.buffers[owned.count] = buffer[0]
+        owned.count += 1
+
+
 cdef lp_status column_finish(
-    lp_column_builder* builder, lp_column* column, int64_t num_rows
+    lp_column_builder* builder, lp_column* column, lp_table_buffers* owned, int64_t num_rows
 ) noexcept nogil:
-    """Move the buffers of a builder into `column`."""
+    """Move the buffers of a builder into `column`, and to their owner."""
     cdef lp_status status = lp_column_pad(builder, num_rows)
     if status == LP_OK:
         status = lp_buffer_reserve(&builder.values, 0)
@@ -272,6 +276,10 @@ cdef lp_status column_finish(
     column.dict_bytes = builder.dict_bytes.bytes
     if builder.type == LP_TAG:
         column.dict_count = builder.offsets.used // sizeof(int32_t) - 1
+    own(owned, &builder.validity)
+    own(owned, &builder.values)
+    own(owned, &builder.offsets)
+    own(owned, &builder.dict_bytes)
     lp_index_free(&builder.dictionary)
     memset(builder, 0, sizeof(lp_column_builder))
     return LP_OK
@@ -295,13 +303,14 @@ cdef lp_status fill_tag_columns(lp_table_builder* table) noexcept nogil:
 
 
 cdef lp_status table_finish(
-    lp_table_builder* builder, lp_table* table, lp_arena* arena
+    lp_table_builder* builder, lp_table* table, lp_table_buffers* owned, lp_arena* arena
 ) noexcept nogil:
     """Move a builder with at least one row into `table`; column structs lie in `arena`."""
     cdef int32_t i
     cdef int32_t num_columns = builder.num_columns + 1
     cdef lp_column* columns = <lp_column*> lp_arena_take(arena, num_columns * sizeof(lp_column))
-    if columns is NULL or fill_tag_columns(builder) != LP_OK:
+    owned.buffers = <lp_buffer*> lp_arena_take(arena, num_columns * 4 * sizeof(lp_buffer))
+    if columns is NULL or owned.buffers is NULL or fill_tag_columns(builder) != LP_OK:
         return LP_NO_MEMORY
     memset(columns, 0, num_columns * sizeof(lp_column))
     table.columns = columns
@@ -312,12 +321,13 @@ cdef lp_status table_finish(
     table.min_time_ns = builder.min_time_ns
     table.max_time_ns = builder.max_time_ns
     for i in range(builder.num_columns):
-        if column_finish(&builder.columns[i], &columns[i], builder.num_rows) != LP_OK:
+        if column_finish(&builder.columns[i], &columns[i], owned, builder.num_rows) != LP_OK:
             return LP_NO_MEMORY
     columns[num_columns - 1].name = b"time"
     columns[num_columns - 1].name_bytes = 4
     columns[num_columns - 1].type = LP_TIME
     columns[num_columns - 1].values = builder.times.bytes
     columns[num_columns - 1].values_bytes = builder.num_rows * sizeof(int64_t)
+    own(owned, &builder.times)
     memset(&builder.times, 0, sizeof(lp_buffer))
     return LP_OK

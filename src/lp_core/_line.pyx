@@ -6,6 +6,7 @@ from libc.stdint cimport int64_t, uint8_t
 from libc.string cimport memcmp, memcpy
 
 from lp_core._batch cimport LP_BOOL, LP_FLOAT64, LP_INT64, LP_STRING, LP_UINT64
+from lp_core._buffer_pool cimport lp_pool_connect, lp_pool_shared
 from lp_core._memory cimport lp_buffer, lp_buffer_free, lp_buffer_reserve
 from lp_core._number cimport (
     lp_decimal,
@@ -49,6 +50,9 @@ from lp_core._status cimport (
     lp_refuse,
     lp_status,
 )
+
+lp_pool_connect(lp_pool_shared())
+
 
 cdef lp_status line_begin(lp_line* line, const uint8_t* start, const uint8_t* end) noexcept nogil:
     line.start = start

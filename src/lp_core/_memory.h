@@ -1,5 +1,6 @@
-/* Growable 64-byte aligned buffers (what Arrow wants for column data) and a chunked arena for small
- * things that live and die together. No Python API. Whoever holds one frees it exactly once. */
+/* Growable 64-byte aligned buffers (what Arrow wants for column data) out of the pool, and a chunked
+ * arena for small things that live and die together. No Python API. Whoever holds one frees it
+ * exactly once. */
 #ifndef LP_MEMORY_H
 #define LP_MEMORY_H
 
@@ -7,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "_buffer_pool.h"
 #include "_status.h"
 
-#define LP_ALIGNMENT 64
 /* Chunks double from the first to the second, so that a body of one line stays small. */
 #define LP_ARENA_CHUNK_BYTES_MIN 1024
 #define LP_ARENA_CHUNK_BYTES_MAX (64 * 1024)
@@ -29,17 +30,17 @@ static inline lp_status lp_buffer_grow(lp_buffer *buffer, int64_t more)
     if (wanted < buffer->used + more) {
         wanted = buffer->used + more;
     }
-    wanted = (wanted + LP_ALIGNMENT - 1) / LP_ALIGNMENT * LP_ALIGNMENT;
-    uint8_t *bytes = (uint8_t *)aligned_alloc(LP_ALIGNMENT, (size_t)wanted);
+    int64_t capacity;
+    uint8_t *bytes = lp_pool_take(wanted, &capacity);
     if (bytes == NULL) {
         return LP_NO_MEMORY;
     }
     if (buffer->used > 0) {
         memcpy(bytes, buffer->bytes, (size_t)buffer->used);
     }
-    free(buffer->bytes);
+    lp_pool_give(buffer->bytes, buffer->capacity);
     buffer->bytes = bytes;
-    buffer->capacity = wanted;
+    buffer->capacity = capacity;
     return LP_OK;
 }
 
@@ -87,7 +88,7 @@ static inline lp_status lp_buffer_append_zeros(lp_buffer *buffer, int64_t count)
 
 static inline void lp_buffer_free(lp_buffer *buffer)
 {
-    free(buffer->bytes);
+    lp_pool_give(buffer->bytes, buffer->capacity);
     buffer->bytes = NULL;
     buffer->used = 0;
     buffer->capacity = 0;

@@ -16,7 +16,8 @@ from lp_core._assembler cimport (
     lp_assembler,
 )
 from lp_core._batch cimport lp_table, table_batch_wrap, write_batch_wrap
-from lp_core._columns cimport ColumnMemory
+from lp_core._buffer_pool cimport lp_pool_connect, lp_pool_shared
+from lp_core._columns cimport ColumnMemory, lp_table_buffers
 from lp_core._fast_lines cimport (
     LP_FAST_NEW_SERIES,
     LP_FAST_NO_MEMORY,
@@ -55,6 +56,8 @@ from lp_core._status cimport (
 import os
 
 from lp_core.errors import BatchLimitError, LineProtocolError
+
+lp_pool_connect(lp_pool_shared())
 
 cdef enum:
     ERRORS_LISTED_MAX = 10_000
@@ -192,12 +195,15 @@ cdef lp_status parse_body(lp_body* body, ColumnMemory memory) noexcept nogil:
     if status != LP_OK:
         return status
     cdef int64_t tables_bytes = body.assembler.table_count * sizeof(lp_table)
+    cdef int64_t buffers_bytes = body.assembler.table_count * sizeof(lp_table_buffers)
     memory.tables = <lp_table*> lp_arena_take(&memory.arena, tables_bytes)
-    if memory.tables is NULL:
+    memory.buffers = <lp_table_buffers*> lp_arena_take(&memory.arena, buffers_bytes)
+    if memory.tables is NULL or memory.buffers is NULL:
         return LP_NO_MEMORY
     memset(memory.tables, 0, tables_bytes)
+    memset(memory.buffers, 0, buffers_bytes)
     memory.table_count = body.assembler.table_count
-    return assembler_finish(&body.assembler, memory.tables)
+    return assembler_finish(&body.assembler, memory.tables, memory.buffers)
 
 
 cdef list errors_of(const lp_body* body, str precision):
