@@ -108,6 +108,33 @@ static inline lp_status lp_reserve_row(
     return lp_table_reserve(table, (rows + 7) / 8 * 8);
 }
 
+/* Remembers a series of a table by its key; its tags have their codes. NULL when memory is out. */
+static inline lp_series_entry *lp_add_series(
+    lp_assembler *assembler, const uint8_t *key, int64_t key_bytes, uint64_t key_hash,
+    int32_t table_number, lp_tag_code *tags, int64_t tag_count)
+{
+    lp_table_builder *table = lp_table_at(assembler, table_number);
+    lp_table_series series = {tags, tag_count};
+    lp_series_entry entry = {
+        NULL, (int32_t)key_bytes, table_number,
+        (int32_t)(table->series.used / (int64_t)sizeof(lp_table_series)), LP_SHAPE_NONE,
+        LP_SERIES_NONE};
+    uint8_t *copy = (uint8_t *)lp_arena_take(&assembler->scratch, key_bytes + LP_KEY_PADDING);
+    if (copy == NULL) {
+        return NULL;
+    }
+    memcpy(copy, key, (size_t)key_bytes);
+    memset(copy + key_bytes, 0, LP_KEY_PADDING);
+    entry.key = copy;
+    if (lp_buffer_append(&table->series, &series, sizeof(series)) != LP_OK
+        || lp_buffer_append(&assembler->series, &entry, sizeof(entry)) != LP_OK
+        || lp_index_add(&assembler->series_by_key, key_hash, assembler->series_count) != LP_OK) {
+        return NULL;
+    }
+    assembler->series_count += 1;
+    return lp_series_at(assembler, assembler->series_count - 1);
+}
+
 /* Makes the line, whose values stand in their columns, a row. Nothing can fail any more. */
 static inline void lp_commit_row(
     lp_assembler *assembler, lp_table_builder *table, const lp_series_entry *entry, int64_t time_ns)

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from lp_core._batch cimport lp_table
-from lp_core._columns cimport lp_table_buffers, lp_table_builder
+from lp_core._columns cimport lp_table_buffers, lp_table_builder, lp_tag_code
 from lp_core._hash_index cimport lp_hash_index
 from lp_core._line cimport lp_line
 from lp_core._memory cimport lp_arena, lp_buffer
@@ -13,7 +13,6 @@ cdef extern from "_assembler.h" nogil:
     enum:
         LP_SERIES_NONE
         LP_SHAPE_NONE
-        LP_KEY_PADDING
 
     ctypedef struct lp_series_entry:
         const uint8_t* key
@@ -59,6 +58,10 @@ cdef extern from "_assembler.h" nogil:
     lp_series_entry* lp_series_at(const lp_assembler* assembler, int64_t number)
     lp_status lp_reserve_row(
         lp_assembler* assembler, lp_table_builder* table, const uint8_t* cursor
+    )
+    lp_series_entry* lp_add_series(
+        lp_assembler* assembler, const uint8_t* key, int64_t key_bytes, uint64_t key_hash,
+        int32_t table_number, lp_tag_code* tags, int64_t tag_count
     )
     void lp_commit_row(
         lp_assembler* assembler, lp_table_builder* table, const lp_series_entry* entry,

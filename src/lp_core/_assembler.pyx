@@ -10,8 +10,8 @@ from lp_core._buffer_pool cimport lp_pool_connect, lp_pool_shared
 from lp_core._columns cimport (
     LP_SHAPES_MAX,
     column_bits,
-    column_code,
     lp_column_builder,
+    lp_column_code,
     lp_column_pad,
     lp_column_put_bits,
     lp_column_put_string,
@@ -19,7 +19,6 @@ from lp_core._columns cimport (
     lp_shape,
     lp_table_buffers,
     lp_table_builder,
-    lp_table_series,
     lp_tag_code,
     table_add_column,
     table_drop_columns,
@@ -278,15 +277,16 @@ cdef lp_status take_memory(
     return LP_OK if assembler.taken_bits <= assembler.taken_bits_max else LP_BATCH_LIMIT
 
 
-cdef lp_status add_table_series(
-    lp_assembler* assembler, lp_table_builder* table, lp_tag_code* tags
+cdef lp_status add_series(
+    lp_assembler* assembler, const uint8_t* key, int64_t key_bytes, uint64_t key_hash,
+    int32_t table_number, lp_tag_code* tags, lp_series_entry** added
 ) noexcept nogil:
-    """Give the tag values of the line their codes, and its table the series."""
-    cdef lp_table_series series
+    """Give the tag values of an accepted line their codes, and remember its series."""
+    cdef lp_table_builder* table = lp_table_at(assembler, table_number)
     cdef lp_status status = LP_OK
     cdef int64_t i
     for i in range(assembler.line.tag_count):
-        status = column_code(
+        status = lp_column_code(
             &table.columns[tags[i].column],
             assembler.line.tags[i].value.bytes,
             assembler.line.tags[i].value.count,
@@ -295,48 +295,10 @@ cdef lp_status add_table_series(
         )
         if status != LP_OK:
             return status
-    series.tags = tags
-    series.tag_count = assembler.line.tag_count
-    return lp_buffer_append(&table.series, &series, sizeof(series))
-
-
-cdef const uint8_t* padded_copy(
-    lp_assembler* assembler, const uint8_t* text, int64_t text_bytes
-) noexcept nogil:
-    cdef uint8_t* copy = <uint8_t*> lp_arena_take(
-        &assembler.scratch, text_bytes + LP_KEY_PADDING
+    added[0] = lp_add_series(
+        assembler, key, key_bytes, key_hash, table_number, tags, assembler.line.tag_count
     )
-    if copy is not NULL:
-        memcpy(copy, text, text_bytes)
-        memset(copy + text_bytes, 0, LP_KEY_PADDING)
-    return copy
-
-
-cdef lp_status add_series(
-    lp_assembler* assembler, const uint8_t* key, int64_t key_bytes, uint64_t key_hash,
-    int32_t table_number, lp_tag_code* tags, lp_series_entry** added
-) noexcept nogil:
-    """Remember the series of an accepted line."""
-    cdef lp_table_builder* table = lp_table_at(assembler, table_number)
-    cdef lp_series_entry entry
-    cdef lp_status status = add_table_series(assembler, table, tags)
-    if status != LP_OK:
-        return status
-    entry.key = padded_copy(assembler, key, key_bytes)
-    if entry.key is NULL:
-        return LP_NO_MEMORY
-    entry.key_bytes = <int32_t> key_bytes
-    entry.table = table_number
-    entry.number = <int32_t> (table.series.used // sizeof(lp_table_series) - 1)
-    entry.shape = LP_SHAPE_NONE
-    entry.next = LP_SERIES_NONE
-    status = lp_buffer_append(&assembler.series, &entry, sizeof(entry))
-    if status == LP_OK:
-        status = lp_index_add(&assembler.series_by_key, key_hash, assembler.series_count)
-    if status == LP_OK:
-        added[0] = lp_series_at(assembler, assembler.series_count)
-        assembler.series_count += 1
-    return status
+    return LP_OK if added[0] is not NULL else LP_NO_MEMORY
 
 
 cdef lp_status put_fields(lp_assembler* assembler, lp_table_builder* table) noexcept nogil:

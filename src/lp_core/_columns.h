@@ -197,6 +197,32 @@ static inline lp_status lp_column_put_string(
     return status;
 }
 
+/* Finds the code of a tag value in the dictionary of its column, or adds it. */
+static inline lp_status lp_column_code(
+    lp_column_builder *column, const uint8_t *value, int64_t value_bytes, uint64_t seed,
+    int32_t *code)
+{
+    const int32_t *offsets = (const int32_t *)column->offsets.bytes;
+    uint64_t hash = lp_hash_bytes(value, value_bytes, seed);
+    int64_t slot = 0;
+    int64_t number = lp_index_first(&column->dictionary, hash, &slot);
+    while (number >= 0) {
+        if (offsets[number + 1] - offsets[number] == value_bytes
+            && memcmp(column->dict_bytes.bytes + offsets[number], value, (size_t)value_bytes) == 0) {
+            *code = (int32_t)number;
+            return LP_OK;
+        }
+        number = lp_index_next(&column->dictionary, hash, &slot);
+    }
+    *code = (int32_t)(column->offsets.used / (int64_t)sizeof(int32_t)) - 1;
+    lp_status status = lp_buffer_append(&column->dict_bytes, value, value_bytes);
+    if (status == LP_OK) {
+        int32_t offset = (int32_t)column->dict_bytes.used;
+        status = lp_buffer_append(&column->offsets, &offset, sizeof(offset));
+    }
+    return status == LP_OK ? lp_index_add(&column->dictionary, hash, *code) : status;
+}
+
 /* Takes back what a line that is given up has put at `row`. */
 static inline void lp_column_take_back(lp_column_builder *column, int64_t row)
 {

@@ -77,6 +77,10 @@ cdef extern from "_columns.h" nogil:
     lp_status lp_column_put_string(
         lp_column_builder* column, int64_t row, const uint8_t* text, int64_t text_bytes
     )
+    lp_status lp_column_code(
+        lp_column_builder* column, const uint8_t* value, int64_t value_bytes, uint64_t seed,
+        int32_t* code
+    )
     void lp_column_take_back(lp_column_builder* column, int64_t row)
 
 
@@ -110,8 +114,4 @@ cdef void table_drop_columns(lp_table_builder* table, int32_t kept) noexcept nog
 cdef void table_free(lp_table_builder* table) noexcept nogil
 cdef lp_status table_finish(
     lp_table_builder* builder, lp_table* table, lp_table_buffers* owned, lp_arena* arena
-) noexcept nogil
-cdef lp_status column_code(
-    lp_column_builder* column, const uint8_t* value, int64_t value_bytes, uint64_t seed,
-    int32_t* code
 ) noexcept nogil

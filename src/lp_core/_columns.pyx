@@ -10,7 +10,6 @@ from libc.string cimport memcmp, memset
 from lp_core._batch cimport LP_BOOL, LP_STRING, LP_TAG, LP_TIME, lp_column, lp_table
 from lp_core._buffer_pool cimport lp_pool_connect, lp_pool_shared
 from lp_core._hash_index cimport (
-    lp_hash_bytes,
     lp_index_add,
     lp_index_first,
     lp_index_free,
@@ -23,7 +22,6 @@ from lp_core._memory cimport (
     lp_arena_free,
     lp_arena_take,
     lp_buffer,
-    lp_buffer_append,
     lp_buffer_append_zeros,
     lp_buffer_free,
     lp_buffer_reserve,
@@ -146,34 +144,6 @@ cdef void table_free(lp_table_builder* table) noexcept nogil:
     lp_buffer_free(&table.row_series)
     lp_buffer_free(&table.series)
     memset(table, 0, sizeof(lp_table_builder))
-
-
-cdef lp_status column_code(
-    lp_column_builder* column, const uint8_t* value, int64_t value_bytes, uint64_t seed,
-    int32_t* code
-) noexcept nogil:
-    """Find the tag value in the dictionary, or add it."""
-    cdef const int32_t* offsets = <const int32_t*> column.offsets.bytes
-    cdef uint64_t value_hash = lp_hash_bytes(value, value_bytes, seed)
-    cdef int64_t slot = 0
-    cdef int64_t number = lp_index_first(&column.dictionary, value_hash, &slot)
-    while number >= 0:
-        if (
-            offsets[number + 1] - offsets[number] == value_bytes
-            and memcmp(column.dict_bytes.bytes + offsets[number], value, value_bytes) == 0
-        ):
-            code[0] = <int32_t> number
-            return LP_OK
-        number = lp_index_next(&column.dictionary, value_hash, &slot)
-    cdef int32_t offset
-    cdef lp_status status = lp_buffer_append(&column.dict_bytes, value, value_bytes)
-    code[0] = <int32_t> (column.offsets.used // sizeof(int32_t) - 1)
-    if status == LP_OK:
-        offset = <int32_t> column.dict_bytes.used
-        status = lp_buffer_append(&column.offsets, &offset, sizeof(offset))
-    if status == LP_OK:
-        status = lp_index_add(&column.dictionary, value_hash, code[0])
-    return status
 
 
 cdef int32_t code_in_series(

@@ -16,6 +16,9 @@
 /* A pointer that is checked against the end of the body less this may be read from as far as one
  * lane goes: its text, a value, and the wide loads at their ends. */
 #define LP_SLACK 160
+#define LP_FAST_TAGS_MAX 64
+/* From here on the index of the series is too large for the nearer caches. */
+#define LP_SERIES_OUT_OF_CACHE 4096
 
 typedef enum lp_fast_outcome {
     LP_FAST_LEFT, /* the line at the cursor is not taken */

@@ -26,29 +26,30 @@ static inline const uint8_t *LP_PATH(lp_fast_integer)(const uint8_t *text, uint6
     return text + more;
 }
 
-static __attribute__((noinline)) const uint8_t *LP_PATH(lp_long_float)(
+/* Floats of up to 19 digits, whatever their shape. */
+static inline const uint8_t *LP_PATH(lp_long_float)(
     const uint8_t *text, const uint8_t *end, double *value)
 {
-    int whole = LP_PATH(lp_count_digits)(text);
-    if (whole == 0 || whole > 19) {
+    int whole;
+    int stop_at;
+    LP_PATH(lp_decimal_ends)(text, &whole, &stop_at);
+    if (whole == 0 || whole > 19 || stop_at >= 32 || (text[stop_at] | 0x20) == 'e') {
         return lp_any_float(text, end, value);
     }
-    const uint8_t *stop = text + whole;
-    uint64_t digits = LP_PATH(lp_digits_value)(stop, whole);
-    int fraction = 0;
-    if (*stop == '.') {
-        fraction = LP_PATH(lp_count_digits)(stop + 1);
-        if (fraction == 0 || (digits != 0 ? whole : 0) + fraction > 19) {
-            return lp_any_float(text, end, value);
-        }
-        stop += 1 + fraction;
-        digits = digits * lp_integer_powers[fraction] + LP_PATH(lp_digits_value)(stop, fraction);
+    uint64_t digits = whole == 1 ? (uint64_t)(text[0] - '0')
+                                 : LP_PATH(lp_digits_value)(text + whole, whole);
+    int fraction = stop_at - whole - 1;
+    if (fraction < 0) {
+        *value = (double)digits; /* there is no point; this rounds once */
+        return text + stop_at;
     }
-    if ((*stop | 0x20) == 'e') {
+    if (fraction == 0 || (digits != 0 ? whole : 0) + fraction > 19) {
         return lp_any_float(text, end, value);
     }
-    *value = lp_scaled_down(digits, fraction);
-    return stop;
+    digits = digits * lp_integer_powers[fraction]
+        + LP_PATH(lp_digits_value)(text + stop_at, fraction);
+    *value = lp_divided_by_power(digits, fraction);
+    return text + stop_at;
 }
 
 static inline const uint8_t *LP_PATH(lp_fast_float)(
@@ -106,27 +107,33 @@ static inline const uint8_t *LP_PATH(lp_fast_string)(
             output = values->bytes + written;
             room_end = values->bytes + values->capacity - 64;
         }
-        int count = LP_PATH(lp_copy_plain)(output, text);
-        text += count;
-        output += count;
-        if (count == 32) {
-            continue;
+        uint32_t backslashes;
+        uint32_t specials = LP_PATH(lp_copy_and_look)(output, text, &backslashes);
+        int dropped = 0;
+        int taken = 32;
+        while (specials != 0) {
+            int at = __builtin_ctz(specials);
+            if ((backslashes >> at & 1) == 0) {
+                values->used = output + at - dropped - values->bytes;
+                ((int32_t *)column->offsets.bytes)[row + 1] = (int32_t)values->used;
+                text += at;
+                return text - start > LP_TEXT_BYTES_MAX ? NULL : text;
+            }
+            if (at == 31) {
+                taken = 31; /* what it escapes comes with the next bytes */
+                break;
+            }
+            specials &= specials - 1;
+            if (text[at + 1] == '"' || text[at + 1] == '\\') {
+                /* All that follows moves one byte closer. */
+                LP_PATH(lp_copy_bytes)(output + at - dropped, text + at + 1);
+                dropped++;
+                specials &= specials - 1;
+            }
         }
-        if (*text == '"') {
-            break;
-        }
-        if (text[1] != '"' && text[1] != '\\') {
-            *output++ = '\\';
-        }
-        *output++ = text[1];
-        text += 2;
+        text += taken;
+        output += taken - dropped;
     }
-    if (text - start > LP_TEXT_BYTES_MAX) {
-        return NULL;
-    }
-    values->used = output - values->bytes;
-    ((int32_t *)column->offsets.bytes)[row + 1] = (int32_t)values->used;
-    return text;
 }
 
 /* Puts the fields of a line at the next row; returns the byte after them, or NULL with nothing
@@ -217,6 +224,67 @@ static inline const uint8_t *LP_PATH(lp_fast_time)(
     return *text == '\n' ? text + 1 : NULL;
 }
 
+/* Finds the tag values of a line whose series is new, when its tags are those that `like` has, in the
+ * same order; else false. The key is plain: without backslash, and ends with its only space. */
+static inline bool LP_PATH(lp_fast_tag_values)(
+    const lp_table_builder *table, const lp_table_series *like, const uint8_t *key,
+    const uint8_t *key_end, lp_text *values)
+{
+    const uint8_t *text = key + table->name_bytes;
+    for (int64_t i = 0; i < like->tag_count; i++) {
+        const lp_column_builder *column = &table->columns[like->tags[i].column];
+        if (*text != ',' || key_end - text < column->name_bytes + 3
+            || memcmp(text + 1, column->name, (size_t)column->name_bytes) != 0
+            || text[1 + column->name_bytes] != '=') {
+            return false;
+        }
+        text += column->name_bytes + 2;
+        values[i].bytes = text;
+        while (*text != ',' && *text != ' ' && *text != '\t') {
+            text++;
+        }
+        values[i].count = text - values[i].bytes;
+        if (*text == '\t' || values[i].count == 0 || values[i].count > LP_TEXT_BYTES_MAX) {
+            return false;
+        }
+    }
+    return *text == ' ';
+}
+
+/* Adds the series of a line whose tags are like those of the newest series of its table; NULL when
+ * they are not, or memory is out, which the complete parser will meet again. */
+static inline lp_series_entry *LP_PATH(lp_fast_new_series)(
+    lp_assembler *assembler, int32_t table_number, const uint8_t *key, int64_t key_bytes,
+    uint64_t key_hash)
+{
+    lp_text values[LP_FAST_TAGS_MAX];
+    lp_table_builder *table = lp_table_at(assembler, table_number);
+    if (table->series.used == 0) {
+        return NULL;
+    }
+    const lp_table_series *like = (const lp_table_series *)(table->series.bytes + table->series.used) - 1;
+    if (like->tag_count > LP_FAST_TAGS_MAX
+        || !LP_PATH(lp_fast_tag_values)(table, like, key, key + key_bytes, values)) {
+        return NULL;
+    }
+    int64_t tag_count = like->tag_count;
+    lp_tag_code *tags = (lp_tag_code *)lp_arena_take(
+        &assembler->scratch, tag_count * (int64_t)sizeof(lp_tag_code));
+    if (tags == NULL) {
+        return NULL;
+    }
+    for (int64_t i = 0; i < tag_count; i++) {
+        tags[i].column = like->tags[i].column;
+        lp_column_builder *column = &table->columns[tags[i].column];
+        if (lp_column_code(
+                column, values[i].bytes, values[i].count, assembler->seed, &tags[i].code) != LP_OK) {
+            return NULL;
+        }
+    }
+    return lp_add_series(
+        assembler, key, key_bytes, key_hash, table_number, tags, tag_count);
+}
+
 /* Finds the key of the line and its hash; returns the bytes of the key with its space, 0: none that
  * is plain. */
 static inline int64_t LP_PATH(lp_find_key)(
@@ -292,7 +360,7 @@ static inline lp_series_entry *LP_PATH(lp_look_up)(
     int64_t number;
     int64_t slot = 0;
     if (assembler->glance_next >= assembler->glance_count && assembler->surprises >= LP_GLANCES
-        && assembler->series_by_key.slots != NULL) {
+        && assembler->series_count >= LP_SERIES_OUT_OF_CACHE) {
         LP_PATH(lp_glance_ahead)(assembler, text);
     }
     const lp_glance *glance = &assembler->glances[assembler->glance_next];
@@ -399,11 +467,16 @@ static lp_fast_outcome LP_PATH(lp_fast_lines)(lp_assembler *assembler, const uin
             break;
         }
         if (entry == NULL) {
+            entry = LP_PATH(lp_fast_new_series)(
+                assembler, table_number, text, key_bytes, key_hash);
+        }
+        if (entry == NULL) {
             assembler->open_row = (lp_open_row){
                 text, line_end, key_bytes, key_hash, time_ns, table_number, shape_number};
             *at = text;
             return LP_FAST_NEW_SERIES;
         }
+        entry->shape = shape_number;
         assembler->taken_bits += table->row_bits;
         assembler->lines_taken += 1;
         LP_PATH(lp_note_guess)(assembler, entry);

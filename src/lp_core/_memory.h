@@ -13,7 +13,7 @@
 
 /* Chunks double from the first to the second, so that a body of one line stays small. */
 #define LP_ARENA_CHUNK_BYTES_MIN 1024
-#define LP_ARENA_CHUNK_BYTES_MAX (64 * 1024)
+#define LP_ARENA_CHUNK_BYTES_MAX (256 * 1024)
 
 typedef struct lp_buffer {
     uint8_t *bytes; /* NULL until something is reserved */
@@ -121,7 +121,7 @@ static inline void *lp_arena_take(lp_arena *arena, int64_t count)
         if (capacity < (int64_t)sizeof(lp_arena_chunk) + wanted) {
             capacity = (int64_t)sizeof(lp_arena_chunk) + wanted;
         }
-        chunk = (lp_arena_chunk *)malloc((size_t)capacity);
+        chunk = (lp_arena_chunk *)lp_pool_take(capacity, &capacity);
         if (chunk == NULL) {
             return NULL;
         }
@@ -149,7 +149,7 @@ static inline void lp_arena_free(lp_arena *arena)
     lp_arena_chunk *chunk = arena->newest;
     while (chunk != NULL) {
         lp_arena_chunk *next = chunk->next;
-        free(chunk);
+        lp_pool_give((uint8_t *)chunk, chunk->capacity);
         chunk = next;
     }
     arena->newest = NULL;

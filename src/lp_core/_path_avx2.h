@@ -61,7 +61,7 @@ static inline uint64_t lp_sixteen_digits_avx2(__m128i digits)
     return (both & UINT32_MAX) * 100000000 + (both >> 32);
 }
 
-/* The text has at least 16 bytes before `end`, since a line has a key. */
+/* Value of the last `count` of 16 bytes; 0 for a count below 1. */
 static inline uint64_t lp_last_digits_avx2(const uint8_t *end, int count)
 {
     const __m128i places = _mm_set_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
@@ -71,16 +71,11 @@ static inline uint64_t lp_last_digits_avx2(const uint8_t *end, int count)
     return lp_sixteen_digits_avx2(_mm_and_si128(digits, in_use));
 }
 
+/* Without a branch on `count`, which is hard to foresee; and with 32 bytes before `end`. */
 static inline uint64_t lp_digits_value_avx2(const uint8_t *end, int count)
 {
-    if (count <= 16) {
-        return lp_last_digits_avx2(end, count);
-    }
-    uint64_t head = 0;
-    for (const uint8_t *digit = end - count; digit < end - 16; digit++) {
-        head = head * 10 + (uint64_t)(*digit - '0');
-    }
-    return head * UINT64_C(10000000000000000) + lp_last_digits_avx2(end, 16);
+    return lp_last_digits_avx2(end - 16, count - 16) * UINT64_C(10000000000000000)
+        + lp_last_digits_avx2(end, count);
 }
 
 static inline const uint8_t *lp_short_decimal_avx2(
@@ -109,14 +104,31 @@ static inline const uint8_t *lp_short_decimal_avx2(
     return text + stop;
 }
 
-static inline int lp_copy_plain_avx2(uint8_t *output, const uint8_t *text)
+static inline void lp_decimal_ends_avx2(const uint8_t *text, int *whole, int *stop)
+{
+    uint32_t others = lp_no_digits_avx2(text);
+    *whole = others != 0 ? __builtin_ctz(others) : 32;
+    *stop = *whole;
+    if (*whole < 32 && text[*whole] == '.') {
+        others &= others - 1;
+        *stop = others != 0 ? __builtin_ctz(others) : 32;
+    }
+}
+
+static inline void lp_copy_bytes_avx2(uint8_t *output, const uint8_t *text)
+{
+    _mm256_storeu_si256((__m256i *)output, _mm256_loadu_si256((const __m256i *)text));
+}
+
+static inline uint32_t lp_copy_and_look_avx2(
+    uint8_t *output, const uint8_t *text, uint32_t *backslashes)
 {
     __m256i bytes = _mm256_loadu_si256((const __m256i *)text);
     _mm256_storeu_si256((__m256i *)output, bytes);
-    __m256i quotes = _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8('"'));
-    __m256i backslashes = _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8('\\'));
-    uint32_t found = (uint32_t)_mm256_movemask_epi8(_mm256_or_si256(quotes, backslashes));
-    return found != 0 ? __builtin_ctz(found) : 32;
+    *backslashes = (uint32_t)_mm256_movemask_epi8(
+        _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8('\\')));
+    return *backslashes
+        | (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(bytes, _mm256_set1_epi8('"')));
 }
 
 static inline int lp_find_key_end_avx2(const uint8_t *text)

@@ -58,15 +58,36 @@ static inline const uint8_t *lp_short_decimal_portable(
     return text + whole + 1 + fraction;
 }
 
-/* Copies up to 32 bytes and returns the number before the first quote or backslash; 32: none. */
-static inline int lp_copy_plain_portable(uint8_t *output, const uint8_t *text)
+/* Where the digits end, and where the digits after a point do; 32: not within 32 bytes. */
+static inline void lp_decimal_ends_portable(const uint8_t *text, int *whole, int *stop)
 {
-    int count = 0;
-    while (count < 32 && text[count] != '"' && text[count] != '\\') {
-        output[count] = text[count];
-        count++;
+    *whole = lp_count_digits_portable(text);
+    *stop = *whole;
+    if (*whole < 32 && text[*whole] == '.') {
+        *stop += 1;
+        while (*stop < 32 && (uint8_t)(text[*stop] - '0') < 10) {
+            *stop += 1;
+        }
     }
-    return count;
+}
+
+static inline void lp_copy_bytes_portable(uint8_t *output, const uint8_t *text)
+{
+    memcpy(output, text, 32);
+}
+
+/* Copies 32 bytes; a bit for each quote and backslash among them, and for each backslash. */
+static inline uint32_t lp_copy_and_look_portable(
+    uint8_t *output, const uint8_t *text, uint32_t *backslashes)
+{
+    uint32_t specials = 0;
+    *backslashes = 0;
+    memcpy(output, text, 32);
+    for (int i = 0; i < 32; i++) {
+        *backslashes |= (uint32_t)(text[i] == '\\') << i;
+        specials |= (uint32_t)(text[i] == '"') << i;
+    }
+    return specials | *backslashes;
 }
 
 /* Place of the first space, backslash or line feed among 32 bytes; 32: none. */
