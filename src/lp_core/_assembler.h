@@ -11,7 +11,7 @@
 #define LP_SERIES_NONE (-1)
 #define LP_SHAPE_NONE (-1)
 /* Bytes that may be read behind a series key; a wide load at its last byte stays inside. */
-#define LP_KEY_PADDING 64
+#define LP_KEY_PADDING 32
 
 typedef struct lp_series_entry {
     const uint8_t *key; /* a copy of the line up to the first unescaped space, and this space */

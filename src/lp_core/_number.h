@@ -166,7 +166,7 @@ static const uint64_t lp_integer_powers[20] = {
     UINT64_C(10000000000000000000),
 };
 
-/* (high, 0) / divisor, where high < divisor and the divisor's top bit is set. */
+/* (high, low) / divisor, where high < divisor and the divisor's top bit is set. */
 static inline uint64_t lp_divide_wide(uint64_t high, uint64_t low, uint64_t divisor, uint64_t *rest)
 {
 #if defined(__x86_64__)
@@ -180,33 +180,60 @@ static inline uint64_t lp_divide_wide(uint64_t high, uint64_t low, uint64_t divi
 #endif
 }
 
-/* digits / 10^power, correctly rounded, for power up to 19. Both are shifted until their top bits
- * are set, so that their quotient has 63 or 64 bits: 53 to keep, the rest and the remainder to round
- * by. The result is at least 1e-19, hence normal. */
-static inline double lp_divided_by_power(uint64_t digits, int power)
+/* 2^127 over 10^n shifted until its top bit is set, rounded down (for n = 0 to what fits). */
+static const uint64_t lp_reciprocals[20] = {
+    UINT64_C(0xffffffffffffffff), UINT64_C(0xcccccccccccccccc), UINT64_C(0xa3d70a3d70a3d70a), UINT64_C(0x83126e978d4fdf3b),
+    UINT64_C(0xd1b71758e219652b), UINT64_C(0xa7c5ac471b478423), UINT64_C(0x8637bd05af6c69b5), UINT64_C(0xd6bf94d5e57a42bc),
+    UINT64_C(0xabcc77118461cefc), UINT64_C(0x89705f4136b4a597), UINT64_C(0xdbe6fecebdedd5be), UINT64_C(0xafebff0bcb24aafe),
+    UINT64_C(0x8cbccc096f5088cb), UINT64_C(0xe12e13424bb40e13), UINT64_C(0xb424dc35095cd80f), UINT64_C(0x901d7cf73ab0acd9),
+    UINT64_C(0xe69594bec44de15b), UINT64_C(0xb877aa3236a4b449), UINT64_C(0x9392ee8e921d5d07), UINT64_C(0xec1e4a7db69561a5),
+};
+
+/* 63 or 64 bits of dividend * 2^63 / divisor, where both have their top bits set, and in *rest not 0
+ * when there is more. */
+static __attribute__((noinline)) uint64_t lp_exact_quotient(
+    uint64_t dividend, uint64_t divisor, uint64_t *rest)
 {
-    if (digits == 0) {
-        return 0.0;
-    }
+    return lp_divide_wide(dividend >> 1, dividend << 63, divisor, rest);
+}
+
+/* digits / 10^power, correctly rounded, for digits > 0 and power from 1 to 19; the result is at least
+ * 1e-19, hence normal. Digits and power of ten are shifted until their top bits are set, so that
+ * their quotient has 63 or 64 bits: 53 to keep, the rest to round by. Multiplying by the reciprocal
+ * gives a quotient that is too small by less than 2; only where this could change the rounding is
+ * there a division. */
+static inline double lp_quotient_by_power(uint64_t digits, int power)
+{
     uint64_t divisor = lp_integer_powers[power];
     int digits_shift = __builtin_clzll(digits);
     int divisor_shift = __builtin_clzll(divisor);
     uint64_t dividend = digits << digits_shift;
-    uint64_t rest;
-    uint64_t quotient = lp_divide_wide(
-        dividend >> 1, dividend << 63, divisor << divisor_shift, &rest);
+    uint64_t quotient = (uint64_t)(
+        (unsigned __int128)dividend * lp_reciprocals[power] >> 64);
+    uint64_t rest = 1; /* more than the quotient says */
     int lead = __builtin_clzll(quotient); /* 0 or 1 */
-    quotient <<= lead;
-    uint64_t kept = quotient >> 11;
-    uint64_t cut = quotient & 0x7FF;
-    bool is_above_half = cut > 0x400 || (cut == 0x400 && rest != 0);
-    kept += is_above_half || (cut == 0x400 && (kept & 1) != 0);
-    /* quotient = dividend * 2^63 / divisor, so its top bit stands for 2^(0 - lead) and the shifts. */
+    uint64_t half = UINT64_C(0x400) >> lead;
+    uint64_t cut = quotient & (2 * half - 1);
+    if (__builtin_expect(cut - (half - 2) <= 2, 0)) {
+        quotient = lp_exact_quotient(dividend, divisor << divisor_shift, &rest);
+        lead = __builtin_clzll(quotient);
+        half = UINT64_C(0x400) >> lead;
+        cut = quotient & (2 * half - 1);
+    }
+    uint64_t kept = quotient >> (11 - lead);
+    kept += (cut > half) | ((cut == half) & ((rest != 0) | (kept & 1)));
+    /* The quotient's top bit stands for 2^-lead and the two shifts. */
     int exponent = divisor_shift - digits_shift - lead;
     uint64_t bits = ((uint64_t)(exponent + 1023) << 52) + (kept - (UINT64_C(1) << 52));
     double value;
     memcpy(&value, &bits, sizeof(value));
     return value;
+}
+
+/* digits / 10^power, correctly rounded, for power up to 19. */
+static inline double lp_divided_by_power(uint64_t digits, int power)
+{
+    return digits == 0 || power == 0 ? (double)digits : lp_quotient_by_power(digits, power);
 }
 
 /* digits / 10^power, correctly rounded, for power up to 19: in hardware where both are exact. */
