@@ -283,14 +283,16 @@ cdef lp_status add_series(
 ) noexcept nogil:
     """Give the tag values of an accepted line their codes, and remember its series."""
     cdef lp_table_builder* table = lp_table_at(assembler, table_number)
+    cdef lp_text* value
     cdef lp_status status = LP_OK
     cdef int64_t i
     for i in range(assembler.line.tag_count):
+        value = &assembler.line.tags[i].value
         status = lp_column_code(
             &table.columns[tags[i].column],
-            assembler.line.tags[i].value.bytes,
-            assembler.line.tags[i].value.count,
-            assembler.seed,
+            value.bytes,
+            value.count,
+            lp_hash_bytes(value.bytes, value.count, assembler.seed),
             &tags[i].code,
         )
         if status != LP_OK:

@@ -197,13 +197,12 @@ static inline lp_status lp_column_put_string(
     return status;
 }
 
-/* Finds the code of a tag value in the dictionary of its column, or adds it. */
+/* Finds the code of a tag value, whose hash is given, in the dictionary of its column, or adds it. */
 static inline lp_status lp_column_code(
-    lp_column_builder *column, const uint8_t *value, int64_t value_bytes, uint64_t seed,
+    lp_column_builder *column, const uint8_t *value, int64_t value_bytes, uint64_t hash,
     int32_t *code)
 {
     const int32_t *offsets = (const int32_t *)column->offsets.bytes;
-    uint64_t hash = lp_hash_bytes(value, value_bytes, seed);
     int64_t slot = 0;
     int64_t number = lp_index_first(&column->dictionary, hash, &slot);
     while (number >= 0) {

@@ -78,7 +78,7 @@ cdef extern from "_columns.h" nogil:
         lp_column_builder* column, int64_t row, const uint8_t* text, int64_t text_bytes
     )
     lp_status lp_column_code(
-        lp_column_builder* column, const uint8_t* value, int64_t value_bytes, uint64_t seed,
+        lp_column_builder* column, const uint8_t* value, int64_t value_bytes, uint64_t hash,
         int32_t* code
     )
     void lp_column_take_back(lp_column_builder* column, int64_t row)

@@ -26,6 +26,17 @@ typedef enum lp_fast_outcome {
     LP_FAST_NO_MEMORY
 } lp_fast_outcome;
 
+/* The tags of a line whose series is new. */
+typedef struct lp_new_tags {
+    lp_text values[LP_FAST_TAGS_MAX];
+    uint64_t hashes[LP_FAST_TAGS_MAX];
+} lp_new_tags;
+
+static inline const lp_table_series *lp_newest_series(const lp_table_builder *table)
+{
+    return (const lp_table_series *)(table->series.bytes + table->series.used) - 1;
+}
+
 /* A pointer beyond the value, or NULL. The plain code for the floats that a wide load cannot do:
  * exponents, more than 19 digits. */
 static __attribute__((noinline)) const uint8_t *lp_any_float(

@@ -224,12 +224,20 @@ static inline const uint8_t *LP_PATH(lp_fast_time)(
     return *text == '\n' ? text + 1 : NULL;
 }
 
-/* Finds the tag values of a line whose series is new, when its tags are those that `like` has, in the
- * same order; else false. The key is plain: without backslash, and ends with its only space. */
-static inline bool LP_PATH(lp_fast_tag_values)(
-    const lp_table_builder *table, const lp_table_series *like, const uint8_t *key,
-    const uint8_t *key_end, lp_text *values)
+/* Finds the tags of a line whose series is new, when they are those of the newest series of its table,
+ * in the same order. The key is plain: without backslash, and ends with its only space. What the
+ * dictionaries have of them is on its way to the cache afterwards. */
+static inline bool LP_PATH(lp_find_new_tags)(
+    const lp_assembler *assembler, const lp_table_builder *table, const uint8_t *key,
+    const uint8_t *key_end, lp_new_tags *found)
 {
+    if (table->series.used == 0) {
+        return false;
+    }
+    const lp_table_series *like = lp_newest_series(table);
+    if (like->tag_count > LP_FAST_TAGS_MAX) {
+        return false;
+    }
     const uint8_t *text = key + table->name_bytes;
     for (int64_t i = 0; i < like->tag_count; i++) {
         const lp_column_builder *column = &table->columns[like->tags[i].column];
@@ -239,34 +247,27 @@ static inline bool LP_PATH(lp_fast_tag_values)(
             return false;
         }
         text += column->name_bytes + 2;
-        values[i].bytes = text;
+        const uint8_t *value = text;
         while (*text != ',' && *text != ' ' && *text != '\t') {
             text++;
         }
-        values[i].count = text - values[i].bytes;
-        if (*text == '\t' || values[i].count == 0 || values[i].count > LP_TEXT_BYTES_MAX) {
+        if (*text == '\t' || text == value || text - value > LP_TEXT_BYTES_MAX) {
             return false;
         }
+        found->values[i] = (lp_text){value, text - value};
+        found->hashes[i] = lp_hash_bytes(value, text - value, assembler->seed);
+        lp_index_prefetch(&column->dictionary, found->hashes[i]);
     }
     return *text == ' ';
 }
 
-/* Adds the series of a line whose tags are like those of the newest series of its table; NULL when
- * they are not, or memory is out, which the complete parser will meet again. */
-static inline lp_series_entry *LP_PATH(lp_fast_new_series)(
+/* Adds the series of a line by its tags; NULL when memory is out. */
+static inline lp_series_entry *LP_PATH(lp_add_new_series)(
     lp_assembler *assembler, int32_t table_number, const uint8_t *key, int64_t key_bytes,
-    uint64_t key_hash)
+    uint64_t key_hash, const lp_new_tags *found)
 {
-    lp_text values[LP_FAST_TAGS_MAX];
     lp_table_builder *table = lp_table_at(assembler, table_number);
-    if (table->series.used == 0) {
-        return NULL;
-    }
-    const lp_table_series *like = (const lp_table_series *)(table->series.bytes + table->series.used) - 1;
-    if (like->tag_count > LP_FAST_TAGS_MAX
-        || !LP_PATH(lp_fast_tag_values)(table, like, key, key + key_bytes, values)) {
-        return NULL;
-    }
+    const lp_table_series *like = lp_newest_series(table);
     int64_t tag_count = like->tag_count;
     lp_tag_code *tags = (lp_tag_code *)lp_arena_take(
         &assembler->scratch, tag_count * (int64_t)sizeof(lp_tag_code));
@@ -275,14 +276,13 @@ static inline lp_series_entry *LP_PATH(lp_fast_new_series)(
     }
     for (int64_t i = 0; i < tag_count; i++) {
         tags[i].column = like->tags[i].column;
-        lp_column_builder *column = &table->columns[tags[i].column];
         if (lp_column_code(
-                column, values[i].bytes, values[i].count, assembler->seed, &tags[i].code) != LP_OK) {
+                &table->columns[tags[i].column], found->values[i].bytes, found->values[i].count,
+                found->hashes[i], &tags[i].code) != LP_OK) {
             return NULL;
         }
     }
-    return lp_add_series(
-        assembler, key, key_bytes, key_hash, table_number, tags, tag_count);
+    return lp_add_series(assembler, key, key_bytes, key_hash, table_number, tags, tag_count);
 }
 
 /* Finds the key of the line and its hash; returns the bytes of the key with its space, 0: none that
@@ -347,6 +347,7 @@ static __attribute__((noinline)) void LP_PATH(lp_glance_ahead)(
         if (assembler->glances[i].entry >= 0) {
             const lp_series_entry *entry = lp_series_at(assembler, assembler->glances[i].entry);
             __builtin_prefetch(entry->key);
+            __builtin_prefetch(entry->key + 63);
         }
     }
     assembler->glance_count = count;
@@ -424,6 +425,7 @@ static lp_fast_outcome LP_PATH(lp_fast_lines)(lp_assembler *assembler, const uin
 {
     const uint8_t *limit = assembler->body_end - LP_SLACK;
     const uint8_t *text = *at;
+    lp_new_tags new_tags;
     if (text - assembler->body_start < 32 || assembler->body_end - text < LP_SLACK) {
         return LP_FAST_LEFT; /* wide loads reach back as well */
     }
@@ -454,6 +456,8 @@ static lp_fast_outcome LP_PATH(lp_fast_lines)(lp_assembler *assembler, const uin
         if (lp_reserve_row(assembler, table, text) != LP_OK) {
             return LP_FAST_NO_MEMORY;
         }
+        bool has_new_tags = entry == NULL
+            && LP_PATH(lp_find_new_tags)(assembler, table, text, text + key_bytes, &new_tags);
         const lp_shape *shape = &table->shapes[shape_number];
         const uint8_t *stop = LP_PATH(lp_fast_fields)(assembler, table, shape, text + key_bytes);
         if (stop == NULL) {
@@ -466,9 +470,12 @@ static lp_fast_outcome LP_PATH(lp_fast_lines)(lp_assembler *assembler, const uin
             lp_take_back_lanes(table, (const lp_lane *)shape->lane_buffer.bytes, shape->lane_count);
             break;
         }
-        if (entry == NULL) {
-            entry = LP_PATH(lp_fast_new_series)(
-                assembler, table_number, text, key_bytes, key_hash);
+        if (has_new_tags) {
+            entry = LP_PATH(lp_add_new_series)(
+                assembler, table_number, text, key_bytes, key_hash, &new_tags);
+            if (entry == NULL) {
+                return LP_FAST_NO_MEMORY;
+            }
         }
         if (entry == NULL) {
             assembler->open_row = (lp_open_row){

@@ -99,6 +99,13 @@ static inline int64_t lp_index_first(const lp_hash_index *index, uint64_t hash, 
     return lp_index_from(index, hash, slot);
 }
 
+static inline void lp_index_prefetch(const lp_hash_index *index, uint64_t hash)
+{
+    if (index->slots != NULL) {
+        __builtin_prefetch(&index->slots[hash & (uint64_t)(index->slot_count - 1)]);
+    }
+}
+
 static inline int64_t lp_index_next(const lp_hash_index *index, uint64_t hash, int64_t *slot)
 {
     *slot = (*slot + 1) & (index->slot_count - 1);
