@@ -1,9 +1,12 @@
 # cython: auto_pickle=False
 # Owns LineError and the wording of refusals: the only place that turns an lp_failure into text. The
-# wording is the reference system's, which its users know and search for.
+# wording is the reference system's, which its users know and search for. Refused lines are noted as
+# they are, and put into words only when somebody asks.
 
 from libc.stdint cimport int64_t, uint8_t
 
+from lp_core._buffer_pool cimport lp_pool_connect, lp_pool_shared
+from lp_core._memory cimport lp_arena_copy, lp_arena_free, lp_buffer_append, lp_buffer_free
 from lp_core._schema cimport column_type_name
 from lp_core._status cimport (
     LP_FAULT_DUPLICATE_FIELD,
@@ -23,8 +26,18 @@ from lp_core._status cimport (
     LP_FAULT_TRAILING_BACKSLASH,
     LP_FAULT_TYPE_CONFLICT,
     LP_FAULT_UINT_RANGE,
+    LP_NO_MEMORY,
+    LP_OK,
     lp_failure,
+    lp_status,
 )
+
+lp_pool_connect(lp_pool_shared())
+
+cdef enum:
+    ERRORS_LISTED_MAX = 10_000
+
+LINE_ERRORS_MAX = ERRORS_LISTED_MAX
 
 # Characters of the line that a message shows, and what a character may take in UTF-8.
 cdef enum:
@@ -125,7 +138,7 @@ cdef str message_of(const lp_refused_line* refused, str precision):
 
 
 cdef LineError line_error_from(const lp_refused_line* refused, str precision):
-    """Turn a noted refusal into a LineError; the body must still be there."""
+    """Turn a noted refusal into a LineError."""
     cdef LineError error = LineError.__new__(LineError)
     error.line_number = refused.line_number
     error.nth = refused.nth
@@ -134,3 +147,39 @@ cdef LineError line_error_from(const lp_refused_line* refused, str precision):
     error.message = message_of(refused, precision)
     error.line = decoded(refused.text, refused.text_bytes)
     return error
+
+
+cdef class RefusedLines:
+    def __dealloc__(self):
+        lp_arena_free(&self.arena)
+        lp_buffer_free(&self.lines)
+
+    cdef lp_status note(self, const lp_refused_line* refused) noexcept nogil:
+        """Copy what the error of a refused line needs; the body and the line may go afterwards."""
+        cdef lp_refused_line noted = refused[0]
+        cdef const uint8_t* at_fault = refused.failure.text
+        self.count += 1
+        if self.count > ERRORS_LISTED_MAX:
+            return LP_OK
+        noted.text = lp_arena_copy(&self.arena, refused.text, refused.text_bytes)
+        if noted.text is NULL:
+            return LP_NO_MEMORY
+        if refused.text <= at_fault <= refused.text + refused.text_bytes:
+            noted.failure.text = noted.text + (at_fault - refused.text)
+        elif refused.failure.text_bytes > 0:
+            # An unescaped name, which stands elsewhere.
+            noted.failure.text = lp_arena_copy(
+                &self.arena, at_fault, refused.failure.text_bytes
+            )
+            if noted.failure.text is NULL:
+                return LP_NO_MEMORY
+        return lp_buffer_append(&self.lines, &noted, sizeof(noted))
+
+    cdef list errors(self, str precision):
+        """Return the LineErrors, made anew."""
+        cdef const lp_refused_line* refused = <const lp_refused_line*> self.lines.bytes
+        cdef int64_t i
+        return [
+            line_error_from(&refused[i], precision)
+            for i in range(min(self.count, ERRORS_LISTED_MAX))
+        ]

@@ -27,14 +27,8 @@ from lp_core._fast_lines cimport (
     lp_fast_path,
     lp_fast_paths,
 )
-from lp_core._line_error cimport LineError, line_error_from, lp_refused_line
-from lp_core._memory cimport (
-    lp_arena_copy,
-    lp_arena_take,
-    lp_buffer,
-    lp_buffer_append,
-    lp_buffer_free,
-)
+from lp_core._line_error cimport LineError, RefusedLines, lp_refused_line
+from lp_core._memory cimport lp_arena_take
 from lp_core._number cimport LP_UNIT_AUTO
 from lp_core._scan cimport (
     lp_count_line_feeds,
@@ -55,18 +49,17 @@ from lp_core._status cimport (
 
 import os
 
+from lp_core._line_error import LINE_ERRORS_MAX as LINE_ERRORS_MAX
 from lp_core.errors import BatchLimitError, LineProtocolError
 
 lp_pool_connect(lp_pool_shared())
 
 cdef enum:
-    ERRORS_LISTED_MAX = 10_000
     # A body of many columns with few values each grows by much when it becomes columns, which are
     # dense. It may take this much, or this multiple of its length.
     TAKEN_BYTES_MAX = 1 << 30
     TAKEN_BYTES_PER_BODY_BYTE_MAX = 16
 
-LINE_ERRORS_MAX = ERRORS_LISTED_MAX
 BATCH_BYTES_MAX = TAKEN_BYTES_MAX
 # Offsets into a column are int32, and no column holds more text than the body.
 BODY_BYTES_MAX = INT32_MAX
@@ -107,34 +100,22 @@ cdef struct lp_body:
     lp_assembler assembler
     const uint8_t* counted      # up to here line feeds are counted,
     int64_t line_number         # and this is the physical line there
-    lp_buffer refused           # lp_refused_line, the first ERRORS_LISTED_MAX
-    int64_t refused_count
     const uint8_t* bad_utf8
     int bad_utf8_bytes          # 0: the body ends inside a sequence
 
 
 cdef lp_status note_refused(
-    lp_body* body, const uint8_t* text, const uint8_t* text_end, int64_t line_number
+    lp_body* body, RefusedLines refused_lines, const uint8_t* text, const uint8_t* text_end
 ) noexcept nogil:
     cdef lp_refused_line refused
-    body.refused_count += 1
-    if body.refused_count > ERRORS_LISTED_MAX:
-        return LP_OK
-    refused.line_number = line_number
+    refused.line_number = line_number_at(body, text)
     refused.nth = body.assembler.lines_taken
     refused.byte_offset = text - body.start
     refused.text = text
     refused.text_bytes = text_end - text
     refused.time = body.assembler.line.time
     refused.failure = body.assembler.line.failure
-    if not (body.start <= refused.failure.text < body.end) and refused.failure.text_bytes > 0:
-        # An unescaped name, which the next line overwrites.
-        refused.failure.text = lp_arena_copy(
-            &body.assembler.scratch, refused.failure.text, refused.failure.text_bytes
-        )
-        if refused.failure.text is NULL:
-            return LP_NO_MEMORY
-    return lp_buffer_append(&body.refused, &refused, sizeof(refused))
+    return refused_lines.note(&refused)
 
 
 cdef int64_t line_number_at(lp_body* body, const uint8_t* text) noexcept nogil:
@@ -144,7 +125,9 @@ cdef int64_t line_number_at(lp_body* body, const uint8_t* text) noexcept nogil:
     return body.line_number
 
 
-cdef lp_status take_any_line(lp_body* body, const uint8_t** cursor) noexcept nogil:
+cdef lp_status take_any_line(
+    lp_body* body, RefusedLines refused_lines, const uint8_t** cursor
+) noexcept nogil:
     """Take one logical line, whatever it looks like."""
     cdef lp_status status
     cdef const uint8_t* cut = lp_cut_line(cursor[0], body.end)
@@ -157,13 +140,15 @@ cdef lp_status take_any_line(lp_body* body, const uint8_t** cursor) noexcept nog
         return LP_OK
     status = assembler_take_line(&body.assembler, text, text_end)
     if status == LP_LINE_REFUSED:
-        status = note_refused(body, text, text_end, line_number_at(body, text))
+        status = note_refused(body, refused_lines, text, text_end)
         if status == LP_OK and not body.is_partial:
             return LP_LINE_REFUSED
     return status
 
 
-cdef lp_status take_lines(lp_body* body, lp_fast_lines_function fast_lines) noexcept nogil:
+cdef lp_status take_lines(
+    lp_body* body, RefusedLines refused_lines, lp_fast_lines_function fast_lines
+) noexcept nogil:
     cdef const uint8_t* cursor = body.start
     cdef lp_fast_outcome outcome
     cdef lp_status status
@@ -179,19 +164,21 @@ cdef lp_status take_lines(lp_body* body, lp_fast_lines_function fast_lines) noex
             if status != LP_LINE_REFUSED:
                 return status
         if cursor < body.end:
-            status = take_any_line(body, &cursor)
+            status = take_any_line(body, refused_lines, &cursor)
             if status != LP_OK:
                 return status
     return LP_OK
 
 
-cdef lp_status parse_body(lp_body* body, ColumnMemory memory) noexcept nogil:
+cdef lp_status parse_body(
+    lp_body* body, RefusedLines refused_lines, ColumnMemory memory
+) noexcept nogil:
     """Parse the whole body and move its tables into `memory`."""
     cdef lp_status status = lp_validate_utf8(
         body.start, body.end, &body.bad_utf8, &body.bad_utf8_bytes
     )
     if status == LP_OK:
-        status = take_lines(body, PATHS[PATH_NUMBER].take_lines)
+        status = take_lines(body, refused_lines, PATHS[PATH_NUMBER].take_lines)
     if status != LP_OK:
         return status
     cdef int64_t tables_bytes = body.assembler.table_count * sizeof(lp_table)
@@ -204,15 +191,6 @@ cdef lp_status parse_body(lp_body* body, ColumnMemory memory) noexcept nogil:
     memset(memory.buffers, 0, buffers_bytes)
     memory.table_count = body.assembler.table_count
     return assembler_finish(&body.assembler, memory.tables, memory.buffers)
-
-
-cdef list errors_of(const lp_body* body, str precision):
-    cdef lp_refused_line* refused = <lp_refused_line*> body.refused.bytes
-    cdef int64_t i
-    cdef list errors = []
-    for i in range(min(body.refused_count, ERRORS_LISTED_MAX)):
-        errors.append(line_error_from(&refused[i], precision))
-    return errors
 
 
 cdef object utf8_error(const lp_body* body):
@@ -229,7 +207,9 @@ cdef object utf8_error(const lp_body* body):
     )
 
 
-cdef object error_of(lp_status status, const lp_body* body, str precision):
+cdef object error_of(
+    lp_status status, const lp_body* body, RefusedLines refused_lines, str precision
+):
     """Return the exception for a body that could not be parsed."""
     cdef LineError first
     if status == LP_NOT_UTF8:
@@ -240,7 +220,7 @@ cdef object error_of(lp_status status, const lp_body* body, str precision):
             f"{body.assembler.taken_bits_max // 8} bytes: it has too many columns with few values"
         )
     if status == LP_LINE_REFUSED:
-        first = errors_of(body, precision)[0]
+        first = refused_lines.errors(precision)[0]
         return LineProtocolError(
             first.message,
             line_number=first.line_number,
@@ -261,8 +241,19 @@ cdef object batch_of(ColumnMemory memory):
 
 cdef class ParseResult:
     cdef readonly object batch
-    cdef readonly list errors
-    cdef readonly int64_t num_errors
+    cdef RefusedLines refused_lines
+    cdef str precision
+    cdef list listed            # None until somebody asks
+
+    @property
+    def errors(self):
+        if self.listed is None:
+            self.listed = self.refused_lines.errors(self.precision)
+        return self.listed
+
+    @property
+    def num_errors(self):
+        return self.refused_lines.count
 
     def __repr__(self):
         return f"<ParseResult: {self.batch!r}, {self.num_errors} errors>"
@@ -284,6 +275,7 @@ def parse(
     cdef lp_status status
     cdef Py_buffer view
     cdef ColumnMemory memory = ColumnMemory()
+    cdef RefusedLines refused_lines = RefusedLines()
     cdef ParseResult result = ParseResult.__new__(ParseResult)
     cdef str unit = str(precision)
     if unit not in NS_PER_UNIT:
@@ -312,14 +304,13 @@ def parse(
             TAKEN_BYTES_MAX, TAKEN_BYTES_PER_BODY_BYTE_MAX * <int64_t> view.len
         )
         with nogil:
-            status = parse_body(&state, memory)
+            status = parse_body(&state, refused_lines, memory)
         if status != LP_OK:
-            raise error_of(status, &state, unit)
-        result.errors = errors_of(&state, unit)
-        result.num_errors = state.refused_count
+            raise error_of(status, &state, refused_lines, unit)
     finally:
         assembler_free(&state.assembler)
-        lp_buffer_free(&state.refused)
         PyBuffer_Release(&view)
     result.batch = batch_of(memory)
+    result.refused_lines = refused_lines
+    result.precision = unit
     return result
