@@ -1,13 +1,17 @@
 """Start and stop of the server."""
 
+import contextlib
+import http.client
 import signal
 import socket
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.support.server import ServerProcess
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -35,6 +39,34 @@ def test_the_server_stops_with_a_client_stalled_in_its_body(make_server: MakeSer
         stalled.sendall(head.encode() + b"m f=1i")
         assert server.request("GET", "/health").status == 200
         assert server.stop(timeout_s=10) == 0
+
+
+def test_the_server_stops_in_order_whatever_is_under_way(make_server: MakeServer) -> None:
+    server = make_server("--shutdown-timeout", "500ms").start()
+    server.plugin("endless.py", "def process_request(a, q, h, b, args):\n    while True: pass\n")
+    server.cli("create", "database", "db")
+    server.write("db", "m f=1i 1\n", precision="ns")
+    assert server.create_trigger("db", "endless", "request:endless", "endless.py").status == 200
+    endless = "SELECT count(*) FROM generate_series(1, 100000000000) AS g(x) WHERE x % 7 = 3"
+    # Half a megabyte of SQL is translated for seconds, in a thread that nothing can stop.
+    numbers = ", ".join(str(number) for number in range(60_000))
+
+    def ask(sql: str | None) -> None:
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            if sql is None:
+                server.request("GET", "/api/v3/engine/endless")
+            else:
+                server.ask("db", sql)
+
+    for sql in (None, endless, f"SELECT f FROM m WHERE f IN ({numbers})"):
+        threading.Thread(target=ask, args=(sql,), daemon=True).start()
+    running = "SELECT count(*) AS n FROM system.queries WHERE phase = 'received'"
+    wait_for(lambda: server.query("db", running)[0]["n"] >= 3, "both queries are under way")
+    wait_for(lambda: server.logs("db", "endless"), "the plugin runs")
+    assert server.stop(timeout_s=10) == 0
+    assert "Traceback" not in server.log_text
+    server.start()
+    assert server.query("db", "SELECT f FROM m") == [{"f": 1}]
 
 
 def test_a_silent_client_is_cut_off(make_server: MakeServer) -> None:

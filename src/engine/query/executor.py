@@ -32,6 +32,9 @@ from engine.query.views import ArrowTables, QueryCatalog, columns_of, distinct_n
 from engine.query.watchdog import RunningQuery, StopReason, Watchdog
 
 _STATEMENTS_KEPT = 512
+# How long closing waits for queries under way, and how often it interrupts them meanwhile.
+_CLOSE_TIMEOUT_S = 0.5
+_STOP_REPEAT_S = 0.02
 # Longer texts are hardly ever sent twice, and their trees are large.
 _TEXT_KEPT_MAX = 16_384
 
@@ -83,6 +86,9 @@ class QueryExecutor:
         # A connection refuses to be used by two threads at once, even to make cursors.
         self._lock = threading.Lock()
         self._connection = _locked_database(config)
+        self._running: set[RunningQuery] = set()
+        self._ended = threading.Condition(self._lock)
+        self._is_closed = False
 
     def run(
         self,
@@ -119,8 +125,11 @@ class QueryExecutor:
         if statement.query is None:
             return self._listing(database, statement)
         with self._lock:
+            if self._is_closed:
+                raise QueryCancelledError("the server is shutting down")
             cursor = self._connection.cursor()
-        running = RunningQuery(cursor.interrupt, self._watchdog)
+            running = RunningQuery(cursor.interrupt, self._watchdog)
+            self._running.add(running)
         try:
             if on_start is not None:
                 on_start(running.cancel)
@@ -134,16 +143,30 @@ class QueryExecutor:
         finally:
             running.finish()
             cursor.close()
+            with self._ended:
+                self._running.discard(running)
+                self._ended.notify_all()
 
     def forget(self, database: str, table: str | None = None) -> None:
         """Drop what is kept in memory of a table, or of all tables of a database."""
         self._tables.forget(database, table)
 
     def close(self) -> None:
-        """Stop queries under way and give everything back."""
+        """Stop queries under way and give everything back.
+
+        A query that cannot be stopped in a moment (one that is still being translated) keeps the
+        database: DuckDB refuses to close a connection in use.
+        """
+        deadline = time.monotonic() + _CLOSE_TIMEOUT_S
+        with self._ended:
+            self._is_closed = True
+            while self._running and time.monotonic() < deadline:
+                for running in self._running:
+                    running.stop(StopReason.CANCELLED)
+                self._ended.wait(_STOP_REPEAT_S)
+            if not self._running:
+                self._connection.close()
         self._watchdog.close()
-        with self._lock:
-            self._connection.close()
 
     def _listing(self, database: str, statement: Statement) -> Any:
         if statement.kind is StatementKind.SHOW_TABLES:

@@ -297,6 +297,27 @@ def test_a_query_that_runs_too_long_is_stopped(executor):
     assert executor.run("db", "SELECT 1 AS x", timeout_ms=0).to_pydict() == {"x": [1]}
 
 
+def test_closing_stops_queries_under_way():
+    executor = QueryExecutor(QueryConfig(threads=1), FakeCatalog())
+    started = threading.Event()
+    ended: list[type[Exception]] = []
+
+    def ask():
+        try:
+            executor.run("db", ENDLESS, timeout_ms=0, on_start=lambda stop: started.set())
+        except QueryError as error:
+            ended.append(type(error))
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    assert started.wait(10)
+    executor.close()
+    asking.join(10)
+    assert ended == [QueryCancelledError]
+    with pytest.raises(QueryCancelledError, match="shutting down"):
+        executor.run("db", "SELECT 1 AS x")
+
+
 def test_a_query_can_be_cancelled_from_another_thread(executor):
     stops = []
     threads = []
