@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import Any
 
-from engine.errors import BackPressureError, EngineError
+from engine.errors import EngineError
 from engine.http.asgi import (
     ClientGoneError,
     Receive,
@@ -116,7 +116,4 @@ class App:
         if gate.is_closed:
             raise ShuttingDownError("the server is shutting down")
         if gate.is_full:
-            raise BackPressureError(
-                f"{gate.bytes_in_flight} bytes of request bodies are being processed",
-                hint="send again after the pause given, or with fewer connections",
-            )
+            raise gate.back_pressure()

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from isal import isal_zlib
 
-from engine.errors import BodyTooLargeError, EngineError, RequestError
+from engine.errors import BackPressureError, BodyTooLargeError, EngineError, RequestError
 
 Scope = Mapping[str, Any]
 Message = Mapping[str, Any]
@@ -20,6 +20,9 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 # window bits that make zlib read the gzip format
 _GZIP_WINDOW_BITS = 31
+# A member is decompressed in pieces of this size: what follows it is copied at its end, and a body
+# may be made of half a million members.
+_GUNZIP_PIECE_BYTES = 16 * 1024
 # Of a body that is too large, this much is still taken in before the answer.
 DISCARD_BYTES_MAX = 256 * 1024 * 1024
 # Bodies above this are decompressed in a thread, so that the loop goes on.
@@ -121,11 +124,21 @@ class BodyGate:
         """Whether the bodies in flight reach their limit."""
         return self.bytes_in_flight >= self._config.bodies_bytes_max
 
-    async def read(self, receive: Receive, declared: int | None) -> bytes:
-        """The whole body.
+    def back_pressure(self) -> BackPressureError:
+        """The refusal of a request while the gate is full."""
+        return BackPressureError(
+            f"{self.bytes_in_flight} bytes of request bodies are being processed",
+            hint="send again after the pause given, or with fewer connections",
+        )
+
+    async def read(
+        self, receive: Receive, declared: int | None, admit: Callable[[int], None]
+    ) -> bytes:
+        """The whole body; `admit` accounts for its bytes as they come in.
 
         Raises:
             BodyTooLargeError: It is over the limit (found out before reading where declared).
+            BackPressureError: All bodies together reach their limit.
             ReceiveTimeoutError: The client was too slow.
             ShuttingDownError: The server stops.
             ClientGoneError: The connection broke.
@@ -141,7 +154,7 @@ class BodyGate:
         self._reading.add(task)
         try:
             async with asyncio.timeout(self._config.receive_total_s):
-                return await self._collect(receive, limit)
+                return await self._collect(receive, limit, admit)
         except TimeoutError:
             raise ReceiveTimeoutError(
                 f"the body did not come within {self._config.receive_idle_s:g} s of silence, "
@@ -170,7 +183,7 @@ class BodyGate:
                     if not message.get("more_body", False):
                         return
 
-    async def _collect(self, receive: Receive, limit: int) -> bytes:
+    async def _collect(self, receive: Receive, limit: int, admit: Callable[[int], None]) -> bytes:
         chunks: list[bytes] = []
         received = 0
         while True:
@@ -185,9 +198,12 @@ class BodyGate:
                     await self._discard(receive)
                     raise too_large(limit)
                 chunks.append(chunk)
+                admit(len(chunk))
             if not message.get("more_body", False):
                 # The common case of one chunk costs no copy.
                 return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            if self.is_full:
+                raise self.back_pressure()
 
 
 def too_large(limit: int) -> BodyTooLargeError:
@@ -206,21 +222,28 @@ def gunzip(body: bytes, limit: int) -> bytes:
         BodyTooLargeError: The content is over `limit` bytes (found out without expanding more).
     """
     parts: list[bytes] = []
-    total = 0
-    rest = body
-    while rest:
-        decompressor = isal_zlib.decompressobj(wbits=_GZIP_WINDOW_BITS)
+    total = offset = 0
+    view = memoryview(body)
+    decompressor = None
+    while offset < len(view):
+        if decompressor is None:
+            decompressor = isal_zlib.decompressobj(wbits=_GZIP_WINDOW_BITS)
+        piece = view[offset : offset + _GUNZIP_PIECE_BYTES]
         try:
-            content = decompressor.decompress(rest, max_length=limit - total + 1)
+            content = decompressor.decompress(piece, max_length=limit - total + 1)
         except isal_zlib.error as error:  # type: ignore[misc]  # its stub says instance, not class
             raise RequestError(f"error decoding gzip stream: {error}") from error
         total += len(content)
         if total > limit:
             raise too_large(limit)
-        if not decompressor.eof:
-            raise RequestError("error decoding gzip stream: it ends too early")
-        parts.append(content)
-        rest = decompressor.unused_data
+        if content:
+            parts.append(content)
+        offset += len(piece)
+        if decompressor.eof:
+            offset -= len(decompressor.unused_data)
+            decompressor = None
+    if decompressor is not None:
+        raise RequestError("error decoding gzip stream: it ends too early")
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
@@ -250,9 +273,8 @@ class Request:
         """The whole body, decompressed.
 
         Raises:
-            RequestError, BodyTooLargeError, ReceiveTimeoutError, ShuttingDownError,
-            ClientGoneError: As
-                they say.
+            RequestError, BodyTooLargeError, BackPressureError, ReceiveTimeoutError,
+            ShuttingDownError, ClientGoneError: As they say.
         """
         encoding = self.headers.get("content-encoding", "identity").strip().lower()
         if encoding not in ("", "identity", "gzip"):
@@ -260,8 +282,8 @@ class Request:
                 f"unacceptable content-encoding: {encoding}", hint="use gzip, or none at all"
             )
         length = self.headers.get("content-length", "")
-        body = await self._gate.read(self.receive, int(length) if length.isdecimal() else None)
-        self._admit(len(body))
+        declared = int(length) if length.isdecimal() else None
+        body = await self._gate.read(self.receive, declared, self._admit)
         if encoding == "gzip" and body:
             limit = self._config.body_bytes_max
             if len(body) <= _INLINE_GUNZIP_BYTES_MAX:

@@ -2,6 +2,8 @@
 
 import asyncio
 import gzip
+import random
+import time
 from typing import Any
 
 import pytest
@@ -30,6 +32,22 @@ def test_gunzip_reads_several_members_and_refuses_what_is_cut_or_too_large() -> 
             gunzip(bad, 1000)
 
 
+def test_gunzip_of_many_members_takes_time_in_proportion() -> None:
+    empty = gzip.compress(b"")
+    few, many = (gzip.compress(b"a") + empty * count for count in (20_000, 200_000))
+    started = time.process_time()
+    assert gunzip(few, 10) == b"a"
+    few_seconds = time.process_time() - started
+    assert gunzip(many, 10) == b"a"
+    many_seconds = time.process_time() - started - few_seconds
+    assert many_seconds < 40 * few_seconds, "ten times the members"
+
+
+def test_gunzip_puts_pieces_of_one_member_together() -> None:
+    body = random.Random(0).randbytes(100_000)
+    assert gunzip(gzip.compress(body) + gzip.compress(body), 200_000) == body + body
+
+
 def receiver(*messages: dict[str, Any]) -> Any:
     queue = list(messages)
 
@@ -50,15 +68,35 @@ def test_bodies_are_put_together_and_bounded() -> None:
 
     async def scenario() -> None:
         whole = receiver(chunk(b"ab", more=True), chunk(b"cde", more=False))
-        assert await gate.read(whole, 5) == b"abcde"
+        assert await gate.read(whole, 5, gate.admit) == b"abcde"
         with pytest.raises(BodyTooLargeError):
-            await gate.read(receiver(), 6)
+            await gate.read(receiver(), 6, gate.admit)
         with pytest.raises(BodyTooLargeError):
-            await gate.read(receiver(chunk(b"abcdef", more=True)), None)
+            await gate.read(receiver(chunk(b"abcdef", more=True)), None, gate.admit)
         with pytest.raises(ReceiveTimeoutError):
-            await gate.read(receiver(chunk(b"a", more=True)), None)
+            await gate.read(receiver(chunk(b"a", more=True)), None, gate.admit)
         with pytest.raises(ClientGoneError):
-            await gate.read(receiver({"type": "http.disconnect"}), None)
+            await gate.read(receiver({"type": "http.disconnect"}), None, gate.admit)
+
+    asyncio.run(scenario())
+
+
+def test_bodies_count_while_they_come_in() -> None:
+    gate = BodyGate(HttpConfig(bodies_bytes_max=10))
+
+    async def scenario() -> None:
+        waiting = asyncio.create_task(
+            gate.read(receiver(chunk(b"123456", more=True)), None, gate.admit)
+        )
+        while not gate.bytes_in_flight:  # noqa: ASYNC110 - one turn of the loop
+            await asyncio.sleep(0)
+        with pytest.raises(BackPressureError):
+            await gate.read(
+                receiver(chunk(b"7890", more=True), chunk(b"", more=False)), None, gate.admit
+            )
+        assert gate.bytes_in_flight == 10
+        assert gate.is_full
+        waiting.cancel()
 
     asyncio.run(scenario())
 
@@ -67,14 +105,14 @@ def test_closing_the_gate_interrupts_bodies() -> None:
     gate = BodyGate(HttpConfig())
 
     async def scenario() -> None:
-        reading = asyncio.create_task(gate.read(receiver(chunk(b"a", more=True)), None))
+        reading = asyncio.create_task(gate.read(receiver(chunk(b"a", more=True)), None, gate.admit))
         while not gate._reading:  # noqa: ASYNC110 - one turn of the loop
             await asyncio.sleep(0)
         gate.close()
         with pytest.raises(ShuttingDownError):
             await reading
         with pytest.raises(ShuttingDownError):
-            await gate.read(receiver(), None)
+            await gate.read(receiver(), None, gate.admit)
 
     asyncio.run(scenario())
 
