@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import socket
 
 import pytest
 
@@ -233,6 +234,19 @@ def test_health_ping_and_metrics(shared_server: ServerProcess) -> None:
     text = shared_server.request("GET", "/metrics").body.decode()
     assert "# TYPE headrace_write_rows_total counter" in text
     assert "headrace_wal_commit_seconds_bucket" in text
+
+
+def test_clients_of_http_1_0_need_name_no_host(shared_server: ServerProcess) -> None:
+    with socket.create_connection(("127.0.0.1", shared_server.port), timeout=10) as client:
+        client.sendall(b"GET /health HTTP/1.0\r\n\r\n")
+        assert client.recv(1000).startswith(b"HTTP/1.0 200 ")
+
+
+def test_invented_methods_make_no_time_series(shared_server: ServerProcess) -> None:
+    assert shared_server.request("INVENTED", "/health").status == 404
+    text = shared_server.request("GET", "/metrics").body.decode()
+    assert 'method="other"' in text
+    assert "INVENTED" not in text
 
 
 def test_requests_from_foreign_web_pages_are_refused(shared_server: ServerProcess) -> None:

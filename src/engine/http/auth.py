@@ -30,9 +30,10 @@ class Gatekeeper:
         """
         if self._is_open:
             return
+        # Clients of HTTP/1.0 (load balancers, mostly) name no host; browsers always do.
         host = request.headers.get("host")
         try:
-            if host is not None and _host_of(host) not in self._hosts:
+            if host and _host_of(host) not in self._hosts:
                 raise AuthError(
                     f"requests for host {_host_of(host)!r} are refused while there are no tokens",
                     hint="use localhost or 127.0.0.1, or start the server with --without-auth",
