@@ -188,6 +188,12 @@ class PluginCrashedError(PluginError):
     code = "plugin_crashed"
 
 
+class PluginWorkerLostError(PluginCrashedError):
+    """The worker process went for a reason outside of the run, which is not to blame."""
+
+    code = "plugin_worker_lost"
+
+
 class TriggerSpecError(PluginError):
     """A trigger specification cannot be understood."""
 

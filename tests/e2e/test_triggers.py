@@ -187,6 +187,54 @@ def test_a_hostile_plugin_hurts_nobody_else(
     wait_for(reported, f"{report} is reported")
 
 
+def test_a_plugin_that_kills_the_process_of_all_workers_costs_the_others_nothing(
+    server: ServerProcess,
+) -> None:
+    server.plugin(
+        "killer.py",
+        """
+import os, pathlib
+def process_writes(api, batches, args):
+    while not pathlib.Path(args["begun"]).exists(): pass
+    os.kill(os.getppid(), 9)
+    while True: pass
+""",
+    )
+    server.plugin(
+        "slow.py",
+        """
+import pathlib, time
+def process_writes(api, batches, args):
+    is_first = not pathlib.Path(args["begun"]).exists()
+    pathlib.Path(args["begun"]).touch()
+    while is_first: time.sleep(0.01)
+    api.write(LineBuilder("slow").int64_field("rows", len(batches[0]["rows"])))
+""",
+    )
+    server.cli("create", "database", "db")
+    arguments = {"begun": str(server.data_dir / "begun")}
+    for name, behavior in (("killer", "disable"), ("slow", "disable")):
+        answer = server.create_trigger(
+            "db", name, "table:a", f"{name}.py", arguments=arguments, error_behavior=behavior
+        )
+        assert answer.status == 200
+    server.write("db", "a f=1i 1\na f=2i 2\n", precision="ns")
+    wait_for(
+        lambda: answered(server, "db", 'SELECT "rows" FROM slow') == [{"rows": 2}],
+        "the run is repeated",
+        timeout_s=30,
+    )
+
+    def disabled() -> dict[str, bool]:
+        rows = server.request(
+            "GET", "/api/v3/configure/processing_engine_trigger", parameters={"db": "db"}
+        ).json()
+        return {row["trigger_name"]: row["disabled"] for row in rows}
+
+    wait_for(lambda: disabled()["killer"], "the killer is given up", timeout_s=60)
+    assert not disabled()["slow"]
+
+
 def test_triggers_with_wrong_definitions_are_refused(server: ServerProcess) -> None:
     server.plugin("ok.py", "def process_request(a, q, h, b, args):\n    return ''\n")
     server.plugin("syntax.py", "def process_writes(:\n")

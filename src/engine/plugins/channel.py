@@ -20,8 +20,8 @@ _LENGTH_BYTES = 4
 EntryPointKind = Literal["wal", "schedule", "request"]
 LogLevel = Literal["INFO", "WARN", "ERROR"]
 # How a run failed: the plugin raised; it could not be loaded; its rows could not be read; it took
-# too long; it took its process down; the server stopped it.
-Failure = Literal["", "exception", "load", "input", "timeout", "crash", "stopped"]
+# too long; it took its process down; its process went for another reason; the server stopped it.
+Failure = Literal["", "exception", "load", "input", "timeout", "crash", "lost", "stopped"]
 QueryParameter = str | int | float | bool | None
 
 

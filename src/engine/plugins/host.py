@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from engine.errors import PluginCrashedError, PluginTimeoutError
+from engine.errors import PluginCrashedError, PluginTimeoutError, PluginWorkerLostError
 from engine.plugins.cache import ExpiringStore
 from engine.plugins.channel import Failure, Job, Response, RunDone, WorkerStart
 from engine.plugins.services import PluginServices, WorkerTrigger
@@ -144,9 +144,10 @@ class Worker:
                 connection.kill_soon("killed because a run was cancelled")
             raise
         except (PluginCrashedError, OSError) as error:
+            failure: Failure = "lost" if isinstance(error, PluginWorkerLostError) else "crash"
             if self._is_closed:
-                return _failed("stopped", PluginCrashedError.__name__, str(error), started)
-            return _failed("crash", PluginCrashedError.__name__, str(error), started)
+                failure = "stopped"
+            return _failed(failure, PluginCrashedError.__name__, str(error), started)
         self._cache_entries = done.cache_entries
         return _outcome(done, time.monotonic() - started)
 

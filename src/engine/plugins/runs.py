@@ -137,13 +137,26 @@ class TriggerRuns:
     async def run_to_end(
         self, job: Job, *, first_line: str, hops: int, record: CommitRecord
     ) -> Ending:
-        """Run `job` as often as the trigger's error behaviour asks for."""
+        """Run `job` as often as the trigger's error behaviour asks for.
+
+        A run whose worker went for another reason is repeated, whatever the behaviour: neither the
+        rows nor the trigger shall pay for what another plugin did to the process of them all.
+        """
         behavior = self.trigger.error_behavior
-        retry = 0
+        retry = lost = 0
         while True:
-            _, failure = await self.run(job, first_line=first_line, hops=hops, record=record)
+            outcome, failure = await self.run(job, first_line=first_line, hops=hops, record=record)
             if failure is None:
                 return Ending.DONE
+            if outcome is not None and outcome.failure in ("lost", "stopped"):
+                lost += 1
+                # Limited all the same: it may be this plugin that does it, time and again.
+                again_s = self._retry.wait_s(lost, random.random())  # noqa: S311 - jitter only
+                if again_s is not None:
+                    self.log("WARN", "the run is repeated: its worker was lost, not its own doing")
+                    self.metrics.retries.add(1, *self.labels)
+                    await asyncio.sleep(again_s)
+                    continue
             if behavior is ErrorBehavior.DISABLE:
                 await self._disable(failure)
                 return Ending.DISABLED

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from engine.errors import EngineError, PluginCrashedError
+from engine.errors import EngineError, PluginCrashedError, PluginWorkerLostError
 from engine.plugins.cache import ExpiringStore
 from engine.plugins.channel import (
     CacheDeleteCall,
@@ -61,6 +61,8 @@ class WorkerConnection:
         self._runs: dict[int, asyncio.Future[RunDone]] = {}
         self._calls: set[asyncio.Task[None]] = set()
         self._kill_reason = ""
+        # Whether the runs still under way had no part in the end.
+        self._is_lost = False
         self._end_text = ""
         self._reader = asyncio.get_running_loop().create_task(self._read_until_end())
 
@@ -91,7 +93,7 @@ class WorkerConnection:
         try:
             await channel.send(start)
         except ChannelClosedError as error:
-            raise PluginCrashedError(await connection._end()) from error
+            raise await connection._ended() from error
         return connection
 
     @property
@@ -116,19 +118,30 @@ class WorkerConnection:
             await self._channel.send(job)
             return await future
         except ChannelClosedError as error:
-            raise PluginCrashedError(await self._end()) from error
+            raise await self._ended() from error
         finally:
             self._runs.pop(job.run_id, None)
 
-    def kill_soon(self, reason: str) -> None:
-        """Kills the worker without waiting; the reason explains it to the other runs."""
-        self._kill_reason = self._kill_reason or reason
+    def kill_soon(self, reason: str, *, is_lost: bool = True) -> None:
+        """Kills the worker without waiting; the reason explains it to the other runs.
+
+        Without `is_lost` they are to blame for it.
+        """
+        if not self._kill_reason:
+            self._kill_reason, self._is_lost = reason, is_lost
         self._zygote.kill(self._process)
 
     async def kill(self, reason: str) -> None:
         """Kills the worker and waits until it is gone."""
         self.kill_soon(reason)
         await self._end()
+
+    async def _ended(self) -> PluginCrashedError:
+        """Waits for the end of the worker; the error that its runs end with."""
+        return self._error(await self._end())
+
+    def _error(self, text: str) -> PluginCrashedError:
+        return PluginWorkerLostError(text) if self._is_lost else PluginCrashedError(text)
 
     async def close(self, grace_s: float) -> None:
         """Lets the runs under way end for a while, then ends the worker."""
@@ -153,7 +166,7 @@ class WorkerConnection:
                 # The stream of a dying worker ends a little before its exit status is known.
                 await asyncio.wait([self._process.exited], timeout=_LINGER_TIMEOUT_S)
             if not self._process.exited.done():
-                self.kill_soon("killed because it closed its channel")
+                self.kill_soon("killed because it closed its channel", is_lost=False)
                 await asyncio.wait([self._process.exited], timeout=_END_TIMEOUT_S)
         finally:
             if reader.done() and reader.exception() is not None:
@@ -172,13 +185,16 @@ class WorkerConnection:
             call.cancel()
         for future in self._runs.values():
             if not future.done():
-                future.set_exception(PluginCrashedError(self._end_text))
+                future.set_exception(self._error(self._end_text))
+                # A run that was still being handed over learns it from its channel instead.
+                future.exception()
 
     def _explained_end(self) -> str:
         if self._kill_reason:
             return f"the plugin worker was {self._kill_reason}"
         status = self._process.exited.result() if self._process.exited.done() else None
         if status is None:
+            self._is_lost = True
             return "the plugin worker ended together with the process that starts workers"
         if status >= 0:
             return f"the plugin worker ended with exit status {status} during the call"
@@ -194,7 +210,9 @@ class WorkerConnection:
             except ChannelClosedError:
                 return
             except (msgspec.MsgspecError, FrameTooLargeError) as error:
-                self.kill_soon(f"killed because it sent a malformed message: {error}")
+                self.kill_soon(
+                    f"killed because it sent a malformed message: {error}", is_lost=False
+                )
                 return
             if isinstance(message, Log):
                 self._services.log(self._trigger, message.level, message.text, message.time_ns)

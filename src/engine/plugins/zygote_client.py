@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 import engine
-from engine.errors import PluginCrashedError
+from engine.errors import PluginWorkerLostError
 from engine.plugins.channel import (
     CONTROL_BYTES_MAX,
     FromZygote,
@@ -101,7 +101,7 @@ class ZygoteClient:
         """Forks a worker that owns the given end of a socket pair; the caller closes its copy.
 
         Raises:
-            PluginCrashedError: The zygote cannot fork, or has died.
+            PluginWorkerLostError: The zygote cannot fork, or has died.
         """
         await self._ensure_running()
         process = WorkerProcess(next(self._worker_ids), asyncio.get_running_loop())
@@ -112,10 +112,10 @@ class ZygoteClient:
                 spawned = await process.spawned
         except (OSError, TimeoutError) as error:
             self._processes.pop(process.worker_id, None)
-            raise PluginCrashedError(f"no plugin worker could be started: {error!r}") from error
+            raise PluginWorkerLostError(f"no plugin worker could be started: {error!r}") from error
         if not spawned.pid:
             self._processes.pop(process.worker_id, None)
-            raise PluginCrashedError(f"no plugin worker could be started: {spawned.error}")
+            raise PluginWorkerLostError(f"no plugin worker could be started: {spawned.error}")
         process.pid = spawned.pid
         return process
 

@@ -529,6 +529,30 @@ def test_a_dead_zygote_is_replaced(with_bench):
     with_bench(body)
 
 
+def test_runs_that_end_through_no_fault_of_theirs_are_lost_not_crashed(with_bench):
+    async def body(bench):
+        source = "def process_scheduled_call(a, t, g):\n a.info('in')\n while True: pass"
+        path = bench.plugin(source)
+
+        async def begun(**settings):
+            before = len(bench.services.logs)
+            running = asyncio.create_task(bench.worker(path, **settings).run(TICK))
+            await wait_until(lambda: len(bench.services.logs) > before)
+            return running
+
+        running = await begun(name="bystander")
+        os.kill(bench.host._zygote.pid, signal.SIGKILL)
+        assert (await running).failure == "lost"
+
+        settings = {"name": "both", "run_async": True, "async_limit": 2}
+        running = await begun(**settings)
+        timed_out = await bench.worker(path, **settings).run(TICK, timeout_s=0.3)
+        assert timed_out.failure == "timeout"
+        assert (await running).failure == "lost"
+
+    with_bench(body)
+
+
 def test_a_package_plugin_imports_its_modules_and_is_reloaded_when_one_changes(with_bench):
     async def body(bench):
         bench.plugin(
