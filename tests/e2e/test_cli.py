@@ -49,6 +49,32 @@ def test_refused_lines_are_printed_with_their_numbers(server: ServerProcess) -> 
     assert "Traceback" not in result.stderr
 
 
+def test_refused_lines_of_a_large_file_have_the_numbers_of_the_file(
+    server: ServerProcess, tmp_path: Path
+) -> None:
+    path = tmp_path / "data.lp"
+    bad = {10, 250_000, 399_999}
+    with path.open("w") as file:
+        for number in range(1, 400_001):
+            value = "oops" if number in bad else f"{number}i"
+            file.write(f"m,host=a f={value} {number}\n")
+    result = server.cli("write", "-d", "db", "-p", "ns", "--file", str(path))
+    assert result.returncode == 1
+    for number in bad:
+        assert f"line {number}: " in result.stderr
+        assert f"m,host=a f=oops {number}\n" in result.stderr
+    rows = server.query("db", "SELECT count(*) AS n FROM m")
+    assert rows == [{"n": 400_000 - len(bad)}]
+
+
+@pytest.mark.parametrize("url", ["bogus", "http://127.0.0.1:99999", "http://[::1", "ftp://x"])
+def test_a_wrong_url_is_one_clear_line(tmp_path: Path, url: str) -> None:
+    result = ServerProcess(tmp_path).cli("show", "databases", "--host", url)
+    assert result.returncode == 1
+    assert f"'{url}' is not a URL" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def test_query_formats_output_and_parameters(server: ServerProcess, tmp_path: Path) -> None:
     server.cli("write", "-d", "db", "m,t=a f=1i 1\nm,t=b f=2i 2", "--precision", "ns")
     pretty = server.cli("query", "-d", "db", "SELECT t, f FROM m ORDER BY f")

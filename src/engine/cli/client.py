@@ -6,6 +6,7 @@ import argparse
 import http.client
 import json
 import ssl
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
@@ -15,38 +16,61 @@ from engine.errors import ConfigError, EngineError
 TIMEOUT_S = 120.0
 
 
+# Refused lines that are printed of one command.
+_LINES_SHOWN_MAX = 10
+
+
 class ServerError(EngineError):
-    """The server answered with an error, or not at all."""
+    """The server answered with an error, or not at all.
+
+    Attributes:
+        text: What it said, without the lines.
+        status: HTTP status; 0 when there was no answer.
+        lines: The refused lines, as the server lists them.
+    """
 
     code = "server_error"
 
-    def __init__(self, message: str, *, status: int = 0, hint: str = "", body: str = "") -> None:
+    def __init__(
+        self,
+        text: str,
+        *,
+        status: int = 0,
+        hint: str = "",
+        lines: Sequence[dict[str, Any]] = (),
+    ) -> None:
+        message = text if lines or not status else f"{text} [{status}]"
+        for line in lines[:_LINES_SHOWN_MAX]:
+            message += f"\n  line {line.get('line_number')}: {line.get('error_message')}"
+            message += f"\n    {line.get('original_line')}"
+        if len(lines) > _LINES_SHOWN_MAX:
+            message += f"\n  … and {len(lines) - _LINES_SHOWN_MAX} more"
         super().__init__(message, hint=hint)
+        self.text = text
         self.status = status
-        self.body = body
+        self.lines = lines
 
 
 class Client:
     """One connection to the server of ``--host``."""
 
     def __init__(self, namespace: argparse.Namespace) -> None:
-        parts = urlsplit(namespace.host)
+        try:
+            parts = urlsplit(namespace.host)
+            port = parts.port
+        except ValueError:
+            raise _not_a_url(namespace.host) from None
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigError(
-                f"--host: '{namespace.host}' is not a URL",
-                hint="write for example http://127.0.0.1:8181",
-            )
+            raise _not_a_url(namespace.host)
         self._url = namespace.host
         self._token: str | None = namespace.token
         self._connection: http.client.HTTPConnection
         if parts.scheme == "https":
             self._connection = http.client.HTTPSConnection(
-                parts.hostname, parts.port, timeout=TIMEOUT_S, context=ssl.create_default_context()
+                parts.hostname, port, timeout=TIMEOUT_S, context=ssl.create_default_context()
             )
         else:
-            self._connection = http.client.HTTPConnection(
-                parts.hostname, parts.port, timeout=TIMEOUT_S
-            )
+            self._connection = http.client.HTTPConnection(parts.hostname, port, timeout=TIMEOUT_S)
 
     def __enter__(self) -> Self:
         return self
@@ -96,6 +120,12 @@ class Client:
         return answer
 
 
+def _not_a_url(text: str) -> ConfigError:
+    return ConfigError(
+        f"--host: '{text}' is not a URL", hint="write for example http://127.0.0.1:8181"
+    )
+
+
 def _server_error(status: int, reason: str, answer: bytes) -> ServerError:
     text = answer.decode("utf-8", "replace")
     try:
@@ -103,17 +133,11 @@ def _server_error(status: int, reason: str, answer: bytes) -> ServerError:
     except ValueError:
         content = None
     if not isinstance(content, dict):
-        return ServerError(f"{text.strip() or reason} [{status}]", status=status, body=text)
-    message = str(content.get("error") or content.get("message") or reason)
+        return ServerError(text.strip() or reason, status=status)
     lines = content.get("data") or []
-    for line in [lines] if isinstance(lines, dict) else lines[:10]:
-        message += f"\n  line {line.get('line_number')}: {line.get('error_message')}"
-        message += f"\n    {line.get('original_line')}"
-    if isinstance(lines, list) and len(lines) > 10:
-        message += f"\n  … and {len(lines) - 10} more"
     return ServerError(
-        f"{message} [{status}]" if "\n" not in message else message,
+        str(content.get("error") or content.get("message") or reason),
         status=status,
         hint=str(content.get("hint") or ""),
-        body=text,
+        lines=[lines] if isinstance(lines, dict) else lines,
     )

@@ -36,11 +36,12 @@ def chunks(source: BinaryIO, size: int = CHUNK_BYTES) -> Iterator[bytes]:
 
 
 class Progress:
-    """A bar on standard error, if that is a terminal."""
+    """A bar on standard error, if that is a terminal and there is more than one chunk to send."""
 
     def __init__(self, total_bytes: int | None, *, quiet: bool) -> None:
         self._total = total_bytes
-        self._is_shown = not quiet and sys.stderr.isatty()
+        is_large = total_bytes is None or total_bytes > CHUNK_BYTES
+        self._is_shown = is_large and not quiet and sys.stderr.isatty()
         self._started = time.monotonic()
         self.done_bytes = 0
 
@@ -79,21 +80,45 @@ def write(namespace: argparse.Namespace) -> None:
         parameters["no_sync"] = "true"
     progress = Progress(total, quiet=namespace.quiet)
     refused: list[ServerError] = []
+    lines_before = 0
     with source, Client(namespace) as client:
         for chunk in chunks(source):
             try:
                 client.request("POST", "/api/v3/write_lp", parameters=parameters, body=chunk)
             except ServerError as error:
+                refused.append(_moved(error, lines_before))
                 if error.status != 400 or namespace.all_or_nothing:
-                    progress.close()
-                    raise
-                refused.append(error)
+                    break
             progress.add(len(chunk))
+            lines_before += chunk.count(b"\n")
     progress.close()
     if refused:
-        raise refused[0]
+        raise _joined(refused)
     if not namespace.quiet:
         print(f"{progress.done_bytes} bytes written", file=sys.stderr)
+
+
+def _moved(error: ServerError, lines_before: int) -> ServerError:
+    """`error` of a chunk with the line numbers of the whole input."""
+    if not lines_before:
+        return error
+    lines = [{**line, "line_number": line["line_number"] + lines_before} for line in error.lines]
+    text = error.text if lines else f"from line {lines_before + 1}: {error.text}"
+    return ServerError(text, status=error.status, hint=error.hint, lines=lines)
+
+
+def _joined(errors: list[ServerError]) -> ServerError:
+    """One error that says what those of all chunks say."""
+    if len(errors) == 1:
+        return errors[0]
+    texts = dict.fromkeys(error.text for error in errors)
+    hints = dict.fromkeys(error.hint for error in errors if error.hint)
+    return ServerError(
+        "; ".join(texts),
+        status=errors[-1].status,
+        hint="; ".join(hints),
+        lines=[line for error in errors for line in error.lines],
+    )
 
 
 def _source(namespace: argparse.Namespace) -> tuple[BinaryIO, int | None]:
