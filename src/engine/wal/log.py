@@ -190,9 +190,19 @@ class Log:
                     hint="free space or replace the disk, then restart; queries go on meanwhile",
                 )
                 logger.critical("log failed, no more writes are accepted", extra=keys(error=error))
+            except Exception as error:
+                # Whatever it is: a thread that ended here would leave every writer waiting.
+                self._fail("the log cannot be written", error)
             else:
                 self._loop.call_soon_threadsafe(self._on_sync, time.monotonic() - started)
-        self._loop.call_soon_threadsafe(self._resolve, group)
+        self._loop.call_soon_threadsafe(self._resolve, group, self.failure)
+
+    def _fail(self, what: str, error: Exception) -> None:
+        self.failure = WalError(
+            f"{what}: {type(error).__name__}: {error}",
+            hint="restart the server; its log has the details",
+        )
+        logger.critical("log failed, no more writes are accepted", exc_info=error)
 
     def _write(self, group: list[_Pending]) -> None:
         buffers: list[memoryview] = []
@@ -249,15 +259,24 @@ class Log:
 
     # The event loop again.
 
-    def _resolve(self, group: list[_Pending]) -> None:
+    def _resolve(self, group: list[_Pending], failure: WalError | None) -> None:
+        """Tell those who wait for `group`; a later group may have failed already."""
         self.queued_bytes -= sum(pending.encoded.nbytes for pending in group)
-        if self.failure is not None:
+        if failure is None:
+            try:
+                self._publish(group)
+            except Exception as error:
+                # On disk, but not visible: going on would let queries and triggers miss it.
+                self._fail("a durable record cannot be applied", error)
+                failure = self.failure
+        if failure is not None:
             for pending in group:
                 if not pending.done.done():
-                    pending.done.set_exception(self.failure)
+                    pending.done.set_exception(failure)
                     # A no_sync write has nobody who awaits it; the failure is logged already.
                     pending.done.exception()
-            return
+
+    def _publish(self, group: list[_Pending]) -> None:
         durable = []
         for pending in group:
             assert pending.segment is not None

@@ -1,6 +1,7 @@
 """The log: group commit, rotation, failure, recovery."""
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,67 @@ class FailingSync(FileSystem):
         if self.good < 0:
             raise OSError(5, "Input/output error")
         super().sync_data(descriptor)
+
+
+class Broken(FileSystem):
+    """Raises what nobody expects."""
+
+    def write_at(self, *arguments: object) -> int:
+        raise ValueError("unexpected")
+
+
+def test_an_unexpected_error_of_the_log_thread_fails_writes_instead_of_hanging_them(
+    tmp_path: Path,
+) -> None:
+    kit = Kit(tmp_path, filesystem=Broken())
+
+    async def scenario() -> None:
+        log = kit.open()
+        for number in range(2):
+            with pytest.raises(WalError, match="ValueError: unexpected"):
+                await asyncio.wait_for(log.append(frame(number)), 10)
+        await log.stop()
+
+    asyncio.run(scenario())
+
+
+def test_a_record_that_cannot_be_applied_fails_the_log(tmp_path: Path) -> None:
+    class Refusing(list[DurableFrame]):
+        def extend(self, frames: object) -> None:
+            raise RuntimeError("does not fit")
+
+    kit = Kit(tmp_path)
+    kit.durable = Refusing()
+
+    async def scenario() -> None:
+        log = kit.open()
+        with pytest.raises(WalError, match="does not fit"):
+            await asyncio.wait_for(log.append(frame(0)), 10)
+        assert log.failure is not None
+        await log.stop()
+
+    asyncio.run(scenario())
+
+
+def test_what_was_synced_before_a_failure_is_acknowledged(tmp_path: Path) -> None:
+    kit = Kit(tmp_path, filesystem=FailingSync(good=2))
+
+    async def scenario() -> None:
+        log = kit.open()
+        first = log.append(frame(0))
+        # The second group fails in the log's thread before this loop hears of the first.
+        while log.written_bytes == 0:
+            time.sleep(0.001)
+        second = log.append(frame(1))
+        while log.failure is None:
+            time.sleep(0.001)
+        assert (await first).position == 1
+        with pytest.raises(WalError):
+            await second
+        assert [record.position for record in kit.durable] == [1]
+        await log.stop()
+
+    asyncio.run(scenario())
 
 
 def test_after_a_failed_sync_nothing_is_accepted_any_more(tmp_path: Path) -> None:
