@@ -7,7 +7,7 @@ import time
 from typing import Any, Protocol
 
 from engine.plugins.cache import GlobalStore, PluginCache
-from engine.plugins.channel import LogLevel, QueryParameter
+from engine.plugins.channel import LogLevel, QueryParameter, shortened
 from engine.plugins.result_rows import rows_from_stream
 
 
@@ -147,7 +147,7 @@ class InfluxDB3Local:
 
     def _log(self, level: LogLevel, values: tuple[Any, ...]) -> None:
         # Half of a surrogate pair cannot cross the channel; its escape can.
-        text = " ".join(str(value) for value in values)
+        text = shortened(" ".join(str(value) for value in values))
         text = text.encode("utf-8", "backslashreplace").decode()
         self._calls.log(self._run_id, time.time_ns(), level, text)
 

@@ -8,10 +8,12 @@ from collections import deque
 
 import msgspec
 
+from engine.plugins.channel import shortened
+
 logger = logging.getLogger(__name__)
 
 LINES_PER_TRIGGER_MAX = 10_000
-LINE_BYTES_MAX = 64 * 1024
+CHARACTERS_PER_TRIGGER_MAX = 8 * 1024 * 1024
 
 _SERVER_LEVELS = {"INFO": logging.INFO, "WARN": logging.WARNING, "ERROR": logging.ERROR}
 
@@ -26,21 +28,33 @@ class LogEntry(msgspec.Struct, frozen=True):
     text: str
 
 
+class _Lines:
+    """The newest lines of one trigger, as many as fit both limits."""
+
+    def __init__(self) -> None:
+        self.entries: deque[LogEntry] = deque()
+        self._characters = 0
+
+    def add(self, entry: LogEntry) -> None:
+        self.entries.append(entry)
+        self._characters += len(entry.text)
+        while (
+            len(self.entries) > LINES_PER_TRIGGER_MAX
+            or self._characters > CHARACTERS_PER_TRIGGER_MAX
+        ):
+            self._characters -= len(self.entries.popleft().text)
+
+
 class PluginLog:
     """The newest lines of every trigger."""
 
     def __init__(self) -> None:
-        self._lines: dict[tuple[str, str], deque[LogEntry]] = {}
+        self._lines: dict[tuple[str, str], _Lines] = {}
 
     def add(self, entry: LogEntry) -> None:
-        """Keep `entry`; a text over LINE_BYTES_MAX characters is cut, and says so."""
-        if len(entry.text) > LINE_BYTES_MAX:
-            cut = f"{entry.text[:LINE_BYTES_MAX]}… [cut, {len(entry.text)} characters]"
-            entry = msgspec.structs.replace(entry, text=cut)
-        key = (entry.database, entry.trigger_name)
-        if key not in self._lines:
-            self._lines[key] = deque(maxlen=LINES_PER_TRIGGER_MAX)
-        self._lines[key].append(entry)
+        """Keep `entry`; a text that is too long is cut, and says so."""
+        entry = msgspec.structs.replace(entry, text=shortened(entry.text))
+        self._lines.setdefault((entry.database, entry.trigger_name), _Lines()).add(entry)
         logger.log(
             _SERVER_LEVELS[entry.level],
             "processing engine: %s",
@@ -52,7 +66,7 @@ class PluginLog:
         """Lines of one database, or of all, oldest first."""
         # Queries ask from other threads: copy each collection in one step before looking at it.
         selected = [
-            list(lines)
+            list(lines.entries)
             for (owner, _), lines in list(self._lines.items())
             if database is None or owner == database
         ]

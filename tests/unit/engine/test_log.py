@@ -1,7 +1,6 @@
 """The log: group commit, rotation, failure, recovery."""
 
 import asyncio
-import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from engine.paths import DataPaths
 from engine.wal.log import DurableFrame, Log, LogConfig
 from engine.wal.recovery import recover
 from lp_core import EncodedFrame, FrameKind, Section, encode_frame, parse
+from tests.support.waiting import wait_for
 
 
 def frame(number: int, *, rows: int = 1) -> EncodedFrame:
@@ -148,11 +148,9 @@ def test_what_was_synced_before_a_failure_is_acknowledged(tmp_path: Path) -> Non
         log = kit.open()
         first = log.append(frame(0))
         # The second group fails in the log's thread before this loop hears of the first.
-        while log.written_bytes == 0:
-            time.sleep(0.001)
+        wait_for(lambda: log.written_bytes, "the first group is written")
         second = log.append(frame(1))
-        while log.failure is None:
-            time.sleep(0.001)
+        wait_for(lambda: log.failure, "the second group fails")
         assert (await first).position == 1
         with pytest.raises(WalError):
             await second

@@ -515,6 +515,17 @@ def test_children_of_a_worker_die_with_it(with_bench):
     with_bench(body)
 
 
+def test_a_huge_log_line_is_cut_before_it_reaches_the_server(with_bench):
+    async def body(bench):
+        source = "def process_scheduled_call(a, t, g): a.info('x' * 50_000_000)"
+        assert (await bench.worker(bench.plugin(source)).run(TICK)).ok
+        ((_, text),) = bench.services.logs
+        assert len(text) < 100_000
+        assert text.endswith("50000000 characters]")
+
+    with_bench(body)
+
+
 def test_a_dead_zygote_is_replaced(with_bench):
     async def body(bench):
         worker = bench.worker(bench.plugin("def process_scheduled_call(a, t, g): pass"))
