@@ -22,6 +22,8 @@ _BYTE_UNITS = {
     "m": 1 << 20,
     "g": 1 << 30,
 }
+# Longer than anybody waits, and short enough for every timer of the system.
+_SECONDS_MAX = 366 * 86_400
 _SECOND_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _NODE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}\Z")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -41,16 +43,27 @@ def parse_bytes(text: str) -> int:
     return int(match[1]) * _BYTE_UNITS[match[2].lower()]
 
 
+def render_bytes(size: int) -> str:
+    """`size` as `parse_bytes` reads it, in the largest unit that divides it."""
+    for unit in ("gb", "mb", "kb"):
+        if size and size % _BYTE_UNITS[unit] == 0:
+            return f"{size // _BYTE_UNITS[unit]}{unit.upper()}"
+    return str(size)
+
+
 def parse_seconds(text: str) -> float:
     """A duration such as ``1s``, ``500ms`` or ``5m``.
 
     Raises:
-        ValueError: It is not a duration of more than zero.
+        ValueError: It is not a duration between a millisecond and a year.
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h)?", text.strip())
-    if match is None or float(match[1]) == 0:
+    if match is None:
         raise ValueError(f"'{text}' is not a duration: write for example 500ms, 1s or 5m")
-    return float(match[1]) * _SECOND_UNITS[match[2] or "s"]
+    seconds = float(match[1]) * _SECOND_UNITS[match[2] or "s"]
+    if not 0.001 <= seconds <= _SECONDS_MAX:
+        raise ValueError(f"'{text}' is not between 1ms and {_SECONDS_MAX // 3600}h")
+    return seconds
 
 
 def parse_bind(text: str) -> tuple[str, int]:
@@ -98,6 +111,9 @@ class Option:
     help: str
     metavar: str = "VALUE"
     is_switch: bool = False
+    # Smallest and largest value of a size or count.
+    least: int = 1
+    most: int = 1 << 50
 
     @property
     def attribute(self) -> str:
@@ -206,6 +222,8 @@ OPTIONS = (
         parse_bytes,
         "size at which a log file is sealed (default 64MB)",
         "SIZE",
+        least=1 << 12,
+        most=1 << 36,
     ),
     Option(
         "--query-memory-limit",
@@ -213,6 +231,7 @@ OPTIONS = (
         parse_bytes,
         "memory of all queries together (default 2GB)",
         "SIZE",
+        least=1 << 25,
     ),
     Option(
         "--query-timeout",
@@ -227,6 +246,7 @@ OPTIONS = (
         parse_count,
         "queries that run at once; others wait (default 8)",
         "N",
+        most=1 << 10,
     ),
     Option(
         "--plugin-timeout",
@@ -241,6 +261,7 @@ OPTIONS = (
         parse_bytes,
         "memory of a plugin's worker without a limit of its own (default: no limit)",
         "SIZE",
+        least=1 << 25,
     ),
     Option(
         "--plugin-batch-rows",
@@ -255,6 +276,7 @@ OPTIONS = (
         parse_count,
         "runs of one asynchronous trigger at once (default 4)",
         "N",
+        most=1 << 10,
     ),
     Option(
         "--shutdown-timeout",
@@ -291,9 +313,15 @@ def load(flags: Mapping[str, str | bool | None], environment: Mapping[str, str])
             values[option.attribute] = text is True or str(text).lower() in ("1", "true", "yes")
             continue
         try:
-            values[option.attribute] = option.parse(str(text))
+            value = option.parse(str(text))
         except ValueError as error:
             raise ConfigError(f"{source}: {error}") from error
+        if isinstance(value, int) and not option.least <= value <= option.most:
+            raise ConfigError(
+                f"{source}: {text} is not between {render_bytes(option.least)} and "
+                f"{render_bytes(option.most)}"
+            )
+        values[option.attribute] = value
     config = ServeConfig(**values)
     _check(config)
     return config

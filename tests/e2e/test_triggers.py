@@ -250,6 +250,9 @@ def test_triggers_with_wrong_definitions_are_refused(server: ServerProcess) -> N
         answer = server.create_trigger("db", "t", spec, filename)
         assert answer.status == 400, (spec, filename, answer.body)
         assert text in answer.json()["error"], answer.body
+    for settings in ({"timeout_s": 0}, {"timeout_s": 1e300}, {"memory_max_bytes": 1 << 70}):
+        answer = server.create_trigger("db", "t", "request:x", "ok.py", **settings)
+        assert answer.status == 400, (settings, answer.body)
     assert server.create_trigger("nowhere", "t", "request:x", "ok.py").status == 404
     assert server.create_trigger("db", "t", "request:x", "ok.py").status == 200
     assert server.create_trigger("db", "t", "request:y", "ok.py").status == 409

@@ -31,6 +31,10 @@ class TriggerRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 MEMORY_MAX_BYTES_MIN = 32 * 1024 * 1024
+# What the kernel takes as a limit.
+MEMORY_MAX_BYTES_MAX = 2**62
+# A year; timers cannot count to any number.
+TIMEOUT_S_MAX = 366 * 86_400.0
 
 
 class TriggerFactory:
@@ -55,11 +59,12 @@ class TriggerFactory:
                 f"plugins cannot be fetched yet: {request.plugin_filename}",
                 hint="put the file into the plugin directory and leave the gh: prefix out",
             )
-        if request.timeout_s is not None and request.timeout_s <= 0:
-            raise PluginError("the time-out must be more than 0 seconds")
-        if request.memory_max_bytes is not None and request.memory_max_bytes < MEMORY_MAX_BYTES_MIN:
+        timeout_s, memory = request.timeout_s, request.memory_max_bytes
+        if timeout_s is not None and not 0 < timeout_s <= TIMEOUT_S_MAX:
+            raise PluginError(f"the time-out must be more than 0 and at most {TIMEOUT_S_MAX:.0f} s")
+        if memory is not None and not MEMORY_MAX_BYTES_MIN <= memory <= MEMORY_MAX_BYTES_MAX:
             raise PluginError(
-                f"a worker needs more than {request.memory_max_bytes} bytes of memory",
+                f"a worker cannot be limited to {memory} bytes of memory",
                 hint=f"set a limit of at least {MEMORY_MAX_BYTES_MIN} bytes",
             )
         path = loader.resolve(self._plugin_dir, request.plugin_filename)

@@ -45,6 +45,13 @@ def test_durations(text: str, seconds: float) -> None:
         ({"wal_flush_interval": "0s"}, "--wal-flush-interval"),
         ({"max_http_request_size": "-1"}, "--max-http-request-size"),
         ({"query_concurrency": "0"}, "--query-concurrency"),
+        ({"query_concurrency": "100000"}, "--query-concurrency"),
+        ({"query_timeout": "9999999999h"}, "--query-timeout"),
+        ({"max_http_request_size": "0"}, "--max-http-request-size"),
+        ({"wal_segment_size": "1"}, "not between 4KB and 64GB"),
+        ({"wal_segment_size": "999999GB"}, "--wal-segment-size"),
+        ({"query_memory_limit": "1kb"}, "--query-memory-limit"),
+        ({"plugin_memory_max": "1kb"}, "not between 32MB"),
         ({"log_level": "loud"}, "--log-level"),
     ],
 )
