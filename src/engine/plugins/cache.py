@@ -9,17 +9,39 @@ import time
 from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
 
+from engine.errors import PluginError
+
 Value = TypeVar("Value")
 
 SWEEP_INTERVAL_S = 10.0
 TTL_S_MAX = 1e9  # some thirty years; more is surely not a number of seconds
+# The global cache lives in the server, where a plugin must not take all memory.
+GLOBAL_BYTES_MAX = 256 * 1024 * 1024
+# What an entry takes besides its key and value, about.
+_ENTRY_BYTES = 200
+
+
+class CacheFullError(PluginError):
+    """The global cache has no room for a value."""
+
+    code = "cache_full"
 
 
 class ExpiringStore(Generic[Value]):
     """Keyed values with an optional time to live; every operation is atomic."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        size_of: Callable[[Value], int] | None = None,
+        size_max: int = 0,
+    ) -> None:
+        """An empty store; with `size_of` its entries take at most `size_max` bytes."""
         self._clock = clock
+        self._size_of = size_of
+        self._size_max = size_max
+        self._size = 0
         self._lock = threading.Lock()
         self._entries: dict[str, tuple[Value, float]] = {}  # value, expiry on the clock
         self._next_sweep = clock() + SWEEP_INTERVAL_S
@@ -30,11 +52,24 @@ class ExpiringStore(Generic[Value]):
             return len(self._entries)
 
     def put(self, key: str, value: Value, ttl_s: float | None) -> None:
-        """Stores a value, replacing an older one together with its time to live."""
+        """Stores a value, replacing an older one together with its time to live.
+
+        Raises:
+            CacheFullError: There is no room for it; the older one stays.
+        """
         now = self._clock()
+        expiry = math.inf if ttl_s is None else now + ttl_s
         with self._lock:
             self._sweep(now)
-            self._entries[key] = (value, math.inf if ttl_s is None else now + ttl_s)
+            growth = self._entry_size(key, value) - self._held_size(key)
+            if self._size + growth > self._size_max and self._size_of is not None:
+                raise CacheFullError(
+                    f"the global cache is full: it holds {self._size} bytes of at most "
+                    f"{self._size_max}",
+                    hint="store less, or with a time to live, or without use_global",
+                )
+            self._size += growth
+            self._entries[key] = (value, expiry)
 
     def get(self, key: str) -> tuple[bool, Value | None]:
         """Whether a live value is there, and the value."""
@@ -44,7 +79,7 @@ class ExpiringStore(Generic[Value]):
             if entry is None:
                 return False, None
             if now >= entry[1]:
-                del self._entries[key]
+                self._remove(key)
                 return False, None
             return True, entry[0]
 
@@ -52,14 +87,28 @@ class ExpiringStore(Generic[Value]):
         """Removes a value and tells whether a live one was there."""
         now = self._clock()
         with self._lock:
-            entry = self._entries.pop(key, None)
+            entry = self._entries.get(key)
+            if entry is not None:
+                self._remove(key)
             return entry is not None and now < entry[1]
+
+    def _entry_size(self, key: str, value: Value) -> int:
+        return 0 if self._size_of is None else _ENTRY_BYTES + len(key) + self._size_of(value)
+
+    def _held_size(self, key: str) -> int:
+        entry = self._entries.get(key)
+        return 0 if entry is None else self._entry_size(key, entry[0])
+
+    def _remove(self, key: str) -> None:
+        self._size -= self._held_size(key)
+        del self._entries[key]
 
     def _sweep(self, now: float) -> None:
         if now < self._next_sweep:
             return
         self._next_sweep = now + SWEEP_INTERVAL_S
-        self._entries = {key: entry for key, entry in self._entries.items() if now < entry[1]}
+        for key in [key for key, entry in self._entries.items() if now >= entry[1]]:
+            self._remove(key)
 
 
 class GlobalStore(Protocol):

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from engine.errors import PluginCrashedError, PluginTimeoutError, PluginWorkerLostError
-from engine.plugins.cache import ExpiringStore
+from engine.plugins.cache import GLOBAL_BYTES_MAX, ExpiringStore
 from engine.plugins.channel import Failure, Job, Response, RunDone, WorkerStart
 from engine.plugins.services import PluginServices, WorkerTrigger
 from engine.plugins.worker_connection import WorkerConnection
@@ -215,7 +215,9 @@ class PluginHost:
         self._config = msgspec.structs.replace(config, plugin_dir=plugin_dir, venv=venv)
         self._services = services
         self._zygote = ZygoteClient(plugin_environment(plugin_dir, venv))
-        self._shared_cache: ExpiringStore[bytes] = ExpiringStore()
+        self._shared_cache: ExpiringStore[bytes] = ExpiringStore(
+            size_of=len, size_max=GLOBAL_BYTES_MAX
+        )
         self._workers: dict[str, Worker] = {}
 
     async def start(self) -> None:

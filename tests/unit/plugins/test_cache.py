@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from engine.plugins.cache import SWEEP_INTERVAL_S, ExpiringStore, PluginCache
+from engine.plugins.cache import SWEEP_INTERVAL_S, CacheFullError, ExpiringStore, PluginCache
 
 
 class Clock:
@@ -113,3 +113,22 @@ def test_a_global_value_of_an_unknown_class_is_explained(cache):
     cache._global.cache_put("k", b"cno_such_module\nThing\n.", None)
     with pytest.raises(TypeError, match="cannot be rebuilt in this trigger"):
         cache.get("k", use_global=True)
+
+
+def test_a_bounded_store_refuses_what_has_no_room_and_counts_what_goes(clock):
+    store = ExpiringStore(clock, size_of=len, size_max=2000)
+    store.put("a", b"x" * 1000, 1)
+    with pytest.raises(CacheFullError, match="at most 2000"):
+        store.put("b", b"x" * 1000, None)
+    store.put("a", b"y" * 1700, 1)
+    with pytest.raises(CacheFullError):
+        store.put("a", b"z" * 1900, 1)
+    assert store.get("a") == (True, b"y" * 1700)
+    assert store.delete("a")
+    store.put("b", b"x" * 1700, 1)
+    clock.now += SWEEP_INTERVAL_S
+    store.put("c", b"x" * 1700, 1)
+    clock.now += 1
+    assert store.get("c") == (False, None)
+    store.put("d", b"x" * 1700, None)
+    assert len(store) == 1
