@@ -9,7 +9,6 @@
 #include "_memory.h"
 
 #define LP_SERIES_NONE (-1)
-#define LP_SHAPE_NONE (-1)
 /* Bytes that may be read behind a series key; a wide load at its last byte stays inside. */
 #define LP_KEY_PADDING 32
 

@@ -12,7 +12,6 @@ from lp_core._status cimport lp_status
 cdef extern from "_assembler.h" nogil:
     enum:
         LP_SERIES_NONE
-        LP_SHAPE_NONE
 
     ctypedef struct lp_series_entry:
         const uint8_t* key

@@ -8,6 +8,7 @@ from libc.string cimport memcmp, memcpy, memset
 from lp_core._batch cimport LP_INT64, LP_STRING, LP_TAG, LP_TIME, LP_UINT64, lp_table
 from lp_core._buffer_pool cimport lp_pool_connect, lp_pool_shared
 from lp_core._columns cimport (
+    LP_SHAPE_NONE,
     LP_SHAPES_MAX,
     column_bits,
     lp_column_builder,
@@ -19,6 +20,7 @@ from lp_core._columns cimport (
     lp_shape,
     lp_table_buffers,
     lp_table_builder,
+    lp_table_settle,
     lp_tag_code,
     table_add_column,
     table_drop_columns,
@@ -26,7 +28,6 @@ from lp_core._columns cimport (
     table_finish,
     table_free,
 )
-from lp_core._fast_lines cimport lp_drop_open_row
 from lp_core._hash_index cimport (
     lp_hash_bytes,
     lp_index_add,
@@ -123,6 +124,7 @@ cdef lp_status find_or_add_table(
     table.min_time_ns = INT64_MAX
     table.max_time_ns = INT64_MIN
     table.last_shape = LP_SHAPE_NONE
+    table.open_shape = LP_SHAPE_NONE
     if table.name is NULL:
         return LP_NO_MEMORY
     table_number[0] = assembler.table_count
@@ -310,6 +312,7 @@ cdef lp_status put_fields(lp_assembler* assembler, lp_table_builder* table) noex
     cdef lp_field* field
     cdef lp_status status = lp_reserve_row(assembler, table, assembler.line.end)
     cdef int64_t i
+    lp_table_settle(table)
     for i in range(assembler.line.field_count):
         field = &assembler.line.fields[i]
         column = &table.columns[field.column]
@@ -402,6 +405,11 @@ cdef lp_status assembler_take_line(
             assembler, start, key_bytes, key_hash, table_number, tags, &series
         )
     if status != LP_OK:
+        if series is not NULL:
+            # The line counts for nothing, but for what series may come next.
+            assembler.last_series = <int32_t> (
+                series - <lp_series_entry*> assembler.series.bytes
+            )
         return status
     table = lp_table_at(assembler, table_number)
     status = put_fields(assembler, table)
@@ -446,7 +454,7 @@ cdef lp_status open_row_tags(
 
 
 cdef lp_status assembler_close_row(lp_assembler* assembler) noexcept nogil:
-    """Make the open row a row. LP_LINE_REFUSED: it is given up, the line is still to be taken."""
+    """Make the open row a row. LP_LINE_REFUSED: not yet, the line is still to be taken."""
     cdef lp_open_row* row = &assembler.open_row
     cdef lp_table_builder* table = lp_table_at(assembler, row.table)
     cdef lp_series_entry* series = NULL
@@ -464,8 +472,6 @@ cdef lp_status assembler_close_row(lp_assembler* assembler) noexcept nogil:
         assembler.lines_taken += 1
         follow_series(assembler, series)
         lp_commit_row(assembler, table, series, row.time_ns)
-    elif status == LP_LINE_REFUSED:
-        lp_drop_open_row(assembler)
     return status
 
 

@@ -1,7 +1,7 @@
 /* Columns and tables while a body is parsed. A column has room for as many rows as its table has
- * reserved, so a value goes to its place by row number, and becomes part of the column only when
- * `length` passes it: a line is given up by leaving `length` where it was. Tags are not written row
- * by row at all: a row notes the number of its series, and the codes follow when the table is
+ * reserved, so a value goes to its place by row number, and becomes part of the column only when the
+ * table's rows pass it: a line is given up by leaving their number where it was. Tags are not written
+ * row by row at all: a row notes the number of its series, and the codes follow when the table is
  * finished. No Python API. */
 #ifndef LP_COLUMNS_H
 #define LP_COLUMNS_H
@@ -27,6 +27,7 @@ enum {
 #define LP_ROWS_RESERVED_MIN 8
 #define LP_STRING_BYTES_MIN 128
 #define LP_SHAPES_MAX 8
+#define LP_SHAPE_NONE (-1)
 
 typedef struct lp_column_builder {
     lp_buffer values; /* STRING: utf8, `used` of it committed; BOOL: bitmap; else 8 bytes each */
@@ -64,6 +65,7 @@ typedef struct lp_lane {
     int32_t text_bytes;
     int32_t column; /* number */
     int32_t type; /* ColumnType */
+    uint8_t *values; /* of the column, while the shape is open */
     const uint8_t *rest; /* the text from byte 32 on */
 } lp_lane;
 
@@ -75,17 +77,20 @@ typedef struct lp_shape {
 } lp_shape;
 
 typedef struct lp_table_builder {
-    const char *name;
-    int32_t name_bytes;
-    int32_t num_columns; /* columns of a line that is not accepted yet included */
-    lp_column_builder *columns; /* moves when a column is added: hold numbers, not pointers */
     int64_t num_rows;
     int64_t rows_reserved; /* every column has room for so many */
-    lp_buffer times; /* int64, one a row */
-    lp_buffer row_series; /* int32, one a row: index into `series` */
     int64_t row_bits; /* what a further row takes in all columns, dense */
     int64_t min_time_ns;
     int64_t max_time_ns;
+    lp_column_builder *columns; /* moves when a column is added: hold numbers, not pointers */
+    lp_buffer times; /* int64, one a row */
+    lp_buffer row_series; /* int32, one a row: index into `series` */
+    /* While a shape is open, the columns of its lanes have `num_rows` rows, whatever their `length`
+     * says; lp_table_settle() brings that up to date. */
+    int32_t open_shape; /* or LP_SHAPE_NONE */
+    int32_t num_columns; /* columns of a line that is not accepted yet included */
+    const char *name;
+    int32_t name_bytes;
     lp_buffer series; /* lp_table_series */
     lp_shape shapes[LP_SHAPES_MAX];
     int32_t shape_count;
@@ -128,9 +133,28 @@ static inline lp_status lp_column_reserve(lp_column_builder *column, int64_t row
     }
 }
 
+/* Closes the open shape, if there is one. */
+static inline void lp_table_settle(lp_table_builder *table)
+{
+    if (table->open_shape == LP_SHAPE_NONE) {
+        return;
+    }
+    const lp_shape *shape = &table->shapes[table->open_shape];
+    const lp_lane *lanes = (const lp_lane *)shape->lane_buffer.bytes;
+    for (int32_t i = 0; i < shape->lane_count; i++) {
+        lp_column_builder *column = &table->columns[lanes[i].column];
+        column->length = table->num_rows;
+        if (column->type == LP_TYPE_STRING) {
+            column->values.used = ((const int32_t *)column->offsets.bytes)[table->num_rows];
+        }
+    }
+    table->open_shape = LP_SHAPE_NONE;
+}
+
 /* Makes room for `rows` rows in every column. */
 static inline lp_status lp_table_reserve(lp_table_builder *table, int64_t rows)
 {
+    lp_table_settle(table);
     lp_status status = lp_buffer_resize(&table->times, rows * (int64_t)sizeof(int64_t));
     if (status == LP_OK) {
         status = lp_buffer_resize(&table->row_series, rows * (int64_t)sizeof(int32_t));
@@ -170,6 +194,24 @@ static inline lp_status lp_column_pad(lp_column_builder *column, int64_t length)
     }
     column->null_count += missing;
     column->length = length;
+    return LP_OK;
+}
+
+/* Opens a shape: from now on a row is one value in each of its lanes. Room is reserved. */
+static inline lp_status lp_table_open(lp_table_builder *table, int32_t shape_number)
+{
+    lp_table_settle(table);
+    lp_shape *shape = &table->shapes[shape_number];
+    lp_lane *lanes = (lp_lane *)shape->lane_buffer.bytes;
+    for (int32_t i = 0; i < shape->lane_count; i++) {
+        lp_column_builder *column = &table->columns[lanes[i].column];
+        lp_status status = lp_column_pad(column, table->num_rows);
+        if (status != LP_OK) {
+            return status;
+        }
+        lanes[i].values = column->values.bytes;
+    }
+    table->open_shape = shape_number;
     return LP_OK;
 }
 
@@ -220,15 +262,6 @@ static inline lp_status lp_column_code(
         status = lp_buffer_append(&column->offsets, &offset, sizeof(offset));
     }
     return status == LP_OK ? lp_index_add(&column->dictionary, hash, *code) : status;
-}
-
-/* Takes back what a line that is given up has put at `row`. */
-static inline void lp_column_take_back(lp_column_builder *column, int64_t row)
-{
-    column->length = row;
-    if (column->type == LP_TYPE_STRING) {
-        column->values.used = ((const int32_t *)column->offsets.bytes)[row];
-    }
 }
 
 #endif

@@ -11,6 +11,7 @@ from lp_core._status cimport lp_status
 cdef extern from "_columns.h" nogil:
     enum:
         LP_SHAPES_MAX
+        LP_SHAPE_NONE
 
     ctypedef struct lp_column_builder:
         lp_buffer values
@@ -49,17 +50,18 @@ cdef extern from "_columns.h" nogil:
         int32_t last_type
 
     ctypedef struct lp_table_builder:
-        const char* name
-        int32_t name_bytes
-        int32_t num_columns
-        lp_column_builder* columns
         int64_t num_rows
         int64_t rows_reserved
-        lp_buffer times
-        lp_buffer row_series
         int64_t row_bits
         int64_t min_time_ns
         int64_t max_time_ns
+        lp_column_builder* columns
+        lp_buffer times
+        lp_buffer row_series
+        int32_t open_shape
+        int32_t num_columns
+        const char* name
+        int32_t name_bytes
         lp_buffer series
         lp_shape* shapes
         int32_t shape_count
@@ -72,6 +74,7 @@ cdef extern from "_columns.h" nogil:
 
     void lp_set_bits(uint8_t* bitmap, int64_t start, int64_t stop, bint bit)
     lp_status lp_column_reserve(lp_column_builder* column, int64_t rows)
+    void lp_table_settle(lp_table_builder* table)
     lp_status lp_column_pad(lp_column_builder* column, int64_t length)
     void lp_column_put_bits(lp_column_builder* column, int64_t row, uint64_t bits)
     lp_status lp_column_put_string(
@@ -81,7 +84,6 @@ cdef extern from "_columns.h" nogil:
         lp_column_builder* column, const uint8_t* value, int64_t value_bytes, uint64_t hash,
         int32_t* code
     )
-    void lp_column_take_back(lp_column_builder* column, int64_t row)
 
 
 cdef struct lp_table_buffers:

@@ -276,6 +276,7 @@ cdef lp_status table_finish(
     lp_table_builder* builder, lp_table* table, lp_table_buffers* owned, lp_arena* arena
 ) noexcept nogil:
     """Move a builder with at least one row into `table`; column structs lie in `arena`."""
+    lp_table_settle(builder)
     cdef int32_t i
     cdef int32_t num_columns = builder.num_columns + 1
     cdef lp_column* columns = <lp_column*> lp_arena_take(arena, num_columns * sizeof(lp_column))

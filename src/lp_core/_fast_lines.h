@@ -89,21 +89,6 @@ static inline int32_t lp_find_plain_table(
     return -1;
 }
 
-static inline void lp_take_back_lanes(lp_table_builder *table, const lp_lane *lanes, int32_t count)
-{
-    for (int32_t i = 0; i < count; i++) {
-        lp_column_take_back(&table->columns[lanes[i].column], table->num_rows);
-    }
-}
-
-/* Gives up the open row. */
-static inline void lp_drop_open_row(lp_assembler *assembler)
-{
-    lp_table_builder *table = lp_table_at(assembler, assembler->open_row.table);
-    const lp_shape *shape = &table->shapes[assembler->open_row.shape];
-    lp_take_back_lanes(table, (const lp_lane *)shape->lane_buffer.bytes, shape->lane_count);
-}
-
 #define LP_PATH(name) name##_portable
 #include "_fast_lines_of_path.h"
 #undef LP_PATH

@@ -22,4 +22,3 @@ cdef extern from "_fast_lines.h" nogil:
         LP_FAST_PATHS_MAX
 
     int lp_fast_paths(lp_fast_path* paths)
-    void lp_drop_open_row(lp_assembler* assembler)

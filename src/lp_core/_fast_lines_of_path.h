@@ -87,13 +87,15 @@ static inline const uint8_t *LP_PATH(lp_fast_bool)(const uint8_t *text, bool *va
     return text + 1;
 }
 
-/* Copies a string without its escapes behind the column's text; the byte after it is the quote. */
+/* Copies a string without its escapes behind the column's text of `row` rows; the byte after it is the
+ * quote. */
 static inline const uint8_t *LP_PATH(lp_fast_string)(
     const uint8_t *text, const uint8_t *limit, lp_column_builder *column, int64_t row)
 {
     lp_buffer *values = &column->values;
+    int32_t *offsets = (int32_t *)column->offsets.bytes;
     const uint8_t *start = text;
-    uint8_t *output = values->bytes + values->used;
+    uint8_t *output = values->bytes + offsets[row];
     uint8_t *room_end = values->bytes + values->capacity - 64;
     for (;;) {
         if (text >= limit) {
@@ -114,8 +116,7 @@ static inline const uint8_t *LP_PATH(lp_fast_string)(
         while (specials != 0) {
             int at = __builtin_ctz(specials);
             if ((backslashes >> at & 1) == 0) {
-                values->used = output + at - dropped - values->bytes;
-                ((int32_t *)column->offsets.bytes)[row + 1] = (int32_t)values->used;
+                offsets[row + 1] = (int32_t)(output + at - dropped - values->bytes);
                 text += at;
                 return text - start > LP_TEXT_BYTES_MAX ? NULL : text;
             }
@@ -136,70 +137,58 @@ static inline const uint8_t *LP_PATH(lp_fast_string)(
     }
 }
 
-/* Puts the fields of a line at the next row; returns the byte after them, or NULL with nothing
- * changed. */
+/* Puts the fields of a line at the next row of the open shape; returns the byte after them, or NULL
+ * when the line is not of this shape. */
 static inline const uint8_t *LP_PATH(lp_fast_fields)(
     const lp_assembler *assembler, lp_table_builder *table, const lp_shape *shape,
     const uint8_t *text)
 {
     const uint8_t *end = assembler->body_end;
     const uint8_t *limit = end - LP_SLACK;
-    const lp_lane *lanes = (const lp_lane *)shape->lane_buffer.bytes;
+    const lp_lane *lane = (const lp_lane *)shape->lane_buffer.bytes;
+    const lp_lane *lane_end = lane + shape->lane_count;
     int64_t row = table->num_rows;
-    int32_t count = shape->lane_count;
-    int32_t i;
-    for (i = 0; i < count; i++) {
-        const lp_lane *lane = &lanes[i];
+    for (; lane < lane_end; lane++) {
         if (text >= limit || !LP_PATH(lp_is_lane)(text, lane)
             || (lane->text_bytes > 32 && !lp_is_lane_rest(text, end, lane))) {
-            break;
+            return NULL;
         }
         text += lane->text_bytes;
-        lp_column_builder *column = &table->columns[lane->column];
-        if (column->length != row && lp_column_pad(column, row) != LP_OK) {
-            break;
-        }
         uint64_t bits = 0;
         bool is_true = false;
         if (lane->type == LP_TYPE_FLOAT64) {
             text = LP_PATH(lp_fast_float)(text, end, &bits);
-            ((uint64_t *)column->values.bytes)[row] = bits;
+            ((uint64_t *)lane->values)[row] = bits;
         } else if (lane->type == LP_TYPE_INT64) {
             bool is_negative = *text == '-';
             text = LP_PATH(lp_fast_integer)(text + is_negative, &bits);
-            ((uint64_t *)column->values.bytes)[row] = is_negative ? 0 - bits : bits;
+            ((uint64_t *)lane->values)[row] = is_negative ? 0 - bits : bits;
         } else if (lane->type == LP_TYPE_STRING) {
-            text = LP_PATH(lp_fast_string)(text, limit, column, row);
+            text = LP_PATH(lp_fast_string)(text, limit, &table->columns[lane->column], row);
         } else if (lane->type == LP_TYPE_BOOL) {
             text = LP_PATH(lp_fast_bool)(text, &is_true);
-            lp_set_bits(column->values.bytes, row, row + 1, is_true);
+            lp_set_bits(lane->values, row, row + 1, is_true);
         } else {
             text = LP_PATH(lp_fast_integer)(text, &bits);
-            ((uint64_t *)column->values.bytes)[row] = bits;
+            ((uint64_t *)lane->values)[row] = bits;
         }
         if (text == NULL) {
-            break;
-        }
-        column->length = row + 1;
-    }
-    if (i == count && text < limit) {
-        switch (shape->last_type) {
-        case LP_TYPE_INT64:
-            text = *text == 'i' ? text + 1 : NULL;
-            break;
-        case LP_TYPE_UINT64:
-            text = *text == 'u' ? text + 1 : NULL;
-            break;
-        case LP_TYPE_STRING:
-            text += 1; /* the quote */
-            break;
-        }
-        if (text != NULL) {
-            return text;
+            return NULL;
         }
     }
-    lp_take_back_lanes(table, lanes, i);
-    return NULL;
+    if (text >= limit) {
+        return NULL;
+    }
+    switch (shape->last_type) {
+    case LP_TYPE_INT64:
+        return *text == 'i' ? text + 1 : NULL;
+    case LP_TYPE_UINT64:
+        return *text == 'u' ? text + 1 : NULL;
+    case LP_TYPE_STRING:
+        return text + 1; /* the quote */
+    default:
+        return text;
+    }
 }
 
 /* Reads the timestamp and the line end; returns the start of the next line, or NULL. */
@@ -456,6 +445,9 @@ static lp_fast_outcome LP_PATH(lp_fast_lines)(lp_assembler *assembler, const uin
         if (lp_reserve_row(assembler, table, text) != LP_OK) {
             return LP_FAST_NO_MEMORY;
         }
+        if (table->open_shape != shape_number && lp_table_open(table, shape_number) != LP_OK) {
+            return LP_FAST_NO_MEMORY;
+        }
         bool has_new_tags = entry == NULL
             && LP_PATH(lp_find_new_tags)(assembler, table, text, text + key_bytes, &new_tags);
         const lp_shape *shape = &table->shapes[shape_number];
@@ -467,7 +459,6 @@ static lp_fast_outcome LP_PATH(lp_fast_lines)(lp_assembler *assembler, const uin
         const uint8_t *line_end;
         const uint8_t *next = LP_PATH(lp_fast_time)(assembler, stop, &time_ns, &line_end);
         if (next == NULL) {
-            lp_take_back_lanes(table, (const lp_lane *)shape->lane_buffer.bytes, shape->lane_count);
             break;
         }
         if (has_new_tags) {
