@@ -121,7 +121,8 @@ typedef struct lp_fast_path {
     lp_fast_lines_function take_lines;
 } lp_fast_path;
 
-/* The paths that this processor can take, the best one first; returns their number. */
+/* The paths that this processor can take, the best one first; returns their number. Called once, at
+ * import, before any other function of this file. */
 static inline int lp_fast_paths(lp_fast_path paths[LP_FAST_PATHS_MAX])
 {
     int count = 0;
@@ -129,6 +130,7 @@ static inline int lp_fast_paths(lp_fast_path paths[LP_FAST_PATHS_MAX])
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi")
         && __builtin_cpu_supports("bmi2")) {
+        lp_fill_point_shuffles();
         paths[count++] = (lp_fast_path){"avx2", lp_fast_lines_avx2};
     }
 #endif

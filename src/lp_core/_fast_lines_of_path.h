@@ -66,8 +66,8 @@ static inline const uint8_t *LP_PATH(lp_fast_float)(
     } else {
         stop = LP_PATH(lp_long_float)(text, end, &value);
     }
-    value = is_negative ? -value : value;
     memcpy(bits, &value, sizeof(value));
+    *bits ^= (uint64_t)is_negative << 63;
     return stop;
 }
 

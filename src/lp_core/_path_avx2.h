@@ -78,29 +78,42 @@ static inline uint64_t lp_digits_value_avx2(const uint8_t *end, int count)
         + lp_last_digits_avx2(end, count);
 }
 
+/* For digits "." digits of 16 bytes at most, by the places of the point and of the end: how the bytes
+ * move so that the digits stand at the right end without the point, zeros before them. */
+static uint8_t lp_point_shuffles[16][16][16];
+
+static inline void lp_fill_point_shuffles(void)
+{
+    for (int whole = 0; whole < 16; whole++) {
+        for (int stop = 0; stop < 16; stop++) {
+            int fraction = stop - whole - 1;
+            for (int i = 0; i < 16; i++) {
+                int from = i + stop - 16 - (i < 16 - fraction);
+                lp_point_shuffles[whole][stop][i] = (uint8_t)(from < 0 ? 0x80 : from);
+            }
+        }
+    }
+}
+
 static inline const uint8_t *lp_short_decimal_avx2(
     const uint8_t *text, uint64_t *digits, int *fraction_digits)
 {
-    const __m128i places = _mm_set_epi8(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
-    __m128i bytes = _mm_loadu_si128((const __m128i *)text);
-    __m128i values = _mm_sub_epi8(bytes, _mm_set1_epi8('0'));
+    __m128i values = _mm_sub_epi8(
+        _mm_loadu_si128((const __m128i *)text), _mm_set1_epi8('0'));
     __m128i capped = _mm_min_epu8(values, _mm_set1_epi8(9));
-    uint32_t others = ~(uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(values, capped)) & 0xFFFF;
-    uint32_t after = others & (others - 1);
+    uint32_t others = (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(values, capped)) ^ 0xFFFF;
+    uint32_t after = _blsr_u32(others);
     if (after == 0) {
         return NULL;
     }
-    int whole = __builtin_ctz(others);
-    int stop = __builtin_ctz(after);
-    int fraction = stop - whole - 1;
-    if (text[whole] != '.' || whole == 0 || fraction == 0) {
+    uint32_t whole = _tzcnt_u32(others);
+    uint32_t stop = _tzcnt_u32(after);
+    if (text[whole] != '.' || whole == 0 || stop == whole + 1) {
         return NULL;
     }
-    /* To the right end, and the digits before the point one further; a negative place gives 0. */
-    __m128i from = _mm_add_epi8(places, _mm_set1_epi8((char)(stop - 16)));
-    __m128i before = _mm_cmpgt_epi8(_mm_set1_epi8((char)(16 - fraction)), places);
-    *digits = lp_sixteen_digits_avx2(_mm_shuffle_epi8(values, _mm_add_epi8(from, before)));
-    *fraction_digits = fraction;
+    __m128i shuffle = _mm_loadu_si128((const __m128i *)lp_point_shuffles[whole][stop]);
+    *digits = lp_sixteen_digits_avx2(_mm_shuffle_epi8(values, shuffle));
+    *fraction_digits = (int)(stop - whole - 1);
     return text + stop;
 }
 
