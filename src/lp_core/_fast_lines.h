@@ -12,6 +12,7 @@
 #include "_assembler.h"
 #include "_number.h"
 #include "_path_portable.h"
+#include "_utf8.h"
 
 /* A pointer that is checked against the end of the body less this may be read from as far as one
  * lane goes: its text, a value, and the wide loads at their ends. */
@@ -102,6 +103,7 @@ static inline int32_t lp_find_plain_table(
 #pragma GCC target("avx2,bmi,bmi2,lzcnt,popcnt")
 #endif
 #include "_path_avx2.h"
+#include "_utf8_avx2.h"
 #define LP_PATH(name) name##_avx2
 #include "_fast_lines_of_path.h"
 #undef LP_PATH
@@ -119,6 +121,7 @@ typedef lp_fast_outcome (*lp_fast_lines_function)(lp_assembler *, const uint8_t 
 typedef struct lp_fast_path {
     const char *name;
     lp_fast_lines_function take_lines;
+    bool (*is_utf8)(const uint8_t *start, const uint8_t *end);
 } lp_fast_path;
 
 /* The paths that this processor can take, the best one first; returns their number. Called once, at
@@ -131,10 +134,11 @@ static inline int lp_fast_paths(lp_fast_path paths[LP_FAST_PATHS_MAX])
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi")
         && __builtin_cpu_supports("bmi2")) {
         lp_fill_point_shuffles();
-        paths[count++] = (lp_fast_path){"avx2", lp_fast_lines_avx2};
+        paths[count++] = (lp_fast_path){"avx2", lp_fast_lines_avx2, lp_is_utf8_avx2};
     }
 #endif
-    paths[count++] = (lp_fast_path){"portable", lp_fast_lines_portable};
+    paths[count++] = (lp_fast_path){
+        "portable", lp_fast_lines_portable, lp_is_utf8_portable};
     return count;
 }
 

@@ -17,6 +17,7 @@ cdef extern from "_fast_lines.h" nogil:
     ctypedef struct lp_fast_path:
         const char* name
         lp_fast_lines_function take_lines
+        bint (*is_utf8)(const uint8_t* start, const uint8_t* end) noexcept nogil
 
     enum:
         LP_FAST_PATHS_MAX

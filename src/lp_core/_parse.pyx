@@ -35,7 +35,6 @@ from lp_core._scan cimport (
     lp_cut_line,
     lp_find_byte,
     lp_skip_blanks_and_comments,
-    lp_validate_utf8,
 )
 from lp_core._schema cimport SchemaIndex
 from lp_core._status cimport (
@@ -46,6 +45,7 @@ from lp_core._status cimport (
     LP_OK,
     lp_status,
 )
+from lp_core._utf8 cimport lp_validate_utf8
 
 import os
 
@@ -174,11 +174,14 @@ cdef lp_status parse_body(
     lp_body* body, RefusedLines refused_lines, ColumnMemory memory
 ) noexcept nogil:
     """Parse the whole body and move its tables into `memory`."""
-    cdef lp_status status = lp_validate_utf8(
-        body.start, body.end, &body.bad_utf8, &body.bad_utf8_bytes
-    )
+    cdef lp_fast_path* path = &PATHS[PATH_NUMBER]
+    cdef lp_status status = LP_OK
+    if not path.is_utf8(body.start, body.end):
+        status = lp_validate_utf8(
+            body.start, body.end, &body.bad_utf8, &body.bad_utf8_bytes
+        )
     if status == LP_OK:
-        status = take_lines(body, refused_lines, PATHS[PATH_NUMBER].take_lines)
+        status = take_lines(body, refused_lines, path.take_lines)
     if status != LP_OK:
         return status
     cdef int64_t tables_bytes = body.assembler.table_count * sizeof(lp_table)

@@ -1,7 +1,6 @@
 # Byte classes, logical lines, UTF-8; see the header.
 
 from libc.stdint cimport int64_t, uint8_t
-from lp_core._status cimport lp_status
 
 
 cdef extern from "_scan.h" nogil:
@@ -24,6 +23,3 @@ cdef extern from "_scan.h" nogil:
     const uint8_t* lp_unescaped_space(const uint8_t* start, const uint8_t* end)
     const uint8_t* lp_cut_line(const uint8_t* start, const uint8_t* end)
     const uint8_t* lp_skip_blanks_and_comments(const uint8_t* start, const uint8_t* end)
-    lp_status lp_validate_utf8(
-        const uint8_t* start, const uint8_t* end, const uint8_t** bad, int* broken
-    )
