@@ -10,6 +10,16 @@ LINE_ERRORS_MAX: int
 BATCH_BYTES_MAX: int
 BODY_BYTES_MAX: int
 
+def simd_paths() -> list[str]:
+    """Return the names of the SIMD paths that this processor can take, the best one first."""
+
+def use_simd_path(name: str) -> None:
+    """Let ``parse`` take that path from now on, in this process; it takes the best one by itself.
+
+    Raises:
+        ValueError: This processor does not have it.
+    """
+
 @final
 class ParseResult:
     """What a body holds.

@@ -74,12 +74,10 @@ cdef int PATH_NUMBER = 0
 
 
 def simd_paths():
-    """Return the names of the paths that this processor can take, the best one first."""
     return [PATHS[i].name.decode() for i in range(PATH_COUNT)]
 
 
 def use_simd_path(str name not None):
-    """Let ``parse`` take the path of that name from now on, in this process."""
     global PATH_NUMBER
     PATH_NUMBER = simd_paths().index(name)
 

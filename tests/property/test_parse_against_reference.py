@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from lp_core import ColumnType, parse
 from lp_core.errors import LineProtocolError
 from tests.support import reference_parser
-from tests.support.line_strategies import PRECISIONS, bodies, damaged_bodies, soups
+from tests.support.line_strategies import (
+    PRECISIONS,
+    bodies,
+    damaged_bodies,
+    repetitive_bodies,
+    soups,
+)
+from tests.support.simd import SIMD_PATHS, simd_path
+from tests.support.vectors import body_of, load_vectors
 
 NOW_NS = 1_700_000_000_123_456_789
 COLUMN_TYPES = {
@@ -61,6 +69,12 @@ def found_tables(batch: Any) -> dict[str, Any]:
 
 
 def compare(body: bytes, precision: str) -> None:
+    for path in SIMD_PATHS:
+        with simd_path(path):
+            compare_on_path(body, precision)
+
+
+def compare_on_path(body: bytes, precision: str) -> None:
     wanted = reference_parser.parse(body, precision)
     if wanted.errors and wanted.errors[0].line == 0:
         with pytest.raises(LineProtocolError) as caught:
@@ -105,3 +119,21 @@ def test_damaged_bodies_parse_alike(body, precision):
 @given(st.lists(bodies(), min_size=2, max_size=5).map(b"\n".join))
 def test_larger_bodies_parse_alike(body):
     compare(body, "ns")
+
+
+# Wide loads stay away from the end of a body: what comes last decides how much of it is read by them.
+TAIL = b"\n#" + b"x" * 200
+
+
+@given(repetitive_bodies(), st.sampled_from(PRECISIONS))
+def test_lines_like_lines_before_parse_alike(body, precision):
+    compare(body, precision)
+    compare(body + TAIL, precision)
+
+
+@pytest.mark.parametrize("precision", ["ns", "auto"])
+def test_every_vector_in_repetition_parses_alike(precision):
+    for vector in load_vectors("line_protocol.jsonl"):
+        body = body_of(vector)
+        if len(body) < 10_000:
+            compare(b"m,aaaaaaaaaaaaaaaa=b f=1i 1\n" + (body + b"\n") * 4 + TAIL, precision)

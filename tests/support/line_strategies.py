@@ -111,3 +111,59 @@ def damaged_bodies(draw: st.DrawFn) -> bytes:
             )
         )
     return bytes(body)
+
+
+kinds = st.sampled_from(["int", "uint", "float", "bool", "string"])
+short_floats = st.builds(
+    lambda whole, fraction: f"{whole}.{fraction}",
+    st.integers(-(10**9), 10**19),
+    st.from_regex(r"[0-9]{1,20}", fullmatch=True),
+)
+values_of_kind = {
+    "int": st.one_of(
+        st.integers(-200, 200), st.integers(-(1 << 63), (1 << 63) - 1), st.integers(0, 10**19)
+    ).map(lambda number: f"{number}i"),
+    "uint": st.one_of(st.integers(0, 200), st.integers(0, 10**20)).map(
+        lambda number: f"{number}u"
+    ),
+    "float": st.one_of(
+        short_floats,
+        st.floats(0, 1).map(repr),
+        st.floats(allow_nan=False, allow_infinity=False).map(repr),
+        st.integers(-(10**25), 10**25).map(str),
+    ),
+    "bool": st.sampled_from(["t", "f", "true", "false", "True", "F", "truE", "tr"]),
+    "string": st.one_of(
+        st.text(st.sampled_from('xyz ,=\\"\né🙂'), max_size=90).map(quoted),
+        st.sampled_from(['"a\\b"', '"' + "y" * 31 + '\\""', '"' + "z" * 30 + '\\\\"', '"']),
+    ),
+}
+keys = st.sampled_from(["a", "bb", "k" * 27, "k" * 31, "long_" * 9, "é", "a,b", 'q"'])
+
+
+@st.composite
+def repetitive_bodies(draw: st.DrawFn) -> bytes:
+    """Return a body of many lines of few series and field orders, with a mishap now and then."""
+    series = draw(
+        st.lists(
+            st.sampled_from(
+                ["m,host=a", "m,host=b", "m,host=c,rack=1", "m", "n,host=a", "n" * 40 + ",t=v",
+                 "m,host=a\\ b", "é,host=日本", "m,host=", "m,host=a,host=b", "#m,host=a"]
+            ),
+            min_size=1,
+            max_size=4,
+        )
+    )  # fmt: skip
+    shapes = draw(
+        st.lists(
+            st.lists(st.tuples(keys, kinds), min_size=1, max_size=4), min_size=1, max_size=3
+        )
+    )
+    pieces = []
+    for _ in range(draw(st.integers(2, 25))):
+        shape = draw(st.sampled_from(shapes))
+        fields = ",".join(f"{key}={draw(values_of_kind[kind])}" for key, kind in shape)
+        time = draw(st.sampled_from([" 1451606400000000000", " 7", " 99999999999999999999", ""]))
+        end = draw(st.sampled_from(["\n"] * 9 + ["\r\n", " \n", "x\n", ",\n", "\r"]))
+        pieces.append(f"{draw(st.sampled_from(series))} {fields}{time}{end}")
+    return "".join(pieces).encode()

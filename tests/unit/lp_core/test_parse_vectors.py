@@ -5,6 +5,7 @@ import pyarrow
 import pytest
 
 from lp_core import ColumnType, LineProtocolError, ParseResult, parse
+from tests.support.simd import SIMD_PATHS, simd_path
 from tests.support.vectors import Vector, body_of, expanded_points, load_vectors
 
 NOW_NS = 1_700_000_000_123_456_789
@@ -78,6 +79,12 @@ def assert_equal_points(got: dict, wanted: dict) -> None:
             for key, (kind, value) in fields.items():
                 if kind == "float":
                     assert math.copysign(1, got_fields[key][1]) == math.copysign(1, value)
+
+
+@pytest.fixture(params=SIMD_PATHS, autouse=True)
+def path(request):
+    with simd_path(request.param):
+        yield request.param
 
 
 @pytest.fixture(scope="module")
