@@ -3,7 +3,7 @@
 # Must never hand out a buffer that somebody still holds, nor keep more than its limit.
 """The shared pool of aligned buffers."""
 
-from libc.stdint cimport int64_t, uint8_t
+from libc.stdint cimport INT64_MAX, int64_t, uint8_t
 from libc.stdlib cimport free
 
 cdef extern from "<pthread.h>" nogil:
@@ -33,12 +33,29 @@ cdef extern from *:
     void lp_forbid(void* memory, int64_t bytes) nogil
     void lp_allow(void* memory, int64_t bytes) nogil
 
+# Fresh memory of many megabytes comes in pages of 2 MiB where the system lends them: a fault each
+# 4 KiB would take longer than what is done with the memory.
+cdef extern from *:
+    """
+    #if defined(__linux__)
+    #include <sys/mman.h>
+    #define lp_ask_for_huge_pages(memory, bytes) ((void)madvise(memory, bytes, MADV_HUGEPAGE))
+    #else
+    #define lp_ask_for_huge_pages(memory, bytes) ((void)0)
+    #endif
+    """
+    void lp_ask_for_huge_pages(void* memory, int64_t bytes) nogil
+
+cdef extern from "stdlib.h" nogil:
+    void* aligned_alloc(size_t alignment, size_t size)
+
 # What the pool keeps at most unless it is told otherwise; a few bodies of 10,000 lines in flight
 # need a third of it.
 HELD_BYTES_MAX = 64 * 1024 * 1024
 
 cdef enum:
     CLASS_COUNT = 13            # 4 KiB, 8 KiB ... 16 MiB
+    HUGE_PAGE_BYTES = 2 * 1024 * 1024
 
 assert LP_POOL_BLOCK_BYTES_MIN << (CLASS_COUNT - 1) == LP_POOL_BLOCK_BYTES_MAX
 
@@ -76,11 +93,22 @@ cdef inline int class_of(int64_t capacity) noexcept nogil:
     return number
 
 
+cdef uint8_t* fresh_take(int64_t bytes, int64_t* capacity) noexcept nogil:
+    cdef void* memory
+    if bytes < 2 * HUGE_PAGE_BYTES or bytes > INT64_MAX // 4:
+        return lp_unpooled_take(bytes, capacity)
+    capacity[0] = lp_pool_capacity(bytes)
+    memory = aligned_alloc(HUGE_PAGE_BYTES, capacity[0])
+    if memory is not NULL:
+        lp_ask_for_huge_pages(memory, capacity[0])
+    return <uint8_t*>memory
+
+
 cdef uint8_t* pool_take(int64_t bytes, int64_t* capacity) noexcept nogil:
     cdef int number = class_of(lp_pool_capacity(bytes))
     cdef free_block* block
     if number < 0:
-        return lp_unpooled_take(bytes, capacity)
+        return fresh_take(bytes, capacity)
     pthread_mutex_lock(&lock)
     block = pool.classes[number]
     if block is not NULL:
@@ -93,7 +121,7 @@ cdef uint8_t* pool_take(int64_t bytes, int64_t* capacity) noexcept nogil:
         pool.fresh += 1
     pthread_mutex_unlock(&lock)
     if block is NULL:
-        return lp_unpooled_take(bytes, capacity)
+        return fresh_take(bytes, capacity)
     return <uint8_t*>block
 
 

@@ -10,7 +10,7 @@ from libc.string cimport memcpy, memset
 
 from lp_core._batch cimport TableBatch, WriteBatch, lp_column, lp_table
 from lp_core._buffer_pool cimport lp_pool_connect, lp_pool_give, lp_pool_shared, lp_pool_take
-from lp_core._crc32c cimport lp_crc32c, lp_crc32c_init, lp_crc32c_portable
+from lp_core._crc32c cimport lp_crc32c, lp_crc32c_copy, lp_crc32c_init, lp_crc32c_portable
 
 from lp_core.enums import ColumnType, FrameKind
 from lp_core.errors import BatchLimitError
@@ -32,7 +32,7 @@ def crc32c(data, start=0, *, portable=False):
     return lp_crc32c(start, bytes_start, view.shape[0])
 
 
-# Encoding: the same walk measures (out is NULL) and writes, so both always agree.
+# Encoding: the same walk measures (without a place to write to) and writes, so both always agree.
 
 cdef class Section:
     """The part of a frame that goes to, or came from, one database.
@@ -125,30 +125,39 @@ cdef int64_t section_head_bytes(const section_plan* plan) noexcept nogil:
     return total
 
 
-cdef inline uint64_t place_buffer(
-    uint8_t* out, int64_t* cursor, const void* source, int64_t size
+cdef struct data_sink:
+    uint8_t* out                # NULL: only move the cursor
+    int64_t cursor              # where the next buffer stands
+    uint32_t crc                # of what was written; a block is summed up while it is in the cache
+
+
+cdef uint64_t place_buffer(
+    data_sink* sink, const void* source, int64_t size, uint8_t last_byte_mask
 ) noexcept nogil:
     """Copy one Arrow buffer to the cursor, fill up with zeros, and return where it stands."""
-    cdef int64_t offset = cursor[0]
-    cursor[0] = aligned(offset + size, ALIGNMENT)
-    if out is not NULL:
-        if size > 0:
-            memcpy(out + offset, source, size)
-        memset(out + offset + size, 0, cursor[0] - offset - size)
+    cdef int64_t offset = sink.cursor
+    cdef int64_t whole = size // ALIGNMENT * ALIGNMENT
+    cdef uint8_t last[ALIGNMENT]
+    sink.cursor = aligned(offset + size, ALIGNMENT)
+    if sink.out is NULL or size == 0:
+        return offset
+    sink.crc = lp_crc32c_copy(sink.crc, sink.out + offset, source, whole)
+    if size > whole:
+        memset(last, 0, ALIGNMENT)
+        memcpy(last, <const uint8_t*>source + whole, size - whole)
+        last[size - whole - 1] &= last_byte_mask
+        sink.crc = lp_crc32c_copy(sink.crc, sink.out + offset + whole, last, ALIGNMENT)
     return offset
 
 
 cdef inline uint64_t place_bitmap(
-    uint8_t* out, int64_t* cursor, const uint8_t* source, int64_t rows
+    data_sink* sink, const uint8_t* source, int64_t rows
 ) noexcept nogil:
-    cdef int64_t offset = place_buffer(out, cursor, source, (rows + 7) // 8)
-    if out is not NULL and rows & 7:
-        out[offset + rows // 8] &= (1 << (rows & 7)) - 1
-    return offset
+    return place_buffer(sink, source, (rows + 7) // 8, 0xFF >> (-rows & 7))
 
 
 cdef column_head place_column(
-    uint8_t* out, int64_t* cursor, const lp_column* column, int64_t rows
+    data_sink* sink, const lp_column* column, int64_t rows
 ) noexcept nogil:
     cdef column_head head
     cdef int64_t texts = texts_of(column, rows)
@@ -158,17 +167,17 @@ cdef column_head place_column(
     head.null_count = column.null_count
     head.values_bytes = values_size(column, rows)
     if column.null_count > 0:
-        head.validity_offset = place_bitmap(out, cursor, column.validity, rows)
+        head.validity_offset = place_bitmap(sink, column.validity, rows)
     if column.type == BOOL:
-        head.values_offset = place_bitmap(out, cursor, column.values, rows)
+        head.values_offset = place_bitmap(sink, column.values, rows)
     else:
-        head.values_offset = place_buffer(out, cursor, column.values, head.values_bytes)
+        head.values_offset = place_buffer(sink, column.values, head.values_bytes, 0xFF)
     if texts >= 0:
-        head.offsets_offset = place_buffer(out, cursor, column.offsets, (texts + 1) * 4)
+        head.offsets_offset = place_buffer(sink, column.offsets, (texts + 1) * 4, 0xFF)
     if column.type == TAG:
         head.dict_count = texts
         head.dict_bytes = column.offsets[texts]
-        head.dict_offset = place_buffer(out, cursor, column.dict_bytes, head.dict_bytes)
+        head.dict_offset = place_buffer(sink, column.dict_bytes, head.dict_bytes, 0xFF)
     return head
 
 
@@ -180,11 +189,14 @@ cdef inline void put(
     cursor[0] += size
 
 
-cdef int64_t place_section(uint8_t* out, const section_plan* plan) noexcept nogil:
-    """Write one section, or only measure it when `out` is NULL; returns its bytes, -1: too many."""
+cdef int64_t place_heads(uint8_t* out, const section_plan* plan) noexcept nogil:
+    """Write the heads of one section, or only measure it when `out` is NULL.
+
+    Returns the bytes of the whole section, -1 when the heads take too many.
+    """
     cdef int64_t head_bytes = section_head_bytes(plan)
-    cdef int64_t data_cursor = aligned(head_bytes, ALIGNMENT)
     cdef int64_t cursor = sizeof(section_head)
+    cdef data_sink sink = data_sink(NULL, aligned(head_bytes, ALIGNMENT), 0)
     cdef section_head head = plan.head
     cdef table_head table_start
     cdef column_head column_start
@@ -192,7 +204,7 @@ cdef int64_t place_section(uint8_t* out, const section_plan* plan) noexcept nogi
     if head_bytes > INT32_MAX:
         return -1
     if out is not NULL:
-        memset(out, 0, data_cursor)
+        memset(out, 0, sink.cursor)
     put(out, &cursor, plan.database, plan.head.database_bytes)
     put(out, &cursor, plan.origin, plan.head.origin_bytes)
     cursor = aligned(cursor, 8)
@@ -207,16 +219,28 @@ cdef int64_t place_section(uint8_t* out, const section_plan* plan) noexcept nogi
         put(out, &cursor, table.name, table.name_bytes)
         cursor = aligned(cursor, 8)
         for column_index in range(table.num_columns):
-            column_start = place_column(
-                out, &data_cursor, &table.columns[column_index], table.num_rows)
+            column_start = place_column(&sink, &table.columns[column_index], table.num_rows)
             put(out, &cursor, &column_start, sizeof(column_start))
             put(out, &cursor, table.columns[column_index].name, column_start.name_bytes)
             cursor = aligned(cursor, 8)
-    head.section_bytes = data_cursor
+    head.section_bytes = sink.cursor
     head.head_bytes = head_bytes
     if out is not NULL:
         memcpy(out, &head, sizeof(head))
-    return data_cursor
+    return sink.cursor
+
+
+cdef uint32_t place_section(uint8_t* out, const section_plan* plan, uint32_t crc) noexcept nogil:
+    """Write one section; returns `crc` continued over its bytes."""
+    cdef data_sink sink = data_sink(out, aligned(section_head_bytes(plan), ALIGNMENT), 0)
+    cdef const lp_table* table
+    place_heads(out, plan)
+    sink.crc = lp_crc32c(crc, out, sink.cursor)
+    for table_index in range(plan.head.table_count):
+        table = plan.tables[table_index]
+        for column_index in range(table.num_columns):
+            place_column(&sink, &table.columns[column_index], table.num_rows)
+    return sink.crc
 
 
 cdef const char* structure_fault(const lp_table* table) noexcept nogil:
@@ -263,7 +287,7 @@ def encode_frame(kind, sections, control=b""):
     payload_size = PAYLOAD_HEAD_BYTES + control_size
     with nogil:
         for index in range(plan.section_count):
-            size = place_section(NULL, &plan.sections[index])
+            size = place_heads(NULL, &plan.sections[index])
             payload_size = -1 if size < 0 else aligned(payload_size, ALIGNMENT) + size
             if size < 0:
                 break
@@ -275,20 +299,29 @@ def encode_frame(kind, sections, control=b""):
     head.section_count = plan.section_count
     head.control_bytes = control_size
     with nogil:
-        write_payload(frame.memory + FRAME_HEAD_BYTES, &head, control_start, plan.sections)
-        frame.payload_crc = lp_crc32c(0, frame.memory + FRAME_HEAD_BYTES, payload_size)
+        frame.payload_crc = write_payload(
+            frame.memory + FRAME_HEAD_BYTES, payload_size, &head, control_start, plan.sections)
     return frame
 
 
-cdef void write_payload(
-    uint8_t* out, const payload_head* head, const char* control, const section_plan* sections
+cdef uint32_t write_payload(
+    uint8_t* out,
+    int64_t payload_size,
+    const payload_head* head,
+    const char* control,
+    const section_plan* sections,
 ) noexcept nogil:
+    """Write the payload and the zeros behind it; returns the CRC of the payload alone."""
     cdef int64_t cursor = aligned(PAYLOAD_HEAD_BYTES + <int64_t>head.control_bytes, ALIGNMENT)
+    cdef uint32_t crc
     memset(out, 0, cursor)
     memcpy(out, head, PAYLOAD_HEAD_BYTES)
     memcpy(out + PAYLOAD_HEAD_BYTES, control, head.control_bytes)
+    crc = lp_crc32c(0, out, min(cursor, payload_size))
     for index in range(head.section_count):
-        cursor += place_section(out + cursor, &sections[index])
+        crc = place_section(out + cursor, &sections[index], crc)
+        cursor += (<const section_head*>(out + cursor)).section_bytes
+    return crc
 
 
 cdef class EncodedFrame:

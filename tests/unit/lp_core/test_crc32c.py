@@ -22,7 +22,9 @@ def test_known_values(data, wanted, portable):
     assert crc32c(data, portable=portable) == wanted
 
 
-@pytest.mark.parametrize("size", [1, 7, 8, 9, 63, 64, 12287, 12288, 12289, 24577, 40000])
+@pytest.mark.parametrize(
+    "size", [1, 7, 8, 9, 63, 64, 767, 768, 769, 1543, 12287, 12288, 12289, 13057, 24577, 40000]
+)
 def test_instruction_and_tables_agree_and_can_be_continued(size):
     data = random.Random(size).randbytes(size)
     whole = crc32c(data)

@@ -15,6 +15,7 @@ from lp_core import (
     SegmentWriter,
     encode_frame,
 )
+from lp_core._frame import crc32c
 from tests.support.segments import (
     BODY,
     FIRST_POSITION,
@@ -65,6 +66,21 @@ def test_decoded_sections_encode_to_the_same_bytes():
 
 def test_encoding_is_deterministic():
     assert sample_segment() == sample_segment()
+
+
+@pytest.mark.parametrize("rows", [1, 7, 8, 95, 96, 97, 1535, 1536, 1537, 1601, 5000])
+def test_the_checksum_covers_what_was_copied_at_every_length_where_copying_branches(rows):
+    body = "".join(
+        f'm,t=x{number % 9} i={number}i,s="{number}",b={"tf"[number % 2]} {number}\n'
+        for number in range(rows)
+    )
+    segment = HEAD + frame_bytes(FrameKind.WRITE, [Section("db", batch_of(body))], 1)
+    (crc,) = struct.unpack_from("<I", segment, 64 + 24)
+    (length,) = struct.unpack_from("<Q", segment, 64 + 8)
+    assert crc == crc32c(segment[64:88], crc32c(segment[128 : 128 + length], portable=True))
+    reader, (frame,) = scanned(segment)
+    assert reader.tail is None
+    assert frame.sections[0].batch["m"].rows() == batch_of(body)["m"].rows()
 
 
 def test_every_frame_and_buffer_starts_at_a_multiple_of_64():
