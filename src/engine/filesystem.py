@@ -2,6 +2,7 @@
 # tests. It knows files and directories, never frames or tables.
 """Durable file operations."""
 
+import errno
 import fcntl
 import os
 from collections.abc import Sequence
@@ -49,6 +50,10 @@ class FileSystem:
         """Make the file's data durable."""
         os.fdatasync(descriptor)
 
+    def sync_file(self, descriptor: int) -> None:
+        """Make the file's data and metadata durable."""
+        os.fsync(descriptor)
+
     def truncate(self, descriptor: int, size_bytes: int) -> None:
         """Cut the file to `size_bytes` and make that durable."""
         os.ftruncate(descriptor, size_bytes)
@@ -57,6 +62,12 @@ class FileSystem:
     def close(self, descriptor: int) -> None:
         """Close a descriptor returned by this class."""
         os.close(descriptor)
+
+    def rename(self, source: Path, target: Path) -> None:
+        """Give a file a name that nothing has yet; durable once its directory is synced."""
+        if target.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+        source.rename(target)
 
     def sync_directory(self, path: Path) -> None:
         """Make the directory's entries durable."""

@@ -15,6 +15,8 @@ class DataPaths:
         self.node_dir = data_dir / node_id
         self.wal_dir = self.node_dir / "wal"
         self.lock_file = self.node_dir / "lock"
+        # Not a segment before it is renamed to one: recovery does not look at it.
+        self.prepared_segment = self.wal_dir / "next.prepared"
 
     def segment(self, first_position: int) -> Path:
         """Log segment that starts at `first_position`."""

@@ -20,13 +20,15 @@ from engine.filesystem import FileSystem
 from engine.ids import Position
 from engine.logs import keys
 from engine.paths import DataPaths
+from engine.wal.gathering import Gathering
+from engine.wal.segment_files import SegmentFile, SegmentFiles, is_worth_zeros
 from lp_core import EncodedFrame, Frame, SegmentReader, SegmentWriter
 
 logger = logging.getLogger(__name__)
 
 
-# Small groups write this many zeros behind them, once: frames that later land on written blocks
-# sync without a change of the file's metadata, which costs many times the write itself.
+# In a segment that is not filled with zeros, small groups write this many zeros behind them, once:
+# frames that later land on written blocks sync without a change of the file's metadata.
 ZERO_AHEAD_BYTES = 1024 * 1024
 ZERO_AHEAD_GROUP_BYTES_MAX = 128 * 1024
 
@@ -113,13 +115,20 @@ class Log:
         self.written_bytes = 0
         self._wake = threading.Condition()
         self._queue: list[_Pending] = []
+        # So many frames in the queue wake the log thread.
+        self._wake_at = 1
         self._is_stopping = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        # From here on, only the log thread's.
+        self._gathering = Gathering()
+        self._files = SegmentFiles(paths, filesystem)
+        self._file: SegmentFile | None = None
         self._segment: Segment | None = None
-        self._descriptor = -1
+        self._opened_at = 0.0
         self._offset = 0
-        self._segment_size = 0
+        # The file's name is not durable yet.
+        self._is_new = False
         # The segment's blocks are written (not only reserved) up to here.
         self._written_until = 0
 
@@ -151,7 +160,8 @@ class Log:
         self.queued_bytes += encoded.nbytes
         with self._wake:
             self._queue.append(pending)
-            self._wake.notify()
+            if len(self._queue) >= self._wake_at:
+                self._wake.notify()
         return pending.done
 
     async def stop(self) -> None:
@@ -165,18 +175,33 @@ class Log:
     # The log thread from here on.
 
     def _run(self) -> None:
-        while True:
-            with self._wake:
-                while not self._queue and not self._is_stopping:
-                    self._wake.wait()
-                group, self._queue = self._queue, []
-            if not group:
-                break
+        while group := self._next_group():
             self._commit(group)
-        try:
-            self._seal()
-        except OSError as error:
-            logger.exception("sealing the last segment failed", extra=keys(error=error))
+        self._seal()
+        self._files.close()
+
+    def _next_group(self) -> list[_Pending]:
+        """Wait for frames and take them all; none when the log is being stopped."""
+        with self._wake:
+            self._wake_at = 1
+            while not self._queue and not self._is_stopping:
+                self._wake.wait()
+            wanted, patience_s = self._gathering.patience(
+                sum(pending.encoded.nbytes for pending in self._queue)
+            )
+            if patience_s > 0 and len(self._queue) < wanted:
+                self._gather(wanted, patience_s)
+            group, self._queue = self._queue, []
+            return group
+
+    def _gather(self, wanted: int, patience_s: float) -> None:
+        before = len(self._queue)
+        self._wake_at = wanted
+        deadline = time.monotonic() + patience_s
+        while len(self._queue) < wanted and not self._is_stopping:
+            if not self._wake.wait(deadline - time.monotonic()):
+                break
+        self._gathering.waited(len(self._queue) - before)
 
     def _commit(self, group: list[_Pending]) -> None:
         assert self._loop is not None
@@ -184,7 +209,8 @@ class Log:
             started = time.monotonic()
             try:
                 self._write(group)
-            except OSError as error:
+            except Exception as error:
+                # Whatever it is: nobody may wait for an answer that never comes.
                 self.failure = WalError(
                     f"the log cannot be written: {error}",
                     hint="free space or replace the disk, then restart; queries go on meanwhile",
@@ -194,7 +220,9 @@ class Log:
                 # Whatever it is: a thread that ended here would leave every writer waiting.
                 self._fail("the log cannot be written", error)
             else:
-                self._loop.call_soon_threadsafe(self._on_sync, time.monotonic() - started)
+                seconds = time.monotonic() - started
+                self._gathering.committed(len(group), len(self._queue), seconds)
+                self._loop.call_soon_threadsafe(self._on_sync, seconds)
         self._loop.call_soon_threadsafe(self._resolve, group, self.failure)
 
     def _fail(self, what: str, error: Exception) -> None:
@@ -208,54 +236,68 @@ class Log:
         buffers: list[memoryview] = []
         start = self._offset
         for pending in group:
-            if self._offset + pending.encoded.nbytes > self._segment_size:
+            nbytes = pending.encoded.nbytes
+            if self._file is None or self._offset + nbytes > self._file.size_bytes:
                 self._flush(buffers, start)
                 self._rotate(pending)
                 buffers, start = [], self._offset
             pending.encoded.seal(pending.position)
             pending.segment, pending.offset = self._segment, self._offset
             buffers.append(memoryview(pending.encoded))
-            self._offset += pending.encoded.nbytes
+            self._offset += nbytes
         self._flush(buffers, start)
+        self._look_ahead()
 
     def _flush(self, buffers: list[memoryview], start: int) -> None:
         if not buffers:
             return
-        written = self._filesystem.write_at(self._descriptor, buffers, start)
+        assert self._file is not None
+        written = self._filesystem.write_at(self._file.descriptor, buffers, start)
         self.written_bytes += written
         end = start + written
         if end > self._written_until:
             self._written_until = end
-            room = min(self._segment_size - end, ZERO_AHEAD_BYTES)
+            room = min(self._file.size_bytes - end, ZERO_AHEAD_BYTES)
             if written <= ZERO_AHEAD_GROUP_BYTES_MAX and room > 0:
-                self._filesystem.write_at(self._descriptor, [_ZEROS[:room]], end)
+                self._filesystem.write_at(self._file.descriptor, [_ZEROS[:room]], end)
                 self._written_until = end + room
-        self._filesystem.sync_data(self._descriptor)
+        self._filesystem.sync_data(self._file.descriptor)
+        if self._is_new:
+            # Without this a crash could forget the file's name while its frames are acknowledged.
+            self._filesystem.sync_directory(self._file.path.parent)
+            self._is_new = False
 
     def _rotate(self, first: _Pending) -> None:
-        """Seal the segment in use and create the one that starts with `first`."""
+        """Seal the segment in use and open the one that starts with `first`.
+
+        The header becomes durable by the sync of the first frames.
+        """
         self._seal()
-        writer = SegmentWriter(
+        header = SegmentWriter(
             first_position=first.position, node_id=self._node_id, created_ns=self._clock.now_ns()
-        )
-        header = bytes(writer.header)
+        ).header
         size = max(self._config.segment_bytes_max, len(header) + first.encoded.nbytes)
-        path = self._paths.segment(first.position)
-        self._descriptor = self._filesystem.create_preallocated(path, size)
-        self._filesystem.write_at(self._descriptor, [memoryview(header)], 0)
-        self._filesystem.sync_data(self._descriptor)
-        # Without this a crash could forget the file's name while its frames are acknowledged.
-        self._filesystem.sync_directory(path.parent)
-        self._segment = Segment(path, size)
-        self._segment_size = size
-        self._written_until = len(header)
+        self._file = self._files.open(self._paths.segment(first.position), size)
+        self._is_new = True
+        self._filesystem.write_at(self._file.descriptor, [memoryview(header)], 0)
+        self._segment = Segment(self._file.path, size)
+        self._opened_at = time.monotonic()
+        self._written_until = size if self._file.is_zero_filled else len(header)
         self._offset = len(header)
 
+    def _look_ahead(self) -> None:
+        """Have the next segment made once half of this one is used."""
+        if self._file is not None and self._offset * 2 >= self._file.size_bytes:
+            seconds = time.monotonic() - self._opened_at
+            self._files.prepare(
+                self._config.segment_bytes_max,
+                zero_filled=is_worth_zeros(self._offset, seconds),
+            )
+
     def _seal(self) -> None:
-        if self._segment is not None:
-            self._filesystem.truncate(self._descriptor, self._offset)
-            self._filesystem.close(self._descriptor)
-            self._segment, self._descriptor, self._segment_size = None, -1, 0
+        if self._file is not None:
+            self._files.seal(self._file, self._offset)
+            self._file = self._segment = None
 
     # The event loop again.
 

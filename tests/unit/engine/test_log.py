@@ -161,7 +161,7 @@ def test_what_was_synced_before_a_failure_is_acknowledged(tmp_path: Path) -> Non
 
 
 def test_after_a_failed_sync_nothing_is_accepted_any_more(tmp_path: Path) -> None:
-    kit = Kit(tmp_path, filesystem=FailingSync(good=2))
+    kit = Kit(tmp_path, filesystem=FailingSync(good=1))
 
     async def scenario() -> None:
         log = kit.open()
