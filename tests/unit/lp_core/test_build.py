@@ -1,9 +1,12 @@
 # LineBuilder: the shared vectors, what plugins know from the plain Python class, and its promises.
+import concurrent.futures
 import copy
 import enum
+import gc
 import pickle
 import subprocess
 import sys
+import weakref
 
 import pytest
 
@@ -171,3 +174,114 @@ def test_texts_beyond_the_parser_limit_are_refused(unit):
 def test_builder_module_does_not_import_numpy():
     script = "import sys, lp_core._build; sys.exit('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_key_set_twice_keeps_its_place_with_the_last_value():
+    line = LineBuilder("m").tag("a", 1).tag("b", 2).int64_field("f", 1).float64_field("g", 1.5)
+    line.tag("a", 3).bool_field("f", True)
+    assert line.build() == "m,a=3,b=2 f=t,g=1.5"
+
+
+def test_tag_set_after_a_field_stands_before_it():
+    line = LineBuilder("m").int64_field("f", 1).tag("a", "x").int64_field("g", 2).tag("b", "y z")
+    assert line.build() == "m,a=x,b=y\\ z f=1i,g=2i"
+    assert line.tags == {"a": "x", "b": "y z"}
+
+
+def test_key_used_for_tag_and_field_is_refused_when_built():
+    for line in (LineBuilder("m").tag("k", 1).int64_field("k", 1),
+                 LineBuilder("m").int64_field("k", 1).tag("k", 1)):  # fmt: skip
+        with pytest.raises(errors.InvalidKeyError, match="key 'k' cannot be both a tag and a field"):
+            line.build()
+
+
+def test_lines_of_many_and_long_items_are_built():
+    keys = [f"key_{number}" + "x" * (number % 150) for number in range(3_000)]
+    for _ in range(2):
+        line = LineBuilder("m")
+        for number, key in enumerate(keys):
+            line.int64_field(key, number)
+        wanted = ",".join(f"{key}={number}i" for number, key in enumerate(keys))
+        assert line.build() == f"m {wanted}"
+        assert len(line.fields) == len(keys)
+
+
+def test_integers_of_every_length_are_written():
+    for digits in range(1, 20):
+        for number in (10**digits - 1, 10 ** (digits - 1), -(10**digits) + 1):
+            if abs(number) < 1 << 63:
+                line = LineBuilder("m").int64_field("f", number).time_ns(number)
+                assert line.build() == f"m f={number}i {number}"
+    line = LineBuilder("m").int64_field("f", -(1 << 63)).uint64_field("u", (1 << 64) - 1)
+    assert line.build() == "m f=-9223372036854775808i,u=18446744073709551615u"
+
+
+@pytest.mark.parametrize("length", range(40))
+@pytest.mark.parametrize("special", [" ", ",", "=", '"', "\\", "é", "\r"])
+def test_special_characters_are_found_at_every_place(length, special):
+    for place in range(length):
+        text = "v" * place + special + "w" * (length - place)
+        line = LineBuilder("m").tag("t", text).string_field("s", text)
+        (point,) = reference_parser.parse(line.build().encode()).points
+        assert list(point.tags) == [("t", text)]
+        assert point.fields[0][2] == text
+
+
+@pytest.mark.parametrize("length", [1, 5, 12, 16, 17, 40])
+@pytest.mark.parametrize("control", ["\n", "\t"])
+def test_control_characters_are_found_at_every_place(length, control):
+    for place in range(length):
+        text = "v" * place + control + "w" * (length - place - 1)
+        with pytest.raises(errors.InvalidLineError):
+            LineBuilder("m").tag("t", text)
+
+
+def test_dicts_that_a_plugin_changes_are_what_is_built():
+    line = LineBuilder("m").tag("a", "x").int64_field("f", 1)
+    line.tags["b"] = "p q"
+    line.fields["g"] = "2i"
+    line.measurement = "n,o"
+    line.int64_field("h", 3)
+    assert line.build() == "n\\,o,a=x,b=p\\ q f=1i,g=2i,h=3i"
+    line.tags = {}
+    line.fields = {"z": "t"}
+    assert line.build() == "n\\,o z=t"
+
+
+def test_initialising_again_starts_anew():
+    line = LineBuilder("m").tag("a", "x").int64_field("f", 1).time_ns(4)
+    line.__init__("n")
+    assert line.int64_field("f", 2).build() == "n f=2i"
+
+
+def test_methods_take_their_arguments_by_name():
+    line = LineBuilder(measurement="m").tag(key="a", value="x").int64_field(value=1, key="f")
+    assert line.time_ns(timestamp_ns=5).build() == "m,a=x f=1i 5"
+
+
+def test_copies_are_independent():
+    line = LineBuilder("m").tag("t", "v").int64_field("f", 1)
+    line.note = [1]
+    other = copy.copy(line).int64_field("g", 2)
+    assert (line.build(), other.build(), other.note) == ("m,t=v f=1i", "m,t=v f=1i,g=2i", [1])
+    assert copy.deepcopy(line).note is not line.note
+
+
+def test_builder_that_holds_itself_is_collected():
+    line = LineBuilder("m")
+    line.own = line
+    gone = weakref.ref(line)
+    del line
+    gc.collect()
+    assert gone() is None
+
+
+def test_threads_build_their_own_lines():
+    def build(number: int) -> set[str]:
+        return {
+            LineBuilder("m").tag("t", f"v{number}").int64_field("f", number).build()
+            for _ in range(2_000)
+        }
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(build, range(8))) == [{f"m,t=v{n} f={n}i"} for n in range(8)]
