@@ -3,6 +3,7 @@
 
 from lp_core._batch import TableBatch, WriteBatch
 from lp_core._build import LineBuilder
+from lp_core._build_lines import build_lines
 from lp_core._frame import EncodedFrame, Section, encode_frame
 from lp_core._line_error import LineError
 from lp_core._parse import (
@@ -59,6 +60,7 @@ __all__ = [
     "SegmentWriter",
     "TableBatch",
     "WriteBatch",
+    "build_lines",
     "encode_frame",
     "parse",
 ]

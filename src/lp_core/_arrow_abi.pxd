@@ -29,5 +29,12 @@ cdef extern from "_arrow_abi.h" nogil:
         void (*release)(ArrowArray*) noexcept nogil
         void* private_data
 
+    struct ArrowArrayStream:
+        int (*get_schema)(ArrowArrayStream*, ArrowSchema*) noexcept nogil
+        int (*get_next)(ArrowArrayStream*, ArrowArray*) noexcept nogil
+        const char* (*get_last_error)(ArrowArrayStream*) noexcept nogil
+        void (*release)(ArrowArrayStream*) noexcept nogil
+        void* private_data
+
     void lp_count_up(int64_t* count, int64_t by)
     int64_t lp_count_down(int64_t* count)
