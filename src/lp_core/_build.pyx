@@ -137,7 +137,7 @@ cdef class LineBuilder:
             InvalidMeasurementError: No line can carry the name.
         """
         cdef const lp_line_key* known = lp_find_known(&known_tables, <void*>measurement)
-        cdef bytes spelled
+        cdef bytes spelling
         self._timestamp_ns = None
         if known is not NULL:
             self.table_name = <str>measurement
@@ -147,11 +147,13 @@ cdef class LineBuilder:
             raise TypeError(f"measurement must be str, not {type(measurement).__name__}")
         cdef str name = str.__str__(measurement)
         check_measurement(name)
-        spelled = escaped(name, LP_IN_TABLE_NAME)
+        spelling = escaped(name, LP_IN_TABLE_NAME)
         self.table_name = name
-        self.start(<uint8_t*>PyBytes_AS_STRING(spelled), PyBytes_GET_SIZE(spelled), name.isascii())
+        self.start(
+            <uint8_t*>PyBytes_AS_STRING(spelling), PyBytes_GET_SIZE(spelling), name.isascii()
+        )
         if name is measurement:
-            remember(&known_tables, name, spelled)
+            remember(&known_tables, name, spelling)
 
     def __cinit__(self):
         suit_dict(self)
@@ -469,7 +471,6 @@ cdef class LineBuilder:
         cdef int64_t time_bytes = 0
         cdef int overflow = 0
         cdef long long number
-        cdef uint8_t* out
         time_ns = self._timestamp_ns
         if self.text.bytes is NULL:
             line = line_of(self.table_name, self.tag_texts, self.field_texts)

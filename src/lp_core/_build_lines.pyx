@@ -1,10 +1,11 @@
-# Owns build_lines, the step from whole tables to line protocol: one buffer for all lines, rows written
-# without the GIL, and what a fault of a row is called. Imports neither pyarrow nor numpy: tables come
-# over the Arrow PyCapsule interface.
+# Owns build_lines, the step from whole tables to line protocol: one buffer for all lines, rows
+# written without the GIL, and what a fault of a row is called. Imports neither pyarrow nor numpy:
+# tables come over the Arrow PyCapsule interface.
 """Tables as line protocol."""
 
 from collections.abc import Iterable
 
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_XDECREF
@@ -42,6 +43,20 @@ cdef extern from "Python.h":
     PyObject* new_bytes "PyBytes_FromStringAndSize"(const char* bytes, Py_ssize_t count) except NULL
     int resize_bytes "_PyBytes_Resize"(PyObject** bytes, Py_ssize_t count) except -1
 
+cdef extern from *:
+    """
+    #include <sys/mman.h>
+    /* First touches of small pages would take as long as the writing. A hint, which may fail. */
+    static inline void want_huge_pages(uint8_t* bytes, int64_t count) {
+    #ifdef MADV_HUGEPAGE
+        uintptr_t first = ((uintptr_t)bytes + 4095) & ~(uintptr_t)4095;
+        if (count >= (2 << 20))
+            (void)madvise((void*)first, (size_t)(count - 4096), MADV_HUGEPAGE);
+    #endif
+    }
+    """
+    void want_huge_pages(uint8_t* bytes, int64_t count)
+
 # Rows that the first buffer is made for; they tell how long lines are.
 cdef int64_t FIRST_ROWS = 64
 
@@ -62,6 +77,7 @@ cdef dict ROW_FAULTS = {
 }
 
 
+@cython.internal
 cdef class LineBuffer:
     """The bytes of the lines written so far; a bytes object that nobody else has seen yet."""
 
@@ -84,6 +100,7 @@ cdef class LineBuffer:
             resize_bytes(&self.bytes, capacity)
         self.output.bytes = <uint8_t*>PyBytes_AS_STRING(<object>self.bytes)
         self.output.capacity = capacity
+        want_huge_pages(self.output.bytes, capacity)
         return 0
 
     cdef int make_room(self, const lp_line_plan* plan, int64_t used_before) except -1:

@@ -16,8 +16,8 @@ cdef extern from "Python.h":
 
 cdef extern from *:
     """
-    /* From 3.12 on the interpreter calls methods of an object faster while it has no dict, 3.11 while it
-     * has one. Cython gives it one; without it, it is made when somebody asks for it. */
+    /* From 3.12 on the interpreter calls methods of an object faster while it has no dict, 3.11
+     * while it has one. Cython gives it one; without, it is made when somebody asks for it. */
     static inline void suit_dict(PyObject* object) {
     #if PY_VERSION_HEX >= 0x030C0000
         PyObject** place = _PyObject_GetDictPtr(object);

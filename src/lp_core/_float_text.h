@@ -123,10 +123,33 @@ static inline uint8_t *lp_write_tiny(uint8_t *out, lp_shortest decimal)
     return out + 2;
 }
 
+/* A number below 10^11 that is a decimal of at most four places; NULL for others. The quotient is rounded
+ * correctly, so that the decimal reads back as the number. It has at most 15 digits, and no two such
+ * decimals read as the same double: a shorter or nearer one, which would have as few, is the same. */
+static inline uint8_t *lp_write_short_decimal(uint8_t *out, double number)
+{
+    uint64_t scaled = (uint64_t)(number * 10000.0 + 0.5);
+    if ((double)scaled / 10000.0 != number) {
+        return NULL;
+    }
+    uint32_t fraction = (uint32_t)(scaled % 10000);
+    out = lp_write_uint64(out, scaled / 10000);
+    *out = '.';
+    lp_write_4_digits(out + 1, fraction);
+    if (fraction % 100 == 0) {
+        return out + 3 - (fraction % 1000 == 0);
+    }
+    return out + 5 - (fraction % 10 == 0);
+}
+
 /* Positive, with a fraction: "0.00012", "12.5" or, below 10^-4, "1.2e-05". */
 static inline uint8_t *lp_write_fractional(
     uint8_t *out, uint64_t bits, double number, uint64_t integral, const lp_float_power *powers)
 {
+    uint8_t *short_end = number < 1e11 ? lp_write_short_decimal(out, number) : NULL;
+    if (short_end != NULL) {
+        return short_end;
+    }
     lp_shortest decimal = lp_without_zeros(lp_shortest_of(bits, powers));
     if (number < 1e-4) {
         return lp_write_tiny(out, decimal);

@@ -1,5 +1,5 @@
-# Owns the way between the text of a line under construction and the dicts that LineBuilder shows: taking
-# the text apart, and joining dicts. Taken when somebody looks; nothing of it is on the fast path.
+# Owns the way between the text of a line under construction and the dicts that LineBuilder shows:
+# taking the text apart, and joining dicts. Taken when somebody looks, never on the fast path.
 
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport int64_t, uint8_t

@@ -1,10 +1,10 @@
 # cython: auto_pickle=False
-# Owns the way from an Arrow schema and its batches to the columns that _line_writer.h writes: which
-# column is a tag, a field or the time, its key as a line spells it, and the entries of dictionaries,
+# Owns the way from an Arrow schema and its batches to the columns that _line_writer.h writes: what
+# is a tag, a field or the time, keys as a line spells them, and the entries of dictionaries,
 # spelled once per batch. Knows the Arrow layout; writes no rows.
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdint cimport int64_t, uint8_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
 
@@ -244,7 +244,9 @@ cdef lp_cell cell_of(const ArrowSchema* schema, str kind, str name) except *:
     cdef bytes format = schema.format
     cell = CELLS.get(format)
     if cell is None:
-        raise TypeError(f"{kind} '{name}' is of Arrow type {format.decode()!r}, which no line carries")
+        raise TypeError(
+            f"{kind} '{name}' is of Arrow type {format.decode()!r}, which no line carries"
+        )
     return <lp_cell><int>cell
 
 

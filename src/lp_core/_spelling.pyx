@@ -1,5 +1,5 @@
-# Owns what LineBuilder accepts and refuses: names, tag values, integers, with the texts of the errors
-# as plugins know them, and the escaped form of a text. Called once per text that is not known yet.
+# Owns what LineBuilder accepts and refuses: names, tag values, integers, with the texts of the
+# errors as plugins know them, and the escaped form of a text. Called once per text not known yet.
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.number cimport PyNumber_Index

@@ -191,7 +191,9 @@ def test_tag_set_after_a_field_stands_before_it():
 def test_key_used_for_tag_and_field_is_refused_when_built():
     for line in (LineBuilder("m").tag("k", 1).int64_field("k", 1),
                  LineBuilder("m").int64_field("k", 1).tag("k", 1)):  # fmt: skip
-        with pytest.raises(errors.InvalidKeyError, match="key 'k' cannot be both a tag and a field"):
+        with pytest.raises(
+            errors.InvalidKeyError, match="key 'k' cannot be both a tag and a field"
+        ):
             line.build()
 
 
