@@ -1,5 +1,17 @@
 # Rows as plugins get them: real dicts of plain values, tags first, time last, nothing for nulls.
+import gc
+import random
+import weakref
+
+import pyarrow
+import pytest
+
+from lp_core import ColumnType
 from tests.support.segments import batch_of
+
+
+class Marker:
+    """Something that tells when it is gone."""
 
 
 def test_row_has_tags_then_fields_then_time():
@@ -57,3 +69,57 @@ def test_each_call_gives_new_rows():
     table.rows()[0]["f"] = "changed"
     table.rows().clear()
     assert table.rows() == [{"f": 1.0, "time": 1}]
+
+
+def rows_through_arrow(table):
+    """The rows by the way of Arrow, without what is null, tags first and time last."""
+    tags = [name for name, kind in table.schema if kind is ColumnType.TAG]
+    rest = [name for name, kind in table.schema if kind is not ColumnType.TAG]
+    columns = pyarrow.record_batch(table)
+    columns = columns.set_column(
+        columns.num_columns - 1, "time", columns.column("time").cast(pyarrow.int64())
+    )
+    return [
+        {key: row[key] for key in tags + rest if row[key] is not None}
+        for row in columns.to_pylist()
+    ]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 9, 64, 1_000])
+def test_rows_with_any_columns_absent_match_the_arrow_columns(count):
+    choice = random.Random(count)
+    lines = []
+    for number in range(count):
+        tags = [f",t{i}=v{choice.randrange(4)}" for i in range(4) if choice.random() < 0.6]
+        texts = ["{}i", "{}.5", "{}u", '"{}"', "t"]
+        fields = [
+            f"f{i}={texts[i % 5].format(choice.randrange(10 ** choice.randrange(1, 18)))}"
+            for i in range(10)
+            if choice.random() < 0.7
+        ]
+        lines.append(f"m{''.join(tags)} {','.join([*fields, 'last=1i'])} {number}")
+    table = batch_of("\n".join(lines))["m"]
+    rows = table.rows()
+    assert [list(row.items()) for row in rows] == [
+        list(row.items()) for row in rows_through_arrow(table)
+    ]
+
+
+def test_rows_do_not_share_what_is_changed_in_them():
+    rows = batch_of("\n".join(f"m,t=a f={n}i {n}" for n in range(10)))["m"].rows()
+    rows[0].clear()
+    rows[1]["new"] = []
+    del rows[2]["f"]
+    assert rows[3:] == [{"t": "a", "f": n, "time": n} for n in range(3, 10)]
+    assert rows[2] == {"t": "a", "time": 2}
+
+
+def test_list_of_rows_takes_part_in_garbage_collection():
+    rows = batch_of("m f=1 1")["m"].rows()
+    assert gc.is_tracked(rows)
+    rows[0]["own"] = rows
+    marker = rows[0]["marker"] = Marker()
+    gone = weakref.ref(marker)
+    del rows, marker
+    gc.collect()
+    assert gone() is None
