@@ -63,7 +63,7 @@ def machine():
             f"system    {platform.system()} {platform.release()}, {_first_line('gcc', '--version')}",
             f"python    {platform.python_version()}",
             f"commit    {_commit()}",
-            f"command   {' '.join(['python', *sys.argv])}",
+            f"command   {' '.join(['python', *sys.orig_argv[1:]])}",
         ]
     )
 

@@ -1,0 +1,1 @@
+# Load over HTTP against a running server and against peers; see README.md.
