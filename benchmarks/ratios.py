@@ -9,27 +9,25 @@ samples (and, in brackets, the medians). Needs the `bench` extra and gcc.
 """
 
 import argparse
-import importlib
-import io
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
-import pyarrow.csv
 
 import lp_core
-from benchmarks.inputs import LINES, SHAPES, body, csv_body, dirty, rows
-from lp_core import (
-    FrameKind,
-    LineBuilder,
-    SchemaIndex,
-    Section,
-    SegmentReader,
-    SegmentWriter,
-    encode_frame,
+from benchmarks.inputs import LINES, SHAPES, body, csv_body, dirty
+from benchmarks.measuring import machine, race
+from benchmarks.plain.library import PlainParser, is_available
+from benchmarks.subjects import decoded, framed, line_builders, parse, segment_of
+from benchmarks.yardsticks import (
+    f_string_per_value,
+    memcpy,
+    one_f_string,
+    pypi_parser,
+    read_csv,
+    tsbs_values,
 )
-from measuring import machine, race
-from plain.library import PlainParser, is_available
+from lp_core import SchemaIndex
 
 PLAIN_RATIO_MIN = {
     "tsbs": 4.0,
@@ -77,33 +75,6 @@ class Verdicts:
         self.lines.append(f"{mark}  {what:58s} {value:9.2f} {unit}  (wanted {sign} {wanted:g})")
 
 
-def parse(text, schema=None):
-    return lp_core.parse(text, precision="ns", now_ns=0, schema=schema)
-
-
-def pypi_parser():
-    """`line-protocol-parser`, whose function takes one line, or None where it is not installed."""
-    try:
-        return importlib.import_module("line_protocol_parser").parse_line
-    except ImportError:
-        return None
-
-
-def read_csv(text, shape):
-    """A function that reads the rows of a shape from CSV, with all types known beforehand."""
-    _, tags, fields, _ = next(iter(rows(shape, 1)))
-    tag_type = pa.dictionary(pa.int32(), pa.string())
-    types = dict.fromkeys(["table", *(key for key, _ in tags)], tag_type)
-    for key, value in fields:
-        types[key] = {'"': pa.string(), "i": pa.int64()}.get(value[-1], pa.float64())
-    types["time"] = pa.int64()
-    convert = pyarrow.csv.ConvertOptions(column_types=types)
-    read = pyarrow.csv.ReadOptions(use_threads=False)
-    return lambda: pyarrow.csv.read_csv(
-        io.BytesIO(text), read_options=read, convert_options=convert
-    )
-
-
 def parse_contenders(shape, text, pool):
     """Name → what to call, bytes it reads, how many times it reads the lines."""
     plain = PlainParser()
@@ -113,11 +84,6 @@ def parse_contenders(shape, text, pool):
     index.apply(batch)
     index.observe(batch)
     as_csv = csv_body(shape)
-    copy = bytearray(len(text))
-    view = memoryview(copy)
-
-    def memcpy():
-        view[:] = text
 
     def in_two_threads():
         def work():
@@ -128,7 +94,7 @@ def parse_contenders(shape, text, pool):
             future.result()
 
     contenders = {
-        "memcpy": (memcpy, len(text), 1),
+        "memcpy": (memcpy(text), len(text), 1),
         "pyarrow.csv, types given": (read_csv(as_csv, shape), len(as_csv), 1),
         PLAIN: (lambda: plain.parse(text), len(text), 1),
         PARSE: (lambda: parse(text), len(text), 1),
@@ -185,66 +151,6 @@ def compare_parsers(shape, repeats, verdicts):
     print(f"  two threads at once do {two:.2f} times the work of one")
 
 
-def tsbs_values():
-    """The rows of tsbs as tuples: 10 tag values, 10 integers, time."""
-    return [
-        (*(value for _, value in tags), *(int(value[:-1]) for _, value in fields), time_ns)
-        for _, tags, fields, time_ns in rows("tsbs")
-    ]
-
-
-def one_f_string(values):
-    """The fastest that Python offers without escaping: one f-string whose names are constants."""
-    return [
-        f"cpu,hostname={a},region={b},datacenter={c},rack={d},os={e},arch={f},team={g},service={h},"
-        f"service_version={i},service_environment={j} usage_user={k}i,usage_system={m}i,usage_idle={n}i,"
-        f"usage_nice={o}i,usage_iowait={p}i,usage_irq={q}i,usage_softirq={r}i,usage_steal={s}i,"
-        f"usage_guest={t}i,usage_guest_nice={u}i {v}"
-        for a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q, r, s, t, u, v in values
-    ]
-
-
-def f_string_per_value(values, tag_names, field_names):
-    """What is written where the names are data: an f-string for each tag and field, joined."""
-    result = []
-    for row in values:
-        tags = ",".join(f"{key}={value}" for key, value in zip(tag_names, row[:10], strict=True))
-        fields = ",".join(
-            f"{key}={value}i" for key, value in zip(field_names, row[10:20], strict=True)
-        )
-        result.append(f"cpu,{tags} {fields} {row[20]}")
-    return result
-
-
-def line_builders(values):
-    return [
-        LineBuilder("cpu")
-        .tag("hostname", a)
-        .tag("region", b)
-        .tag("datacenter", c)
-        .tag("rack", d)
-        .tag("os", e)
-        .tag("arch", f)
-        .tag("team", g)
-        .tag("service", h)
-        .tag("service_version", i)
-        .tag("service_environment", j)
-        .int64_field("usage_user", k)
-        .int64_field("usage_system", m)
-        .int64_field("usage_idle", n)
-        .int64_field("usage_nice", o)
-        .int64_field("usage_iowait", p)
-        .int64_field("usage_irq", q)
-        .int64_field("usage_softirq", r)
-        .int64_field("usage_steal", s)
-        .int64_field("usage_guest", t)
-        .int64_field("usage_guest_nice", u)
-        .time_ns(v)
-        .build()
-        for a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q, r, s, t, u, v in values
-    ]
-
-
 def compare_builders(repeats, verdicts):
     values = tsbs_values()
     text = body("tsbs")
@@ -279,21 +185,6 @@ def compare_builders(repeats, verdicts):
     for name in bulk:
         speed = len(text) / times[name].best / 1e6
         verdicts.at_least(f"2. {name}", speed, BULK_MB_PER_S_MIN, "MB/s")
-
-
-def framed(batch):
-    frame = encode_frame(FrameKind.WRITE, [Section("db", batch)])
-    frame.seal(1)
-    return frame
-
-
-def segment_of(batch):
-    header = SegmentWriter(first_position=1, node_id="bench", created_ns=0).header
-    return bytes(header) + bytes(memoryview(framed(batch)))
-
-
-def decoded(segment):
-    return SegmentReader(segment).frame(64, verify=False).sections[0].batch["cpu"]
 
 
 def compare_frames(repeats, verdicts):

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.inputs import START_NS, body
+from benchmarks.measuring import machine
 from load.sender import percentile, send_bodies
 from load.servers import SERVERS, chosen
-from measuring import machine
 
 HOSTS = 1_000
 FIELDS = 10

@@ -15,9 +15,9 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
+from benchmarks.measuring import machine
 from load.sender import head, percentile, send_in_turns
 from load.servers import SERVERS, chosen
-from measuring import machine
 
 FLOOR = "4 KiB write + fdatasync"
 FLOOR_FILE_BYTES = 64 * 1024 * 1024

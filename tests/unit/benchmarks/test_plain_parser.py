@@ -5,8 +5,8 @@ import pyarrow as pa
 import pytest
 
 from benchmarks.inputs import SHAPES, body, dirty, rows
+from benchmarks.plain.library import PlainParser, is_available
 from lp_core import parse
-from plain.library import PlainParser, is_available
 
 pytestmark = pytest.mark.skipif(not is_available(), reason="there is no C compiler")
 
