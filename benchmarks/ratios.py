@@ -106,15 +106,9 @@ def parse_contenders(shape, text, pool):
             2 * PARSES_PER_THREAD,
         ),
     }
-    parse_line = pypi_parser()
-    if parse_line is not None:
-        lines = text.decode().splitlines()
-
-        def one_by_one():
-            for line in lines:
-                parse_line(line)
-
-        contenders[PYPI] = (one_by_one, len(text), 1)
+    parse_body = pypi_parser()
+    if parse_body is not None:
+        contenders[PYPI] = (lambda: parse_body(text), len(text), 1)
     return contenders
 
 

@@ -46,12 +46,10 @@ class ArrowCsv(Peers):
 
 class Pypi(Peers):
     def setup(self, shape):
-        self.parse_line = pypi_parser()
-        if self.parse_line is None:
+        self.parse_body = pypi_parser()
+        if self.parse_body is None:
             raise NotImplementedError("line-protocol-parser is not installed")
         super().setup(shape)
-        self.lines = self.body.decode().splitlines()
 
     def time_line_protocol_parser(self, shape):
-        for line in self.lines:
-            self.parse_line(line)
+        self.parse_body(self.body)

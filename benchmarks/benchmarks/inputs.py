@@ -31,8 +31,8 @@ _REGIONS = {
     "ap-northeast-1": "ac",
     "sa-east-1": "abc",
 }
-_CPU_FIELDS = ("usage_user", "usage_system", "usage_idle", "usage_nice", "usage_iowait")
-_CPU_FIELDS += ("usage_irq", "usage_softirq", "usage_steal", "usage_guest", "usage_guest_nice")
+CPU_FIELDS = ("usage_user", "usage_system", "usage_idle", "usage_nice", "usage_iowait")
+CPU_FIELDS += ("usage_irq", "usage_softirq", "usage_steal", "usage_guest", "usage_guest_nice")
 
 
 def tsbs_hosts(rng, hosts):
@@ -60,14 +60,14 @@ def tsbs_hosts(rng, hosts):
 def _tsbs(rng, hosts=1_000):
     """Every host at each 10 s, in the same order; each value walks at random between 0 and 100."""
     series = tsbs_hosts(rng, hosts)
-    walks = [[rng.uniform(0, 100) for _ in _CPU_FIELDS] for _ in range(hosts)]
+    walks = [[rng.uniform(0, 100) for _ in CPU_FIELDS] for _ in range(hosts)]
     time_ns = START_NS
     while True:
         for tags, walk in zip(series, walks, strict=True):
             for index, value in enumerate(walk):
                 walk[index] = min(max(value + rng.gauss(0, 1), 0), 100)
             fields = [
-                (name, f"{int(value)}i") for name, value in zip(_CPU_FIELDS, walk, strict=True)
+                (name, f"{int(value)}i") for name, value in zip(CPU_FIELDS, walk, strict=True)
             ]
             yield "cpu", tags, fields, time_ns
         time_ns += 10_000_000_000

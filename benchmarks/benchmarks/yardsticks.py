@@ -22,11 +22,21 @@ def memcpy(text):
 
 
 def pypi_parser():
-    """`line-protocol-parser`, whose function takes one line, or None where it is not installed."""
+    """`line-protocol-parser` for a whole body, or None where it is not installed.
+
+    Its function takes one line as text, so decoding and cutting the body are part of the work, as
+    they are for the others.
+    """
     try:
-        return importlib.import_module("line_protocol_parser").parse_line
+        parse_line = importlib.import_module("line_protocol_parser").parse_line
     except ImportError:
         return None
+
+    def parse_body(body):
+        for line in body.decode().splitlines():
+            parse_line(line)
+
+    return parse_body
 
 
 def read_csv(text, shape):

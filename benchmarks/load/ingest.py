@@ -9,13 +9,17 @@ table at each 10 s, up to now. A peer that is not installed is left out.
 
 import argparse
 import os
+import random
 import statistics
 import tempfile
 import time
 from dataclasses import dataclass
+from operator import getitem
 from pathlib import Path
 
-from benchmarks.inputs import START_NS, body
+import numpy as np
+
+from benchmarks.inputs import CPU_FIELDS, tsbs_hosts
 from benchmarks.measuring import machine
 from load.sender import percentile, send_bodies
 from load.servers import SERVERS, chosen
@@ -25,8 +29,6 @@ FIELDS = 10
 TICKS_PER_BODY = 10
 TICK_NS = 10_000_000_000
 LINES_PER_BODY = HOSTS * TICKS_PER_BODY
-# Values repeat after so many bodies; times never do.
-DISTINCT_BODIES = 8
 
 # Their lines/s, and how many times as many the first server shall take: wanted, hoped for.
 TARGETS = {"influxdb 1.6": (6, 10), "victoria-metrics 1.79": (3, 5)}
@@ -47,18 +49,25 @@ class Run:
     p99_s: float
 
 
-def make_bodies(count):
-    """Bodies of consecutive times, the last of which ends now."""
-    lines = body("tsbs", DISTINCT_BODIES * LINES_PER_BODY).splitlines(keepends=True)
-    ticks = [b"".join(lines[first : first + HOSTS]) for first in range(0, len(lines), HOSTS)]
-    start_ns = (time.time_ns() // TICK_NS - count * TICKS_PER_BODY) * TICK_NS
+def make_bodies(count, seed=1):
+    """Bodies of consecutive times, the last of which ends now; each value walks at random."""
+    series = [
+        ",".join(["cpu", *(f"{key}={value}" for key, value in tags)]).encode() + b" "
+        for tags in tsbs_hosts(random.Random(seed), HOSTS)
+    ]
+    fields = [[b"%s=%di" % (name.encode(), value) for value in range(101)] for name in CPU_FIELDS]
+    rng = np.random.default_rng(seed)
+    walk = rng.uniform(0, 100, (HOSTS, len(fields)))
+    time_ns = (time.time_ns() // TICK_NS - count * TICKS_PER_BODY) * TICK_NS
     bodies = []
-    for first in range(0, count * TICKS_PER_BODY, TICKS_PER_BODY):
+    for _ in range(count):
         parts = []
-        for tick in range(first, first + TICKS_PER_BODY):
-            source = tick % len(ticks)
-            old, new = START_NS + source * TICK_NS, start_ns + tick * TICK_NS
-            parts.append(ticks[source].replace(b" %d\n" % old, b" %d\n" % new))
+        for _ in range(TICKS_PER_BODY):
+            walk = np.clip(walk + rng.normal(0, 1, walk.shape), 0, 100)
+            end = b" %d\n" % time_ns
+            for tags, values in zip(series, walk.astype(int).tolist(), strict=True):
+                parts += (tags, b",".join(map(getitem, fields, values)), end)
+            time_ns += TICK_NS
         bodies.append(b"".join(parts))
     return bodies
 
