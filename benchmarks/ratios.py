@@ -162,8 +162,11 @@ def compare_builders(repeats, verdicts):
         assert call() == expected, name
     build_lines = getattr(lp_core, "build_lines", None)
     if build_lines is not None:
-        assert bytes(build_lines(table)) == text
+        assert build_lines(table) == text
         contenders["build_lines of a TableBatch"] = lambda: build_lines(table)
+        arrow = pa.record_batch(table)
+        assert build_lines(arrow, measurement="cpu") == text
+        contenders["build_lines of pyarrow"] = lambda: build_lines(arrow, measurement="cpu")
     times = race(contenders, repeats)
     print(f"\nbuilding {len(values)} lines of tsbs, {len(text) / 1e6:.1f} MB")
     for name, ours in times.items():
