@@ -5,14 +5,8 @@ from lp_core._batch import TableBatch, WriteBatch
 from lp_core._build import LineBuilder
 from lp_core._build_lines import build_lines
 from lp_core._frame import EncodedFrame, Section, encode_frame
-from lp_core._line_error import LineError
-from lp_core._parse import (
-    BATCH_BYTES_MAX,
-    BODY_BYTES_MAX,
-    LINE_ERRORS_MAX,
-    ParseResult,
-    parse,
-)
+from lp_core._line_error import LINE_ERRORS_MAX, LineError
+from lp_core._parse import BATCH_BYTES_MAX, BODY_BYTES_MAX, ParseResult, parse
 from lp_core._schema import SchemaIndex
 from lp_core._segment import Frame, FrameSection, SegmentReader, SegmentWriter
 from lp_core.enums import ColumnType, FrameKind, Precision

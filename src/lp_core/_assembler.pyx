@@ -2,22 +2,19 @@
 # columns known so far, and only then the builders (_columns). A refused line leaves no trace.
 # Called by parse() once per logical line; touches no Python object.
 
-from libc.stdint cimport INT64_MAX, INT64_MIN, int32_t, int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memcmp, memcpy, memset
+from libc.stdint cimport INT64_MAX, INT64_MIN, int32_t, int64_t, uint8_t, uint64_t
+from libc.string cimport memcmp
 
-from lp_core._batch cimport LP_INT64, LP_STRING, LP_TAG, LP_TIME, LP_UINT64, lp_table
+from lp_core._batch cimport LP_STRING, LP_TAG, LP_TIME, lp_table
 from lp_core._buffer_pool cimport lp_pool_connect, lp_pool_shared
 from lp_core._columns cimport (
     LP_SHAPE_NONE,
-    LP_SHAPES_MAX,
     column_bits,
     lp_column_builder,
     lp_column_code,
     lp_column_pad,
     lp_column_put_bits,
     lp_column_put_string,
-    lp_lane,
-    lp_shape,
     lp_table_buffers,
     lp_table_builder,
     lp_table_settle,
@@ -48,13 +45,12 @@ from lp_core._memory cimport (
     lp_arena_copy,
     lp_arena_free,
     lp_arena_take,
-    lp_buffer_append,
     lp_buffer_append_zeros,
     lp_buffer_free,
-    lp_buffer_resize,
 )
 from lp_core._number cimport lp_scale_time
 from lp_core._scan cimport lp_find_byte, lp_unescaped_space
+from lp_core._shape cimport note_shape
 from lp_core._schema cimport LP_TABLE_UNKNOWN, lp_schema, schema_find
 from lp_core._status cimport (
     LP_BATCH_LIMIT,
@@ -64,7 +60,6 @@ from lp_core._status cimport (
     LP_FAULT_TIME_SCALE,
     LP_FAULT_TYPE_CONFLICT,
     LP_LINE_REFUSED,
-    LP_NO_MATCH,
     LP_NO_MEMORY,
     LP_OK,
     lp_fault,
@@ -165,7 +160,11 @@ cdef lp_status add_column(
     cdef int32_t known = LP_TABLE_UNKNOWN
     if assembler.schema is not NULL:
         known = schema_find(
-            <lp_schema*> assembler.schema, <const uint8_t*> table.name, table.name_bytes, name.bytes, name.count
+            <lp_schema*> assembler.schema,
+            <const uint8_t*> table.name,
+            table.name_bytes,
+            name.bytes,
+            name.count,
         )
     if same_bytes(name.bytes, name.count, b"time", 4):
         if known == LP_TABLE_UNKNOWN and table.num_rows == 0:
@@ -414,7 +413,9 @@ cdef lp_status assembler_take_line(
     table = lp_table_at(assembler, table_number)
     status = put_fields(assembler, table)
     if status == LP_OK:
-        status = note_shape(assembler, table, &series.shape)
+        status = note_shape(
+            &assembler.scratch, table, &assembler.line, &series.shape
+        )
     if status == LP_OK:
         follow_series(assembler, series)
         lp_commit_row(assembler, table, series, time_ns)
@@ -472,104 +473,6 @@ cdef lp_status assembler_close_row(lp_assembler* assembler) noexcept nogil:
         assembler.lines_taken += 1
         follow_series(assembler, series)
         lp_commit_row(assembler, table, series, row.time_ns)
-    return status
-
-
-cdef bint is_plain_key(const lp_line* line, const lp_text* key) noexcept nogil:
-    """Whether the key stands in the line as it is, and can be told from what is around it."""
-    return (
-        line.start <= key.bytes < line.end
-        and lp_find_byte(key.bytes, key.bytes + key.count, c",") == key.bytes + key.count
-        and lp_find_byte(key.bytes, key.bytes + key.count, c"\"") == key.bytes + key.count
-    )
-
-
-cdef bint is_shape_of(const lp_shape* shape, const lp_line* line) noexcept nogil:
-    cdef const lp_lane* lanes = <const lp_lane*> shape.lane_buffer.bytes
-    cdef int64_t i
-    if shape.lane_count != line.field_count:
-        return False
-    for i in range(line.field_count):
-        if lanes[i].column != line.fields[i].column:
-            return False
-    return True
-
-
-cdef lp_status set_lane(
-    lp_assembler* assembler, lp_lane* lane, const lp_field* field, int32_t type_before, bint is_first
-) noexcept nogil:
-    """Spell out what stands between the value before the field and its own."""
-    cdef int64_t text_bytes = 0
-    cdef uint8_t* text = <uint8_t*> lp_arena_take(&assembler.scratch, field.key.count + 4 + 32)
-    if text is NULL:
-        return LP_NO_MEMORY
-    memset(text, 0, field.key.count + 4 + 32)
-    if not is_first:
-        if type_before == LP_INT64 or type_before == LP_UINT64 or type_before == LP_STRING:
-            text[0] = (
-                c"i" if type_before == LP_INT64 else c"u" if type_before == LP_UINT64 else c"\""
-            )
-            text_bytes = 1
-        text[text_bytes] = c","
-        text_bytes += 1
-    memcpy(text + text_bytes, field.key.bytes, field.key.count)
-    text_bytes += field.key.count
-    text[text_bytes] = c"="
-    text_bytes += 1
-    if field.type == LP_STRING:
-        text[text_bytes] = c"\""
-        text_bytes += 1
-    memcpy(lane.text, text, 32)
-    lane.mask = <uint32_t> 0xFFFFFFFF if text_bytes >= 32 else (<uint32_t> 1 << text_bytes) - 1
-    lane.text_bytes = <int32_t> text_bytes
-    lane.column = field.column
-    lane.type = field.type
-    lane.rest = text + 32
-    return LP_OK
-
-
-cdef lp_status set_shape(lp_assembler* assembler, lp_shape* shape) noexcept nogil:
-    cdef lp_line* line = &assembler.line
-    cdef lp_status status = lp_buffer_resize(
-        &shape.lane_buffer, line.field_count * sizeof(lp_lane)
-    )
-    cdef lp_lane* lanes = <lp_lane*> shape.lane_buffer.bytes
-    cdef int32_t type_before = 0
-    cdef int64_t i
-    shape.lane_count = 0
-    for i in range(line.field_count):
-        if status == LP_OK:
-            status = set_lane(assembler, &lanes[i], &line.fields[i], type_before, i == 0)
-        type_before = line.fields[i].type
-    shape.last_type = type_before
-    if status == LP_OK:
-        shape.lane_count = <int32_t> line.field_count
-    return status
-
-
-cdef lp_status note_shape(
-    lp_assembler* assembler, lp_table_builder* table, int32_t* shape_number
-) noexcept nogil:
-    """Remember how the fields of the accepted line follow each other, for lines like it."""
-    cdef int32_t i
-    cdef lp_status status
-    for i in range(table.shape_count):
-        if is_shape_of(&table.shapes[i], &assembler.line):
-            shape_number[0] = table.last_shape = i
-            return LP_OK
-    shape_number[0] = LP_SHAPE_NONE
-    for i in range(<int32_t> assembler.line.field_count):
-        if not is_plain_key(&assembler.line, &assembler.line.fields[i].key):
-            return LP_OK
-    if table.shape_count < LP_SHAPES_MAX:
-        i = table.shape_count
-        table.shape_count += 1
-    else:
-        i = table.shape_replaced
-        table.shape_replaced = (i + 1) % LP_SHAPES_MAX
-    status = set_shape(assembler, &table.shapes[i])
-    if status == LP_OK:
-        shape_number[0] = table.last_shape = i
     return status
 
 

@@ -37,7 +37,7 @@ cdef extern from "_columns.h" nogil:
         int64_t tag_count
 
     ctypedef struct lp_lane:
-        uint8_t* text
+        uint8_t[32] text
         uint32_t mask
         int32_t text_bytes
         int32_t column

@@ -1,5 +1,7 @@
 from typing import final
 
+LINE_ERRORS_MAX: int
+
 @final
 class LineError:
     """One refused line of a body.

@@ -6,7 +6,6 @@ from lp_core._batch import WriteBatch
 from lp_core._line_error import LineError
 from lp_core._schema import SchemaIndex
 
-LINE_ERRORS_MAX: int
 BATCH_BYTES_MAX: int
 BODY_BYTES_MAX: int
 

@@ -49,7 +49,6 @@ from lp_core._utf8 cimport lp_validate_utf8
 
 import os
 
-from lp_core._line_error import LINE_ERRORS_MAX as LINE_ERRORS_MAX
 from lp_core.errors import BatchLimitError, LineProtocolError
 
 lp_pool_connect(lp_pool_shared())

@@ -123,9 +123,7 @@ values_of_kind = {
     "int": st.one_of(
         st.integers(-200, 200), st.integers(-(1 << 63), (1 << 63) - 1), st.integers(0, 10**19)
     ).map(lambda number: f"{number}i"),
-    "uint": st.one_of(st.integers(0, 200), st.integers(0, 10**20)).map(
-        lambda number: f"{number}u"
-    ),
+    "uint": st.one_of(st.integers(0, 200), st.integers(0, 10**20)).map(lambda number: f"{number}u"),
     "float": st.one_of(
         short_floats,
         st.floats(0, 1).map(repr),
@@ -155,9 +153,7 @@ def repetitive_bodies(draw: st.DrawFn) -> bytes:
         )
     )  # fmt: skip
     shapes = draw(
-        st.lists(
-            st.lists(st.tuples(keys, kinds), min_size=1, max_size=4), min_size=1, max_size=3
-        )
+        st.lists(st.lists(st.tuples(keys, kinds), min_size=1, max_size=4), min_size=1, max_size=3)
     )
     pieces = []
     for _ in range(draw(st.integers(2, 25))):

@@ -209,8 +209,7 @@ class Log:
             started = time.monotonic()
             try:
                 self._write(group)
-            except Exception as error:
-                # Whatever it is: nobody may wait for an answer that never comes.
+            except OSError as error:
                 self.failure = WalError(
                     f"the log cannot be written: {error}",
                     hint="free space or replace the disk, then restart; queries go on meanwhile",

@@ -142,7 +142,7 @@ def test_a_record_that_cannot_be_applied_fails_the_log(tmp_path: Path) -> None:
 
 
 def test_what_was_synced_before_a_failure_is_acknowledged(tmp_path: Path) -> None:
-    kit = Kit(tmp_path, filesystem=FailingSync(good=2))
+    kit = Kit(tmp_path, filesystem=FailingSync(good=1))
 
     async def scenario() -> None:
         log = kit.open()
