@@ -2,6 +2,7 @@
 import math
 import struct
 
+import numpy
 import pyarrow
 import pytest
 from hypothesis import given
@@ -102,3 +103,31 @@ def test_lines_are_those_of_line_builder(rows, skipped):
                 setter(key, row[key])
         wanted.append(line.build() + "\n")
     assert build_lines(table, measurement="m", time="t") == "".join(wanted).encode()
+
+
+def wanted_float(number: float) -> str:
+    if number == math.floor(number):
+        return "-0.0" if number == 0 and math.copysign(1, number) < 0 else f"{int(number)}.0"
+    return repr(number)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_floats_of_any_size_are_written_like_repr(seed):
+    random = numpy.random.default_rng(seed)
+    count = 20_000
+    short = random.integers(0, 10**15, count) / 10.0 ** random.integers(0, 12, count)
+    numbers = numpy.concatenate(
+        [
+            random.integers(0, 1 << 64, count, dtype=numpy.uint64).view(numpy.float64),
+            random.random(count) * 10.0 ** random.integers(-20, 20, count),
+            random.integers(0, 1 << 53, count, dtype=numpy.uint64).view(numpy.float64),
+            short,
+            numpy.nextafter(short, 0),
+            numpy.nextafter(short, numpy.inf),
+            numpy.round(random.random(count) * 1_000, 2),
+        ]
+    )
+    numbers = numbers[numpy.isfinite(numbers)]
+    written = build_lines(pyarrow.table({"f": numbers}), measurement="m", time=None).decode()
+    wanted = [f"m f={wanted_float(number)}" for number in numbers.tolist()]
+    assert written.splitlines() == wanted
