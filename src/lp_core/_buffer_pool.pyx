@@ -97,7 +97,8 @@ cdef uint8_t* fresh_take(int64_t bytes, int64_t* capacity) noexcept nogil:
     cdef void* memory
     if bytes < 2 * HUGE_PAGE_BYTES or bytes > INT64_MAX // 4:
         return lp_unpooled_take(bytes, capacity)
-    capacity[0] = lp_pool_capacity(bytes)
+    # aligned_alloc wants a multiple of the alignment.
+    capacity[0] = (lp_pool_capacity(bytes) + HUGE_PAGE_BYTES - 1) & -<int64_t>HUGE_PAGE_BYTES
     memory = aligned_alloc(HUGE_PAGE_BYTES, capacity[0])
     if memory is not NULL:
         lp_ask_for_huge_pages(memory, capacity[0])
