@@ -2,6 +2,7 @@
 #   make demo   see it work            make test   run every test
 #   make serve  run a server           make lint   style, types, layers
 #   make bench  quick benchmarks       make clean  remove what was built
+#   make sanitize  the tests of lp_core under AddressSanitizer and UBSan, in a build of its own
 
 PYTHON ?= python3
 VENV := .venv
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 SOURCES := $(wildcard src/lp_core/*.pyx src/lp_core/*.pxd src/lp_core/*.h)
 PYTEST_FLAGS ?=
 
-.PHONY: build demo test lint bench serve clean
+.PHONY: build demo test lint bench sanitize serve clean
 
 build: $(VENV)/.built
 
@@ -51,6 +52,22 @@ lint: $(VENV)/.lint
 
 bench: $(VENV)/.bench
 	cd benchmarks && ../$(BIN)/asv machine --yes > /dev/null && ../$(BIN)/asv run --python=same --quick --show-stderr
+
+# Built apart, from the same generated C; the normal build stays as it is.
+SANITIZED := build/sanitize
+SANITIZERS = $(foreach library,libasan.so libubsan.so libstdc++.so.6,$(shell gcc -print-file-name=$(library)))
+
+$(SANITIZED)/.built: $(VENV)/.built $(wildcard src/lp_core/*.py)
+	$(BIN)/pip install --quiet --disable-pip-version-check 'setuptools>=77' 'cython>=3.1'
+	CC=gcc HEADRACE_SANITIZE=1 $(BIN)/python setup.py --quiet build --parallel 2 \
+	  --build-base $(SANITIZED) --build-lib $(SANITIZED)/lib
+	rm -rf $(SANITIZED)/lib/engine
+	@touch $@
+
+sanitize: $(SANITIZED)/.built
+	HEADRACE_SANITIZE=1 LD_PRELOAD="$(SANITIZERS)" PYTHONPATH=$(SANITIZED)/lib PYTHONMALLOC=malloc \
+	  ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:quarantine_size_mb=16 UBSAN_OPTIONS=print_stacktrace=1 \
+	  $(BIN)/python -m pytest $(PYTEST_FLAGS) tests/unit/lp_core tests/property
 
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info .demo
