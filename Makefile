@@ -3,6 +3,7 @@
 #   make serve  run a server           make lint   style, types, layers
 #   make bench  quick benchmarks       make clean  remove what was built
 #   make sanitize  the tests of lp_core under AddressSanitizer and UBSan, in a build of its own
+#   make fuzz      bytes of a fuzzer for parser, builders and frame reader, FUZZ_SECONDS=60 for each
 
 PYTHON ?= python3
 VENV := .venv
@@ -10,7 +11,7 @@ BIN := $(VENV)/bin
 SOURCES := $(wildcard src/lp_core/*.pyx src/lp_core/*.pxd src/lp_core/*.h)
 PYTEST_FLAGS ?=
 
-.PHONY: build demo test lint bench sanitize serve clean
+.PHONY: build demo test lint bench fuzz sanitize serve clean
 
 build: $(VENV)/.built
 
@@ -67,7 +68,31 @@ $(SANITIZED)/.built: $(VENV)/.built $(wildcard src/lp_core/*.py)
 sanitize: $(SANITIZED)/.built
 	HEADRACE_SANITIZE=1 LD_PRELOAD="$(SANITIZERS)" PYTHONPATH=$(SANITIZED)/lib PYTHONMALLOC=malloc \
 	  ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:quarantine_size_mb=16 UBSAN_OPTIONS=print_stacktrace=1 \
-	  $(BIN)/python -m pytest $(PYTEST_FLAGS) tests/unit/lp_core tests/property
+	  $(BIN)/python -m pytest $(PYTEST_FLAGS) tests/unit/lp_core tests/property tests/fuzz
+
+# With clang the extensions are built apart so that the fuzzer sees which of their branches an input takes, and with
+# AddressSanitizer; without it the branches of the reference parser guide it.
+FUZZ_SECONDS ?= 60
+FUZZED := build/fuzz
+CLANG := $(shell command -v clang)
+
+$(VENV)/.fuzz: $(VENV)/.built
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[fuzz]' 'setuptools>=77' 'cython>=3.1'
+	@touch $@
+
+$(FUZZED)/.built: $(VENV)/.fuzz $(wildcard src/lp_core/*.py)
+	CC=clang LDSHARED="clang -shared" HEADRACE_FUZZ=1 $(BIN)/python setup.py --quiet build --parallel 2 \
+	  --build-base $(FUZZED) --build-lib $(FUZZED)/lib
+	rm -rf $(FUZZED)/lib/engine
+	@touch $@
+
+fuzz: $(if $(CLANG),$(FUZZED)/.built,$(VENV)/.fuzz)
+	for target in parse build frames; do \
+	  $(if $(CLANG),LD_PRELOAD="$$($(BIN)/python -c 'import atheris; print(atheris.path())')/asan_with_fuzzer.so \
+	    $$(clang -print-file-name=libstdc++.so.6)" PYTHONPATH=$(FUZZED)/lib PYTHONMALLOC=malloc \
+	    ASAN_OPTIONS=detect_leaks=0:abort_on_error=1) \
+	  $(BIN)/python -m tests.fuzz.run $$target --seconds $(FUZZ_SECONDS) --directory $(FUZZED) || exit 1; \
+	done
 
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info .demo

@@ -3,6 +3,7 @@
 Switches, read from the environment so that they reach an isolated build:
 ``HEADRACE_DEBUG=1``     bounds checks, C assertions, no optimisation
 ``HEADRACE_SANITIZE=1``  address and undefined-behaviour sanitizers (run with LD_PRELOAD=libasan)
+``HEADRACE_FUZZ=1``      coverage for libFuzzer and the address sanitizer; needs CC=clang
 ``HEADRACE_COVERAGE=1``  line tracing for Cython coverage
 """
 
@@ -21,6 +22,7 @@ def is_on(switch: str) -> bool:
 
 DEBUG = is_on("HEADRACE_DEBUG")
 SANITIZE = is_on("HEADRACE_SANITIZE")
+FUZZ = is_on("HEADRACE_FUZZ")
 COVERAGE = is_on("HEADRACE_COVERAGE")
 
 compile_args = ["-std=gnu11", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-unused-function"]
@@ -37,6 +39,14 @@ if SANITIZE:
     ]
     compile_args += flags
     link_args += flags
+
+if FUZZ:
+    compile_args += [
+        "-fsanitize=fuzzer-no-link,address",
+        "-fno-omit-frame-pointer",
+        "-g",
+        "-UNDEBUG",
+    ]
 
 directives = {
     "language_level": 3,
