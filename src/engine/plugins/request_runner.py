@@ -58,7 +58,11 @@ class RequestRunner:
                 record=RunRecord(self.trigger.id),
             )
         if failure is not None:
-            body = json.dumps({"error": failure.message, "code": "plugin_error"}).encode()
+            message = failure.message
+            if outcome is not None and outcome.failure == "exception":
+                # Clients of the reference system know an exception by this text.
+                message = f"Python function call failed: {message}"
+            body = json.dumps({"error": message, "code": "plugin_error"}).encode()
             return RequestAnswer(500, [("content-type", "application/json")], body)
         assert outcome is not None
         assert outcome.response is not None

@@ -1,0 +1,1 @@
+"""What existing plugins rely on, rule by rule."""
