@@ -6,6 +6,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -108,3 +109,19 @@ def test_a_taken_port_is_an_error(make_server: MakeServer, tmp_path: Path) -> No
         )
     assert result.returncode == 1
     assert f"{port}" in result.stderr
+
+
+@pytest.mark.parametrize("years_ahead", [1, 40])
+def test_a_schedule_of_a_later_year_is_kept_over_a_restart(
+    make_server: MakeServer, years_ahead: int
+) -> None:
+    server = make_server().start()
+    server.plugin("yearly.py", "def process_scheduled_call(api, time, args=None):\n    pass\n")
+    server.cli("create", "database", "db")
+    spec = f"cron:0 0 0 1 1 * {datetime.now(UTC).year + years_ahead}"
+    assert server.create_trigger("db", "yearly", spec, "yearly.py").status == 200
+    assert server.write("db", "m f=1i 1\n", precision="ns").status == 204
+    server.kill()
+    server.start()
+    assert server.query("db", "SELECT f FROM m") == [{"f": 1}]
+    assert server.stop() == 0

@@ -219,7 +219,7 @@ class Dispatcher:
         self._plugin_log.forget(database)
 
     def _begin(self, trigger: Trigger) -> None:
-        spec = trigger_spec.parse(trigger.spec, now_ns=0)
+        spec = trigger_spec.parse(trigger.spec, now_ns=trigger_spec.ACCEPTED_BEFORE)
         runs = TriggerRuns(
             trigger,
             spec.kind,
@@ -285,7 +285,7 @@ class Dispatcher:
                 name=trigger.name,
                 identity=trigger.identity,
                 plugin_path=str(path),
-                kind=trigger_spec.parse(trigger.spec, now_ns=0).kind,
+                kind=trigger_spec.parse(trigger.spec, now_ns=trigger_spec.ACCEPTED_BEFORE).kind,
                 arguments=trigger.arguments,
                 run_async=trigger.run_async,
                 async_limit=self._config.wal.async_runs_max,

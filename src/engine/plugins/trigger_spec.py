@@ -15,6 +15,9 @@ NS_PER_SECOND = 1_000_000_000
 EVERY_NS_MIN = 1_000_000
 EVERY_NS_MAX = 31_557_600 * NS_PER_SECOND  # 365.25 days, the reference's limit
 
+# In place of an instant: whether a schedule fires was checked when it was created.
+ACCEPTED_BEFORE = 0
+
 Kind = Literal["wal", "schedule", "request"]
 
 
@@ -105,7 +108,7 @@ def parse(text: str, *, now_ns: int | None = None) -> TriggerSpec:
     Args:
         text: What the user wrote.
         now_ns: A cron expression must fire after this instant; the current time when left out.
-            Pass 0 for a specification that was accepted before.
+            Pass ACCEPTED_BEFORE for a specification that was accepted once: it is never refused.
 
     Raises:
         TriggerSpecError: The text is not a specification, or one that would never run.
@@ -262,11 +265,13 @@ def _parse_cron(text: str, expression: str, now_ns: int) -> Cron:
         first_ns = _next_cron_time(expression, now_ns)
     except (ValueError, KeyError, TypeError) as error:
         raise _refusal(text, f"invalid cron expression: {error}", _CRON_HINT) from error
-    if first_ns is None:
+    # An accepted one may be over by now, and the search ends after 50 years.
+    if first_ns is None and now_ns != ACCEPTED_BEFORE:
         raise _refusal(
             text,
             "cron schedule never triggers",
-            "check that the day exists in the month and that the year is not over",
+            "check that the day exists in the month, and that the year is neither over nor more "
+            "than 50 years ahead",
         )
     return Cron(lowered if lowered.startswith("@") else expression)
 

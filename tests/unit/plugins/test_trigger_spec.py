@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from engine.errors import TriggerSpecError
 from engine.plugins.trigger_spec import (
+    ACCEPTED_BEFORE,
     EVERY_NS_MAX,
     EVERY_NS_MIN,
     AllTables,
@@ -102,9 +103,13 @@ def test_a_refusal_says_what_is_wrong_and_what_to_write(text, context):
     assert caught.value.hint
 
 
-def test_a_finished_year_is_accepted_again_when_it_was_accepted_before():
-    assert parse("cron:0 0 0 1 1 ? 2020", now_ns=0) == Cron("0 0 0 1 1 ? 2020")
-    assert next_time(Cron("0 0 0 1 1 ? 2020"), NOW) is None
+@pytest.mark.parametrize("year", [2000, 2020, 2026, 2060])
+def test_what_was_accepted_before_is_never_refused_also_far_from_1970(year):
+    """The server reads it again at each start; a refusal there would keep it from starting."""
+    expression = f"0 0 0 1 1 ? {year}"
+    assert parse(f"cron:{expression}", now_ns=ACCEPTED_BEFORE) == Cron(expression)
+    expected = at(year, 1, 1) if year > 2026 else None
+    assert next_time(Cron(expression), NOW) == expected
 
 
 @pytest.mark.parametrize(
