@@ -111,3 +111,19 @@ def test_the_plugin_of_the_readme_works(make_server: Callable[..., ServerProcess
 )
 def test_example_plugins_pass_the_check_at_creation(filename: str, kind: str) -> None:
     loader.check(Path(ROOT / "examples" / "plugins" / filename), kind)
+
+
+def test_the_example_of_lp_core_gives_what_it_says() -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", (DOCS / "lp_core.md").read_text(), re.DOTALL)
+    names: dict[str, object] = {}
+    shown = 0
+    for line in example.splitlines():
+        code, _, comment = line.partition("  # ")
+        if comment.startswith("["):
+            assert eval(code, names) == eval(comment), line
+            shown += 1
+        else:
+            exec(code, names)
+    assert shown == 1
+    line = b"cpu,host=a usage=1.5,cores=4i 1627680000000000000\n"
+    assert eval("build_lines(batch)", names) == line

@@ -37,8 +37,6 @@ class Bulk:
     param_names = ["shape"]
 
     def setup(self, shape):
-        if not hasattr(lp_core, "build_lines"):
-            raise NotImplementedError("this lp_core has no build_lines")
         text = body(shape)
         self.size = len(text)
         (self.table,) = parse(text).batch.values()

@@ -2,7 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from benchmarks.inputs import SHAPES, body, dirty
+from benchmarks.inputs import SHAPES, alternating_shapes, body, dirty, sparse_tags
 from benchmarks.measuring import race
 from benchmarks.plain.library import PlainParser, is_available
 from benchmarks.subjects import parse
@@ -96,3 +96,17 @@ class ParseInThreads:
         return 2 * times["one"].best / times["two"].best
 
     track_work_of_two_threads.unit = "times the work of one"
+
+
+class Hostile:
+    """Bodies that once took time as the square or the cube of their length."""
+
+    def setup(self):
+        self.sparse = sparse_tags()
+        self.alternating = alternating_shapes()
+
+    def time_sparse_tags(self):
+        parse(self.sparse)
+
+    def time_alternating_shapes(self):
+        parse(self.alternating)

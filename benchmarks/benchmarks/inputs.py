@@ -267,3 +267,21 @@ def _spoiled(line, kind):
     if kind == 4:
         time_ns = time_ns.replace(b"\n", b"x\n")
     return series + b" " + fields + b" " + time_ns
+
+
+def sparse_tags(lines=500, tags=600, names=40_000, seed=1):
+    """Every line a new series with tags of its own choice: the parser's work may not be their product."""
+    rng = random.Random(f"sparse tags {seed}")
+    return b"".join(
+        b"m,%s f=1 %d\n" % (b",".join(b"t%x=1" % n for n in rng.sample(range(names), tags)), line)
+        for line in range(lines)
+    )
+
+
+def alternating_shapes(fields=20_000, lines=40_000):
+    """Two very wide lines, then short bad ones of their series in turn: each may cost its own length only."""
+    wide = [
+        b"m,x=%s %s 1\n" % (series, b",".join(b"%s%x=1" % (series, n) for n in range(fields)))
+        for series in (b"a", b"b")
+    ]
+    return b"".join(wide) + b"m,x=a a0=z\nm,x=b b0=z\n" * (lines // 2) + b"#" * 400

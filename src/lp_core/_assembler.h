@@ -37,8 +37,6 @@ typedef struct lp_glance {
     const uint8_t *start;
     int64_t key_bytes; /* the space included */
     uint64_t key_hash;
-    int64_t slot;
-    int32_t entry; /* a guess, or LP_SERIES_NONE */
 } lp_glance;
 
 #define LP_GLANCES 16

@@ -74,6 +74,7 @@ typedef struct lp_shape {
     lp_buffer lane_buffer; /* lp_lane, `lane_count` in use */
     int32_t lane_count;
     int32_t last_type; /* of the last lane */
+    int64_t bytes_min; /* of the fields of a line of this shape */
 } lp_shape;
 
 typedef struct lp_table_builder {

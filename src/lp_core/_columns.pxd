@@ -48,6 +48,7 @@ cdef extern from "_columns.h" nogil:
         lp_buffer lane_buffer
         int32_t lane_count
         int32_t last_type
+        int64_t bytes_min
 
     ctypedef struct lp_table_builder:
         int64_t num_rows

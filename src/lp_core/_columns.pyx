@@ -146,42 +146,6 @@ cdef void table_free(lp_table_builder* table) noexcept nogil:
     memset(table, 0, sizeof(lp_table_builder))
 
 
-cdef int32_t code_in_series(
-    const lp_table_series* series, int32_t column, int64_t ordinal
-) noexcept nogil:
-    """Find the code that a series has in a tag column; most often it is its tag at `ordinal`."""
-    cdef int64_t i
-    if ordinal < series.tag_count and series.tags[ordinal].column == column:
-        return series.tags[ordinal].code
-    for i in range(series.tag_count):
-        if series.tags[i].column == column:
-            return series.tags[i].code
-    return CODE_NONE
-
-
-cdef lp_status tag_column_fill(
-    lp_table_builder* table, int32_t number, int64_t ordinal, lp_buffer* codes_of_series
-) noexcept nogil:
-    """Write the codes of one tag column, row by row, from the series of the rows."""
-    cdef lp_column_builder* column = &table.columns[number]
-    cdef const lp_table_series* series = <const lp_table_series*> table.series.bytes
-    cdef const int32_t* row_series = <const int32_t*> table.row_series.bytes
-    cdef int64_t series_count = table.series.used // sizeof(lp_table_series)
-    cdef int32_t* codes = <int32_t*> codes_of_series.bytes
-    cdef bint has_gaps = False
-    cdef int64_t i
-    if lp_buffer_resize(&column.values, table.num_rows * sizeof(int32_t)) != LP_OK:
-        return LP_NO_MEMORY
-    for i in range(series_count):
-        codes[i] = code_in_series(&series[i], number, ordinal)
-        has_gaps |= codes[i] == CODE_NONE
-    cdef int32_t* values = <int32_t*> column.values.bytes
-    for i in range(table.num_rows):
-        values[i] = codes[row_series[i]]
-    column.length = table.num_rows
-    return tag_column_mark_gaps(column) if has_gaps else LP_OK
-
-
 cdef lp_status tag_column_mark_gaps(lp_column_builder* column) noexcept nogil:
     """Make nulls of the rows whose series has no such tag."""
     cdef int32_t* values = <int32_t*> column.values.bytes
@@ -255,20 +219,101 @@ cdef lp_status column_finish(
     return LP_OK
 
 
+cdef struct lp_series_code:
+    int32_t series
+    int32_t code
+
+
+cdef lp_status sort_tags(
+    const lp_table_builder* table, lp_buffer* starts_buffer, lp_buffer* sorted_buffer
+) noexcept nogil:
+    """Bring the tags of all series in the order of their columns; those of column i stand from
+    starts[i] to starts[i + 1]."""
+    cdef const lp_table_series* series = <const lp_table_series*> table.series.bytes
+    cdef int64_t series_count = table.series.used // sizeof(lp_table_series)
+    cdef int64_t* starts
+    cdef lp_series_code* sorted_tags
+    cdef int64_t i
+    cdef int64_t j
+    cdef int64_t place
+    if lp_buffer_append_zeros(starts_buffer, (table.num_columns + 2) * sizeof(int64_t)) != LP_OK:
+        return LP_NO_MEMORY
+    starts = <int64_t*> starts_buffer.bytes
+    # Counted one further than they belong: when all are placed, every start is where it should be.
+    for i in range(series_count):
+        for j in range(series[i].tag_count):
+            starts[series[i].tags[j].column + 2] += 1
+    for i in range(table.num_columns):
+        starts[i + 2] += starts[i + 1]
+    place = starts[table.num_columns + 1]
+    if lp_buffer_resize(sorted_buffer, place * sizeof(lp_series_code)) != LP_OK:
+        return LP_NO_MEMORY
+    sorted_tags = <lp_series_code*> sorted_buffer.bytes
+    for i in range(series_count):
+        for j in range(series[i].tag_count):
+            place = starts[series[i].tags[j].column + 1]
+            starts[series[i].tags[j].column + 1] = place + 1
+            sorted_tags[place].series = <int32_t> i
+            sorted_tags[place].code = series[i].tags[j].code
+    return LP_OK
+
+
+cdef lp_status fill_tag_column(
+    lp_table_builder* table,
+    lp_column_builder* column,
+    const lp_series_code* tags,
+    int64_t tag_count,
+    int32_t* codes,
+) noexcept nogil:
+    """Write the codes of one tag column, row by row. `codes` has CODE_NONE for every series, also
+    afterwards."""
+    cdef const int32_t* row_series = <const int32_t*> table.row_series.bytes
+    cdef int64_t series_count = table.series.used // sizeof(lp_table_series)
+    cdef int32_t* values
+    cdef int64_t i
+    if lp_buffer_resize(&column.values, table.num_rows * sizeof(int32_t)) != LP_OK:
+        return LP_NO_MEMORY
+    values = <int32_t*> column.values.bytes
+    for i in range(tag_count):
+        codes[tags[i].series] = tags[i].code
+    for i in range(table.num_rows):
+        values[i] = codes[row_series[i]]
+    for i in range(tag_count):
+        codes[tags[i].series] = CODE_NONE
+    column.length = table.num_rows
+    return tag_column_mark_gaps(column) if tag_count < series_count else LP_OK
+
+
 cdef lp_status fill_tag_columns(lp_table_builder* table) noexcept nogil:
-    cdef lp_buffer codes_of_series
+    """Write the codes of all tag columns, in the time that the tags and the columns are long."""
+    cdef lp_buffer starts
+    cdef lp_buffer sorted_tags
+    cdef lp_buffer codes
+    cdef int64_t codes_bytes = table.series.used // sizeof(lp_table_series) * sizeof(int32_t)
+    cdef int64_t* start
     cdef lp_status status
-    cdef int64_t ordinal = 0
     cdef int32_t i
-    memset(&codes_of_series, 0, sizeof(codes_of_series))
-    status = lp_buffer_resize(
-        &codes_of_series, table.series.used // sizeof(lp_table_series) * sizeof(int32_t)
-    )
+    memset(&starts, 0, sizeof(starts))
+    memset(&sorted_tags, 0, sizeof(sorted_tags))
+    memset(&codes, 0, sizeof(codes))
+    status = sort_tags(table, &starts, &sorted_tags)
+    if status == LP_OK:
+        status = lp_buffer_resize(&codes, codes_bytes)
+    if status == LP_OK:
+        memset(codes.bytes, 0xFF, codes_bytes)  # CODE_NONE
+    start = <int64_t*> starts.bytes
     for i in range(table.num_columns):
         if status == LP_OK and table.columns[i].type == LP_TAG:
-            status = tag_column_fill(table, i, ordinal, &codes_of_series)
-            ordinal += 1
-    lp_buffer_free(&codes_of_series)
+            status = fill_tag_column(
+                table,
+                &table.columns[i],
+                <const lp_series_code*> sorted_tags.bytes + start[i],
+                start[i + 1] - start[i],
+                <int32_t*> codes.bytes,
+            )
+    lp_buffer_free(&starts)
+    lp_buffer_free(&sorted_tags)
+    lp_buffer_free(&codes)
     return status
 
 

@@ -60,6 +60,15 @@ static __attribute__((noinline)) bool lp_is_lane_rest(
         && memcmp(text + 32, lane->rest, (size_t)(lane->text_bytes - 32)) == 0;
 }
 
+/* Whether a line, which has `fields` behind its key, may be of the shape. To open a shape costs as
+ * much as it has lanes, so only a line that is long enough may ask for it. */
+static inline bool lp_may_have_shape(
+    const lp_assembler *assembler, const lp_shape *shape, const uint8_t *fields)
+{
+    return assembler->body_end - fields > shape->bytes_min
+        && memchr(fields, '\n', (size_t)shape->bytes_min) == NULL;
+}
+
 /* Number of the table that the key names when it has no escapes, or -1. */
 static inline int32_t lp_find_plain_table(
     const lp_assembler *assembler, const uint8_t *key, int64_t key_bytes)
@@ -88,6 +97,99 @@ static inline int32_t lp_find_plain_table(
         number = lp_index_next(&assembler->tables_by_name, hash, &slot);
     }
     return -1;
+}
+
+static inline const uint8_t *lp_fast_bool(const uint8_t *text, bool *value)
+{
+    uint8_t first = *text | 0x20;
+    if (first != 't' && first != 'f') {
+        return NULL;
+    }
+    *value = first == 't';
+    if ((text[1] | 0x20) == (*value ? 'r' : 'a')) {
+        /* The complete parser knows the spellings; here only the usual two. */
+        int64_t word_bytes = *value ? 4 : 5;
+        bool is_word = memcmp(text, *value ? "true" : "false", (size_t)word_bytes) == 0;
+        return is_word ? text + word_bytes : NULL;
+    }
+    return text + 1;
+}
+
+/* Finds the tags of a line whose series is new, when they are those of the newest series of its table,
+ * in the same order. The key is plain: without backslash, and ends with its only space. What the
+ * dictionaries have of them is on its way to the cache afterwards. */
+static inline bool lp_find_new_tags(
+    const lp_assembler *assembler, const lp_table_builder *table, const uint8_t *key,
+    const uint8_t *key_end, lp_new_tags *found)
+{
+    if (table->series.used == 0) {
+        return false;
+    }
+    const lp_table_series *like = lp_newest_series(table);
+    if (like->tag_count > LP_FAST_TAGS_MAX) {
+        return false;
+    }
+    const uint8_t *text = key + table->name_bytes;
+    for (int64_t i = 0; i < like->tag_count; i++) {
+        const lp_column_builder *column = &table->columns[like->tags[i].column];
+        if (*text != ',' || key_end - text < column->name_bytes + 3
+            || memcmp(text + 1, column->name, (size_t)column->name_bytes) != 0
+            || text[1 + column->name_bytes] != '=') {
+            return false;
+        }
+        text += column->name_bytes + 2;
+        const uint8_t *value = text;
+        while (*text != ',' && *text != ' ' && *text != '\t') {
+            text++;
+        }
+        if (*text == '\t' || text == value || text - value > LP_TEXT_BYTES_MAX) {
+            return false;
+        }
+        found->values[i] = (lp_text){value, text - value};
+        found->hashes[i] = lp_hash_bytes(value, text - value, assembler->seed);
+        lp_index_prefetch(&column->dictionary, found->hashes[i]);
+    }
+    return *text == ' ';
+}
+
+/* Adds the series of a line by its tags; NULL when memory is out. */
+static inline lp_series_entry *lp_add_new_series(
+    lp_assembler *assembler, int32_t table_number, const uint8_t *key, int64_t key_bytes,
+    uint64_t key_hash, const lp_new_tags *found)
+{
+    lp_table_builder *table = lp_table_at(assembler, table_number);
+    const lp_table_series *like = lp_newest_series(table);
+    int64_t tag_count = like->tag_count;
+    lp_tag_code *tags = (lp_tag_code *)lp_arena_take(
+        &assembler->scratch, tag_count * (int64_t)sizeof(lp_tag_code));
+    if (tags == NULL) {
+        return NULL;
+    }
+    for (int64_t i = 0; i < tag_count; i++) {
+        tags[i].column = like->tags[i].column;
+        if (lp_column_code(
+                &table->columns[tags[i].column], found->values[i].bytes, found->values[i].count,
+                found->hashes[i], &tags[i].code) != LP_OK) {
+            return NULL;
+        }
+    }
+    return lp_add_series(assembler, key, key_bytes, key_hash, table_number, tags, tag_count);
+}
+
+/* Counts how often guesses fail in a row; where they would come true again they are taken up. */
+static inline void lp_note_guess(lp_assembler *assembler, const lp_series_entry *entry)
+{
+    if (assembler->last_series == LP_SERIES_NONE) {
+        return;
+    }
+    lp_series_entry *last = lp_series_at(assembler, assembler->last_series);
+    int32_t number = (int32_t)(entry - (const lp_series_entry *)assembler->series.bytes);
+    if (last->next == number) {
+        assembler->surprises -= assembler->surprises > 0;
+    } else {
+        last->next = number;
+        assembler->surprises += assembler->surprises < 2 * LP_GLANCES;
+    }
 }
 
 #define LP_PATH(name) name##_portable

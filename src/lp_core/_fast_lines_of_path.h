@@ -71,22 +71,6 @@ static inline const uint8_t *LP_PATH(lp_fast_float)(
     return stop;
 }
 
-static inline const uint8_t *LP_PATH(lp_fast_bool)(const uint8_t *text, bool *value)
-{
-    uint8_t first = *text | 0x20;
-    if (first != 't' && first != 'f') {
-        return NULL;
-    }
-    *value = first == 't';
-    if ((text[1] | 0x20) == (*value ? 'r' : 'a')) {
-        /* The complete parser knows the spellings; here only the usual two. */
-        int64_t word_bytes = *value ? 4 : 5;
-        bool is_word = memcmp(text, *value ? "true" : "false", (size_t)word_bytes) == 0;
-        return is_word ? text + word_bytes : NULL;
-    }
-    return text + 1;
-}
-
 /* Copies a string without its escapes behind the column's text of `row` rows; the byte after it is the
  * quote. */
 static inline const uint8_t *LP_PATH(lp_fast_string)(
@@ -166,7 +150,7 @@ static inline const uint8_t *LP_PATH(lp_fast_fields)(
         } else if (lane->type == LP_TYPE_STRING) {
             text = LP_PATH(lp_fast_string)(text, limit, &table->columns[lane->column], row);
         } else if (lane->type == LP_TYPE_BOOL) {
-            text = LP_PATH(lp_fast_bool)(text, &is_true);
+            text = lp_fast_bool(text, &is_true);
             lp_set_bits(lane->values, row, row + 1, is_true);
         } else {
             text = LP_PATH(lp_fast_integer)(text, &bits);
@@ -213,67 +197,6 @@ static inline const uint8_t *LP_PATH(lp_fast_time)(
     return *text == '\n' ? text + 1 : NULL;
 }
 
-/* Finds the tags of a line whose series is new, when they are those of the newest series of its table,
- * in the same order. The key is plain: without backslash, and ends with its only space. What the
- * dictionaries have of them is on its way to the cache afterwards. */
-static inline bool LP_PATH(lp_find_new_tags)(
-    const lp_assembler *assembler, const lp_table_builder *table, const uint8_t *key,
-    const uint8_t *key_end, lp_new_tags *found)
-{
-    if (table->series.used == 0) {
-        return false;
-    }
-    const lp_table_series *like = lp_newest_series(table);
-    if (like->tag_count > LP_FAST_TAGS_MAX) {
-        return false;
-    }
-    const uint8_t *text = key + table->name_bytes;
-    for (int64_t i = 0; i < like->tag_count; i++) {
-        const lp_column_builder *column = &table->columns[like->tags[i].column];
-        if (*text != ',' || key_end - text < column->name_bytes + 3
-            || memcmp(text + 1, column->name, (size_t)column->name_bytes) != 0
-            || text[1 + column->name_bytes] != '=') {
-            return false;
-        }
-        text += column->name_bytes + 2;
-        const uint8_t *value = text;
-        while (*text != ',' && *text != ' ' && *text != '\t') {
-            text++;
-        }
-        if (*text == '\t' || text == value || text - value > LP_TEXT_BYTES_MAX) {
-            return false;
-        }
-        found->values[i] = (lp_text){value, text - value};
-        found->hashes[i] = lp_hash_bytes(value, text - value, assembler->seed);
-        lp_index_prefetch(&column->dictionary, found->hashes[i]);
-    }
-    return *text == ' ';
-}
-
-/* Adds the series of a line by its tags; NULL when memory is out. */
-static inline lp_series_entry *LP_PATH(lp_add_new_series)(
-    lp_assembler *assembler, int32_t table_number, const uint8_t *key, int64_t key_bytes,
-    uint64_t key_hash, const lp_new_tags *found)
-{
-    lp_table_builder *table = lp_table_at(assembler, table_number);
-    const lp_table_series *like = lp_newest_series(table);
-    int64_t tag_count = like->tag_count;
-    lp_tag_code *tags = (lp_tag_code *)lp_arena_take(
-        &assembler->scratch, tag_count * (int64_t)sizeof(lp_tag_code));
-    if (tags == NULL) {
-        return NULL;
-    }
-    for (int64_t i = 0; i < tag_count; i++) {
-        tags[i].column = like->tags[i].column;
-        if (lp_column_code(
-                &table->columns[tags[i].column], found->values[i].bytes, found->values[i].count,
-                found->hashes[i], &tags[i].code) != LP_OK) {
-            return NULL;
-        }
-    }
-    return lp_add_series(assembler, key, key_bytes, key_hash, table_number, tags, tag_count);
-}
-
 /* Finds the key of the line and its hash; returns the bytes of the key with its space, 0: none that
  * is plain. */
 static inline int64_t LP_PATH(lp_find_key)(
@@ -306,6 +229,7 @@ static __attribute__((noinline)) void LP_PATH(lp_glance_ahead)(
     const uint8_t *limit = assembler->body_end - LP_SLACK;
     const lp_slot *slots = assembler->series_by_key.slots;
     uint64_t mask = (uint64_t)assembler->series_by_key.slot_count - 1;
+    int64_t entries[LP_GLANCES]; /* guesses, negative where there is none */
     int32_t count = 0;
     const uint8_t *text = start;
     while (count < LP_GLANCES && text < limit) {
@@ -325,16 +249,16 @@ static __attribute__((noinline)) void LP_PATH(lp_glance_ahead)(
         text += ahead + 1;
     }
     for (int32_t i = 0; i < count; i++) {
-        lp_glance *glance = &assembler->glances[i];
-        glance->entry = (int32_t)lp_index_first(
-            &assembler->series_by_key, glance->key_hash, &glance->slot);
-        if (glance->entry >= 0) {
-            __builtin_prefetch(lp_series_at(assembler, glance->entry));
+        int64_t slot;
+        entries[i] = lp_index_first(
+            &assembler->series_by_key, assembler->glances[i].key_hash, &slot);
+        if (entries[i] >= 0) {
+            __builtin_prefetch(lp_series_at(assembler, entries[i]));
         }
     }
     for (int32_t i = 0; i < count; i++) {
-        if (assembler->glances[i].entry >= 0) {
-            const lp_series_entry *entry = lp_series_at(assembler, assembler->glances[i].entry);
+        if (entries[i] >= 0) {
+            const lp_series_entry *entry = lp_series_at(assembler, entries[i]);
             __builtin_prefetch(entry->key);
             __builtin_prefetch(entry->key + 63);
         }
@@ -393,22 +317,6 @@ static inline lp_series_entry *LP_PATH(lp_guessed_series)(
     return is_same ? entry : NULL;
 }
 
-/* Counts how often guesses fail in a row; where they would come true again they are taken up. */
-static inline void LP_PATH(lp_note_guess)(lp_assembler *assembler, const lp_series_entry *entry)
-{
-    if (assembler->last_series == LP_SERIES_NONE) {
-        return;
-    }
-    lp_series_entry *last = lp_series_at(assembler, assembler->last_series);
-    int32_t number = (int32_t)(entry - (const lp_series_entry *)assembler->series.bytes);
-    if (last->next == number) {
-        assembler->surprises -= assembler->surprises > 0;
-    } else {
-        last->next = number;
-        assembler->surprises += assembler->surprises < 2 * LP_GLANCES;
-    }
-}
-
 /* Takes lines from *at on until one is out of the ordinary, and moves *at there. */
 static lp_fast_outcome LP_PATH(lp_fast_lines)(lp_assembler *assembler, const uint8_t **at)
 {
@@ -445,12 +353,17 @@ static lp_fast_outcome LP_PATH(lp_fast_lines)(lp_assembler *assembler, const uin
         if (lp_reserve_row(assembler, table, text) != LP_OK) {
             return LP_FAST_NO_MEMORY;
         }
-        if (table->open_shape != shape_number && lp_table_open(table, shape_number) != LP_OK) {
-            return LP_FAST_NO_MEMORY;
+        const lp_shape *shape = &table->shapes[shape_number];
+        if (table->open_shape != shape_number) {
+            if (!lp_may_have_shape(assembler, shape, text + key_bytes)) {
+                break;
+            }
+            if (lp_table_open(table, shape_number) != LP_OK) {
+                return LP_FAST_NO_MEMORY;
+            }
         }
         bool has_new_tags = entry == NULL
-            && LP_PATH(lp_find_new_tags)(assembler, table, text, text + key_bytes, &new_tags);
-        const lp_shape *shape = &table->shapes[shape_number];
+            && lp_find_new_tags(assembler, table, text, text + key_bytes, &new_tags);
         const uint8_t *stop = LP_PATH(lp_fast_fields)(assembler, table, shape, text + key_bytes);
         if (stop == NULL) {
             break;
@@ -462,7 +375,7 @@ static lp_fast_outcome LP_PATH(lp_fast_lines)(lp_assembler *assembler, const uin
             break;
         }
         if (has_new_tags) {
-            entry = LP_PATH(lp_add_new_series)(
+            entry = lp_add_new_series(
                 assembler, table_number, text, key_bytes, key_hash, &new_tags);
             if (entry == NULL) {
                 return LP_FAST_NO_MEMORY;
@@ -477,7 +390,7 @@ static lp_fast_outcome LP_PATH(lp_fast_lines)(lp_assembler *assembler, const uin
         entry->shape = shape_number;
         assembler->taken_bits += table->row_bits;
         assembler->lines_taken += 1;
-        LP_PATH(lp_note_guess)(assembler, entry);
+        lp_note_guess(assembler, entry);
         lp_commit_row(assembler, table, entry, time_ns);
         text = next;
     }

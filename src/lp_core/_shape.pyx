@@ -103,9 +103,11 @@ cdef lp_status set_shape(lp_arena* arena, lp_shape* shape, const lp_line* line) 
     cdef int32_t type_before = 0
     cdef int64_t i
     shape.lane_count = 0
+    shape.bytes_min = 0
     for i in range(line.field_count):
         if status == LP_OK:
             status = set_lane(arena, &lanes[i], &line.fields[i], type_before, i == 0)
+            shape.bytes_min += lanes[i].text_bytes
         type_before = line.fields[i].type
     shape.last_type = type_before
     if status == LP_OK:

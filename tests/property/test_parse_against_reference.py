@@ -1,4 +1,5 @@
 # The fast parser gives what the slow, obvious one gives: same rows, same types, same refusals.
+import random
 import struct
 from typing import Any
 
@@ -119,6 +120,23 @@ def test_damaged_bodies_parse_alike(body, precision):
 @given(st.lists(bodies(), min_size=2, max_size=5).map(b"\n".join))
 def test_larger_bodies_parse_alike(body):
     compare(body, "ns")
+
+
+def test_series_with_tags_of_their_own_parse_alike():
+    rng = random.Random(1)
+    lines = []
+    for line in range(60):
+        tags = rng.sample(range(40), rng.randrange(8))
+        pairs = "".join(f",t{number}=v{rng.randrange(3)}" for number in tags)
+        lines.append(f"m{pairs} f={line}i {line}\n")
+    compare("".join(lines + lines).encode() + TAIL, "ns")
+
+
+def test_short_lines_of_series_with_wide_shapes_parse_alike():
+    wide = [f"m,x={name} " + ",".join(f"{name}{n}=1" for n in range(50)) for name in "ab"]
+    text = "".join(f"{line} 1\n" for line in wide)
+    text += "m,x=a a0=z\nm,x=b b0=2 2\nm,x=b b0=z\nm,x=a a0=3 3\n" * 5
+    compare((text + "".join(f"{line} 4\n" for line in wide)).encode() + TAIL, "ns")
 
 
 # Wide loads stay away from the end of a body: what comes last decides how much of it is read by them.
