@@ -141,6 +141,7 @@ class ServeConfig:
     plugin_timeout: float = 300.0
     plugin_memory_max: int | None = None
     plugin_batch_rows: int = 100_000
+    plugin_retries: int = 5
     async_trigger_concurrency_limit: int = 4
     # With what follows (listener, plugins, queries, log) the stop takes less than ten seconds.
     shutdown_timeout: float = 7.0
@@ -269,6 +270,14 @@ OPTIONS = (
         parse_count,
         "rows that a lagging WAL trigger gets in one call (default 100000)",
         "N",
+    ),
+    Option(
+        "--plugin-retries",
+        ("HEADRACE_PLUGIN_RETRIES",),
+        parse_count,
+        "retries of a failed run before its bad rows are searched and parked (default 5)",
+        "N",
+        most=1 << 10,
     ),
     Option(
         "--async-trigger-concurrency-limit",

@@ -98,6 +98,12 @@ class BodyTooLargeError(WriteError):
     code = "body_too_large"
 
 
+class DeadLetterNotFoundError(EngineError):
+    """No parked rows have that id."""
+
+    code = "dead_letter_not_found"
+
+
 class RequestError(EngineError):
     """A request is malformed: parameters, headers, encoding or body."""
 

@@ -36,12 +36,13 @@ from engine.plugins.flush_index import NOTE_ROWS_MAX, FlushIndex
 from engine.plugins.host import PluginConfig, PluginHost
 from engine.plugins.plugin_log import LogEntry, PluginLog
 from engine.plugins.ports import WriteBack
+from engine.plugins.retry import RetryPolicy
 from engine.plugins.trigger_factory import TriggerFactory
 from engine.plugins.wal_runner import WalRunnerConfig
 from engine.query.executor import QueryConfig, QueryExecutor
 from engine.query.live_catalog import LiveQueryCatalog
 from engine.query.service import QueryNote, QueryService, QueryServiceConfig
-from engine.store.cursors import CommitRecord, encode_commit
+from engine.store.run_records import RunRecord, encode_record
 from engine.wal.log import DurableFrame, Log, LogConfig
 from engine.wal.recovery import RecoveryReport, recover
 from lp_core import Precision
@@ -58,9 +59,9 @@ class _Committer:
     def __init__(self, pipeline: IngestPipeline) -> None:
         self._pipeline = pipeline
 
-    async def commit(self, writes: Sequence[WriteBack], record: CommitRecord) -> None:
+    async def commit(self, writes: Sequence[WriteBack], record: RunRecord) -> None:
         """Store all `writes` and `record` together, or nothing."""
-        await self._pipeline.commit([_request(write) for write in writes], encode_commit(record))
+        await self._pipeline.commit([_request(write) for write in writes], encode_record(record))
 
     async def write(self, write: WriteBack) -> None:
         """Store one write at once."""
@@ -236,7 +237,13 @@ class Server:
                     memory_limit_bytes=config.query_memory_limit,
                     timeout_ms=int(config.query_timeout * 1000),
                 ),
-                LiveQueryCatalog(catalog, self._state.store, self._log_lines, self._query_notes),
+                LiveQueryCatalog(
+                    catalog,
+                    self._state.store,
+                    self._state.dead_letters,
+                    self._log_lines,
+                    self._query_notes,
+                ),
             ),
             self._clock,
             self._metrics,
@@ -267,6 +274,7 @@ class Server:
                 pipeline=pipeline,
                 queries=queries,
                 dispatcher=dispatcher,
+                dead_letters=self._state.dead_letters,
                 trigger_factory=TriggerFactory(config.plugins_path, self._clock),
                 health=_Health(log),
             )
@@ -302,12 +310,15 @@ class Server:
                 wal=WalRunnerConfig(
                     batch_rows_max=config.plugin_batch_rows,
                     async_runs_max=config.async_trigger_concurrency_limit,
+                    retry=RetryPolicy(retries_max=config.plugin_retries),
                 ),
             ),
             config.plugins_path,
             DispatcherPorts(
                 catalog=self._state.catalog,
                 cursors=self._state.cursors,
+                state=self._state.plugin_state,
+                dead_letters=self._state.dead_letters,
                 index=self._index,
                 passed_positions=self._state.passed_positions,
                 committer=_Committer(pipeline),

@@ -9,6 +9,8 @@ import msgspec
 
 from engine.ids import DatabaseId, TriggerId
 
+_IDENTITY_PREFIX = "trigger:"
+
 
 class ErrorBehavior(StrEnum):
     """What happens when a run of a trigger fails."""
@@ -54,4 +56,9 @@ class Trigger(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def identity(self) -> str:
         """Text that names this trigger as the origin of a frame; never reused."""
-        return f"trigger:{self.id}"
+        return f"{_IDENTITY_PREFIX}{self.id}"
+
+
+def trigger_of(identity: str) -> TriggerId:
+    """The id of the trigger that has this identity."""
+    return TriggerId(int(identity.removeprefix(_IDENTITY_PREFIX)))

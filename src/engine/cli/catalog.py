@@ -4,7 +4,7 @@
 import argparse
 import sys
 
-from engine.cli.client import Client
+from engine.cli.client import Client, print_answer
 from engine.config import parse_bytes, parse_seconds
 from engine.errors import ConfigError
 
@@ -59,7 +59,7 @@ def show_databases(namespace: argparse.Namespace) -> None:
     """``headrace show databases``."""
     with Client(namespace) as client:
         answer = client.request("GET", _DATABASE, parameters={"format": namespace.format})
-    _print(answer)
+    print_answer(answer)
 
 
 def show_triggers(namespace: argparse.Namespace) -> None:
@@ -69,12 +69,7 @@ def show_triggers(namespace: argparse.Namespace) -> None:
         parameters["db"] = namespace.database
     with Client(namespace) as client:
         answer = client.request("GET", _TRIGGER, parameters=parameters)
-    _print(answer)
-
-
-def _print(answer: bytes) -> None:
-    sys.stdout.buffer.write(answer if answer.endswith(b"\n") else answer + b"\n")
-    sys.stdout.buffer.flush()
+    print_answer(answer)
 
 
 def create_trigger(namespace: argparse.Namespace) -> None:

@@ -6,6 +6,7 @@ import argparse
 import http.client
 import json
 import ssl
+import sys
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -54,7 +55,9 @@ class ServerError(EngineError):
 class Client:
     """One connection to the server of ``--host``."""
 
-    def __init__(self, namespace: argparse.Namespace) -> None:
+    def __init__(
+        self, namespace: argparse.Namespace, *, timeout_s: float | None = TIMEOUT_S
+    ) -> None:
         try:
             parts = urlsplit(namespace.host)
             port = parts.port
@@ -67,10 +70,10 @@ class Client:
         self._connection: http.client.HTTPConnection
         if parts.scheme == "https":
             self._connection = http.client.HTTPSConnection(
-                parts.hostname, port, timeout=TIMEOUT_S, context=ssl.create_default_context()
+                parts.hostname, port, timeout=timeout_s, context=ssl.create_default_context()
             )
         else:
-            self._connection = http.client.HTTPConnection(parts.hostname, port, timeout=TIMEOUT_S)
+            self._connection = http.client.HTTPConnection(parts.hostname, port, timeout=timeout_s)
 
     def __enter__(self) -> Self:
         return self
@@ -118,6 +121,12 @@ class Client:
         if response.status >= 300:
             raise _server_error(response.status, response.reason, answer)
         return answer
+
+
+def print_answer(answer: bytes) -> None:
+    """Write an answer to standard output, with an end of line."""
+    sys.stdout.buffer.write(answer if answer.endswith(b"\n") else answer + b"\n")
+    sys.stdout.buffer.flush()
 
 
 def _not_a_url(text: str) -> ConfigError:

@@ -86,6 +86,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_delete(verbs, connection, database)
     _add_write(verbs, connection, database)
     _add_query(verbs, connection, database)
+    _add_dead_letters(verbs, connection, database)
     _add_wal(verbs)
     return parser
 
@@ -263,6 +264,25 @@ def _add_query(
         "--param", action="append", metavar="NAME=VALUE", help="value of $NAME; may be repeated"
     )
     query.set_defaults(module="query", function="query")
+
+
+def _add_dead_letters(
+    verbs: "_Verbs[argparse.ArgumentParser]",
+    connection: argparse.ArgumentParser,
+    database: argparse.ArgumentParser,
+) -> None:
+    nouns = _nouns(verbs, "dead-letters", "look after rows that a trigger could not process")
+    listing = nouns.add_parser(
+        "list", help="list dead letters", parents=[connection, database, _format()]
+    )
+    listing.add_argument("--trigger", metavar="NAME", help="only those of one trigger")
+    listing.set_defaults(module="dead_letters", function="show")
+    for verb, text in (("replay", "run the rows again"), ("drop", "forget the rows")):
+        parser = nouns.add_parser(verb, help=text, parents=[connection, database])
+        parser.add_argument("--trigger", metavar="NAME", required=True)
+        parser.add_argument("id", nargs="*", metavar="ID", help="as 'list' shows it")
+        parser.add_argument("--all", action="store_true", help="all of the trigger")
+        parser.set_defaults(module="dead_letters", function=verb)
 
 
 def _add_wal(verbs: "_Verbs[argparse.ArgumentParser]") -> None:

@@ -13,6 +13,7 @@ from engine.errors import (
     CatalogError,
     ConfigError,
     DatabaseNotFoundError,
+    DeadLetterNotFoundError,
     EngineError,
     InvalidNameError,
     PartialWriteError,
@@ -44,6 +45,7 @@ logger = logging.getLogger(__name__)
 _STATUSES: list[tuple[type[EngineError], int]] = [
     (DatabaseNotFoundError, 404),
     (TriggerNotFoundError, 404),
+    (DeadLetterNotFoundError, 404),
     (AlreadyExistsError, 409),
     (TriggerEnabledError, 409),
     (InvalidNameError, 400),

@@ -14,6 +14,7 @@ from engine.metrics import MetricsRegistry
 from engine.plugins.dispatcher import Dispatcher
 from engine.plugins.trigger_factory import TriggerFactory
 from engine.query.service import QueryService
+from engine.store.dead_letters import DeadLetterTable
 
 
 class Health(Protocol):
@@ -35,5 +36,6 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     pipeline: IngestPipeline
     queries: QueryService
     dispatcher: Dispatcher
+    dead_letters: DeadLetterTable
     trigger_factory: TriggerFactory
     health: Health

@@ -1,7 +1,7 @@
 # Owns what a durable frame means: the one function that both recovery and the running server call
 # for every frame of the log, in order, so that the state after a restart equals the state before
 # it.
-"""Applying durable frames to catalog, live tables and cursors."""
+"""Applying durable frames to catalog, live tables and what triggers keep."""
 
 import logging
 
@@ -14,10 +14,13 @@ from engine.catalog.changes import (
     DeleteTrigger,
     decode_change,
 )
-from engine.ids import Position
+from engine.ids import Position, TriggerId
 from engine.logs import keys
-from engine.store.cursors import CursorStep, CursorTable, decode_commit
+from engine.store.cursors import CursorTable
+from engine.store.dead_letters import DeadLetterTable
 from engine.store.live import LiveStore
+from engine.store.plugin_state import StateTable
+from engine.store.run_records import RunRecord, decode_record
 from engine.wal.log import DurableFrame
 from lp_core import FrameKind
 
@@ -31,6 +34,8 @@ class ServerState:
         self.catalog = Catalog()
         self.store = LiveStore()
         self.cursors = CursorTable()
+        self.plugin_state = StateTable()
+        self.dead_letters = DeadLetterTable()
 
     def apply(self, durable: DurableFrame) -> CatalogChange | None:
         """Take over one frame; return the catalog change that it held, if it held one."""
@@ -50,9 +55,7 @@ class ServerState:
                 continue
             database.add(section.batch)
         if frame.kind == FrameKind.COMMIT:
-            record = decode_commit(frame.control)
-            if isinstance(record, CursorStep):
-                self.cursors.apply(record)
+            self._apply_run(decode_record(frame.control), durable.position)
         return None
 
     def passed_positions(self) -> dict[str, Position]:
@@ -65,6 +68,30 @@ class ServerState:
                 passed[trigger.database] = min(low, cursor.low)
         return passed
 
+    def _apply_run(self, record: RunRecord, position: Position) -> None:
+        trigger_id = record.trigger_id
+        if self.catalog.trigger_by_id(trigger_id) is None:
+            # The trigger was deleted while the frame was on its way to the disk.
+            return
+        if record.step is not None:
+            self.cursors.apply(trigger_id, record.step)
+        if record.state:
+            self.plugin_state.apply(trigger_id, record.state, position)
+        self.dead_letters.park(trigger_id, record.parked, position)
+        self.dead_letters.retried(trigger_id, record.retried)
+        self.dead_letters.unpark(trigger_id, record.unparked)
+
+    def _end_trigger(self, trigger_id: TriggerId) -> None:
+        parked = self.dead_letters.num_rows(trigger_id)
+        if parked:
+            logger.warning(
+                "parked rows dropped with their trigger",
+                extra=keys(trigger_id=trigger_id, rows=parked),
+            )
+        self.cursors.end(trigger_id)
+        self.plugin_state.end(trigger_id)
+        self.dead_letters.end(trigger_id)
+
     def _apply_change(self, change: CatalogChange, position: Position) -> None:
         match change:
             case CreateDatabase(database=database):
@@ -73,12 +100,12 @@ class ServerState:
                 self.store.drop(name)
                 for trigger in self.catalog.triggers():
                     if trigger.database_id == database_id:
-                        self.cursors.end(trigger.id)
+                        self._end_trigger(trigger.id)
             case CreateTrigger(trigger=trigger) if trigger.is_fed_by_log:
                 # A new trigger sees what is written after it was created.
                 self.cursors.begin(trigger.id, position)
             case DeleteTrigger(trigger_id=trigger_id):
-                self.cursors.end(trigger_id)
+                self._end_trigger(trigger_id)
             case _:
                 pass
         self.catalog.apply(change)

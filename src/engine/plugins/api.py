@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from engine.plugins.cache import GlobalStore, PluginCache
 from engine.plugins.channel import LogLevel, QueryParameter, shortened
 from engine.plugins.result_rows import rows_from_stream
+from engine.plugins.state import PluginState, StateStore
 
 
 class QueryError(Exception):
@@ -27,7 +28,7 @@ class CallFailedError(Exception):
         self.code = code
 
 
-class ServerCalls(GlobalStore, Protocol):
+class ServerCalls(GlobalStore, StateStore, Protocol):
     """What the API needs from the server; a refusal raises CallFailedError."""
 
     def query(self, sql: str, params: dict[str, QueryParameter] | None, database: str) -> bytes:
@@ -71,9 +72,11 @@ class InfluxDB3Local:
         batch_id: Stable name of the data or tick of this run, the same when a run is repeated;
             outside effects can be made idempotent with it.
         cache: Values kept between runs, see PluginCache.
+        state: Values that survive restarts and change together with what the run writes, see
+            PluginState.
     """
 
-    __slots__ = ("_buffer", "_calls", "_database", "_run_id", "batch_id", "cache")
+    __slots__ = ("_buffer", "_calls", "_database", "_run_id", "batch_id", "cache", "state")
 
     def __init__(
         self,
@@ -83,6 +86,7 @@ class InfluxDB3Local:
         database: str,
         batch_id: str,
         cache: PluginCache,
+        state: PluginState,
         buffer: WriteBuffer,
     ) -> None:
         self._calls = calls
@@ -91,6 +95,7 @@ class InfluxDB3Local:
         self._buffer = buffer
         self.batch_id = batch_id
         self.cache = cache
+        self.state = state
 
     def info(self, *args: Any) -> None:
         """Logs the values, joined by one space, with level INFO."""

@@ -137,11 +137,16 @@ Job = WritesRun | ScheduleRun | RequestRun
 
 
 class CallReply(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Answer to one API call of the worker; ``error_message`` is None on success."""
+    """Answer to one API call of the worker; ``error_message`` is None on success.
+
+    Attributes:
+        position: Of the last change of the state that was asked for.
+    """
 
     call_id: int
     value: bytes | None = None
     found: bool = False
+    position: int = 0
     error_code: str = ""
     error_message: str | None = None
 
@@ -190,7 +195,31 @@ class CacheDeleteCall(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     key: str
 
 
-Call = QueryCall | WriteCall | CacheGetCall | CachePutCall | CacheDeleteCall
+class StateGetCall(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Reads one value of the trigger's state; the reply's value is None for an absent key."""
+
+    call_id: int
+    key: str
+
+
+class StateItemsCall(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Lists the trigger's state; the reply's value is an encoded list of StateItem."""
+
+    call_id: int
+    prefix: str
+
+
+StateItem = tuple[str, bytes]
+
+Call = (
+    QueryCall
+    | WriteCall
+    | CacheGetCall
+    | CachePutCall
+    | CacheDeleteCall
+    | StateGetCall
+    | StateItemsCall
+)
 
 
 class Log(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -219,6 +248,10 @@ class RunDone(msgspec.Struct, frozen=True, kw_only=True, tag=True):
         rows: Rows delivered to the plugin.
         hops_max: Greatest hop count of the delivered sections.
         cache_entries: Live objects that the trigger's own cache holds now.
+        state_changes: Keys of the trigger's state with their new values, None to delete; empty
+            after a failure.
+        state_reads: Keys that the run read, with the position that their value had.
+        state_scan: Position of the state when the run listed it; None when it did not.
     """
 
     run_id: int
@@ -233,10 +266,13 @@ class RunDone(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     rows: int = 0
     hops_max: int = 0
     cache_entries: int = 0
+    state_changes: list[tuple[str, bytes | None]] = []
+    state_reads: list[tuple[str, int]] = []
+    state_scan: int | None = None
 
 
 ToWorker = WorkerStart | WritesRun | ScheduleRun | RequestRun | CallReply
-ToServer = QueryCall | WriteCall | CacheGetCall | CachePutCall | CacheDeleteCall | Log | RunDone
+ToServer = Call | Log | RunDone
 
 
 # --- server and zygote: one datagram per message ----------------------------------------------

@@ -4,7 +4,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -19,9 +19,9 @@ from engine.catalog.changes import (
     DisableTrigger,
     EnableTrigger,
 )
-from engine.catalog.model import Trigger
+from engine.catalog.model import Trigger, trigger_of
 from engine.clock import Clock
-from engine.errors import PluginError
+from engine.errors import DeadLetterNotFoundError, PluginError
 from engine.ids import Position, TriggerId
 from engine.logs import keys
 from engine.metrics import MetricsRegistry
@@ -29,14 +29,18 @@ from engine.plugins import loader, trigger_spec
 from engine.plugins.channel import QueryParameter
 from engine.plugins.flush_index import FlushIndex
 from engine.plugins.host import PluginHost, Worker
+from engine.plugins.parking import Replayed
 from engine.plugins.plugin_log import PluginLog
 from engine.plugins.ports import Committer, Questioner, TriggerSwitch, WriteBack
 from engine.plugins.request_runner import RequestAnswer, RequestCall, RequestRunner
-from engine.plugins.runs import RunMetrics, TriggerRuns
+from engine.plugins.runs import RunMetrics, RunPorts, TriggerRuns
 from engine.plugins.schedule_runner import ScheduleRunner
 from engine.plugins.services import WorkerTrigger
 from engine.plugins.wal_runner import WalRunner, WalRunnerConfig
 from engine.store.cursors import CursorTable
+from engine.store.dead_letters import DeadLetter, DeadLetterTable
+from engine.store.plugin_state import StateTable
+from engine.store.run_records import RunRecord
 from engine.wal.log import DurableFrame
 
 logger = logging.getLogger(__name__)
@@ -61,6 +65,8 @@ class DispatcherPorts(msgspec.Struct, frozen=True, kw_only=True):
 
     catalog: Catalog
     cursors: CursorTable
+    state: StateTable
+    dead_letters: DeadLetterTable
     index: FlushIndex
     # Per database with WAL triggers, the position that all of these have passed.
     passed_positions: Callable[[], dict[str, Position]]
@@ -85,7 +91,15 @@ class Dispatcher:
         self._plugin_dir = plugin_dir
         self._ports = ports
         self._plugin_log = plugin_log
-        self._metrics = RunMetrics(ports.metrics)
+        self._run_ports = RunPorts(
+            committer=ports.committer,
+            switch=ports.switch,
+            state=ports.state,
+            dead_letters=ports.dead_letters,
+            plugin_log=plugin_log,
+            clock=ports.clock,
+            metrics=RunMetrics(ports.metrics),
+        )
         self._host: PluginHost | None = None
         self._runners: dict[TriggerId, _Runner] = {}
         self._durable = Position(0)
@@ -109,14 +123,8 @@ class Dispatcher:
         self, trigger: WorkerTrigger, database: str, lines: bytes, no_sync: bool
     ) -> None:
         """Store a plugin's ``write_sync`` at once."""
-        hops = max(
-            (
-                runner.hops
-                for runner in self._runners.values()
-                if isinstance(runner, WalRunner) and runner.trigger.identity == trigger.identity
-            ),
-            default=0,
-        )
+        runner = self._runners.get(trigger_of(trigger.identity))
+        hops = runner.hops if isinstance(runner, WalRunner) else 0
         await self._ports.committer.write(
             WriteBack(
                 database=database,
@@ -129,10 +137,20 @@ class Dispatcher:
 
     def log(self, trigger: WorkerTrigger, level: str, text: str, time_ns: int) -> None:
         """Keep a plugin's log line."""
-        for runner in self._runners.values():
-            if runner.trigger.identity == trigger.identity:
-                runner.runs.log(level, text, time_ns)
-                return
+        runner = self._runners.get(trigger_of(trigger.identity))
+        if runner is not None:
+            runner.runs.log(level, text, time_ns)
+
+    def state_get(self, trigger: WorkerTrigger, key: str) -> tuple[bytes | None, int]:
+        """Read one value of a trigger's state."""
+        return self._ports.state.get(trigger_of(trigger.identity)).get(key)
+
+    def state_items(
+        self, trigger: WorkerTrigger, prefix: str
+    ) -> tuple[list[tuple[str, bytes]], int]:
+        """List a trigger's state."""
+        state = self._ports.state.get(trigger_of(trigger.identity))
+        return state.items(prefix), state.position
 
     # Life.
 
@@ -170,6 +188,53 @@ class Dispatcher:
             if isinstance(runner, RequestRunner) and runner.trigger.spec == spec:
                 return await runner.call(call)
         return None
+
+    async def replay(self, trigger: Trigger, ids: Sequence[str] | None) -> Replayed:
+        """Run dead letters of `trigger` again; all of them when no ids are given.
+
+        Raises:
+            DeadLetterNotFoundError, PluginError, WalError: As they say.
+        """
+        letters = self._letters(trigger, ids)
+        runner = self._runners.get(trigger.id)
+        if not isinstance(runner, WalRunner):
+            raise PluginError(
+                f"trigger {trigger.name} does not run",
+                hint=f"headrace enable trigger {trigger.name} --database {trigger.database}",
+            )
+        return await runner.replay(letters)
+
+    async def drop_letters(self, trigger: Trigger, ids: Sequence[str] | None) -> int:
+        """Forget dead letters of `trigger`, durably; return the number of rows.
+
+        Raises:
+            DeadLetterNotFoundError, PluginError, WalError: As they say.
+        """
+        letters = self._letters(trigger, ids)
+        runner = self._runners.get(trigger.id)
+        for letter in letters:
+            if isinstance(runner, WalRunner) and runner.parking.is_replaying(letter):
+                raise PluginError(f"the dead letter {letter.id} is being replayed")
+        if letters:
+            gone = [letter.id for letter in letters]
+            record = RunRecord(trigger_id=trigger.id, unparked=gone)
+            await self._ports.committer.commit([], record)
+        return sum(letter.parked.num_rows for letter in letters)
+
+    def _letters(self, trigger: Trigger, ids: Sequence[str] | None) -> list[DeadLetter]:
+        table = self._ports.dead_letters
+        if ids is None:
+            return table.of(trigger.id)
+        letters = []
+        for letter_id in ids:
+            letter = table.get(trigger.id, letter_id)
+            if letter is None:
+                raise DeadLetterNotFoundError(
+                    f"trigger {trigger.name} has no dead letter {letter_id}",
+                    hint=f"headrace dead-letters list --database {trigger.database}",
+                )
+            letters.append(letter)
+        return letters
 
     # Inside.
 
@@ -224,12 +289,7 @@ class Dispatcher:
             trigger,
             spec.kind,
             lambda: self._worker(trigger),
-            self._ports.committer,
-            self._plugin_log,
-            self._ports.clock,
-            self._metrics,
-            switch=self._ports.switch,
-            retry=self._config.wal.retry,
+            self._run_ports,
             timeout_s=self._config.run_timeout_s,
         )
         async_runs_max = self._config.wal.async_runs_max
@@ -237,7 +297,11 @@ class Dispatcher:
         match spec:
             case trigger_spec.Cron() | trigger_spec.Every():
                 runner = ScheduleRunner(
-                    runs, spec, self._ports.clock, async_runs_max=async_runs_max
+                    runs,
+                    spec,
+                    self._ports.clock,
+                    self._config.wal.retry,
+                    async_runs_max=async_runs_max,
                 )
                 self._runners[trigger.id] = runner
                 runner.start()

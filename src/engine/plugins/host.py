@@ -61,6 +61,9 @@ class RunOutcome(msgspec.Struct, frozen=True, kw_only=True):
     called: bool = True
     rows: int = 0
     hops_max: int = 0
+    state_changes: list[tuple[str, bytes | None]] = []
+    state_reads: list[tuple[str, int]] = []
+    state_scan: int | None = None
 
 
 class Worker:
@@ -277,4 +280,7 @@ def _outcome(done: RunDone, duration_s: float) -> RunOutcome:
         called=done.called,
         rows=done.rows,
         hops_max=done.hops_max,
+        state_changes=done.state_changes,
+        state_reads=done.state_reads,
+        state_scan=done.state_scan,
     )

@@ -8,7 +8,7 @@ from typing import Protocol
 import msgspec
 
 from engine.catalog.model import Trigger
-from engine.store.cursors import CommitRecord
+from engine.store.run_records import RunRecord
 
 
 class WriteBack(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,7 +24,7 @@ class WriteBack(msgspec.Struct, frozen=True, kw_only=True):
 class Committer(Protocol):
     """Makes the result of a run durable."""
 
-    async def commit(self, writes: Sequence[WriteBack], record: CommitRecord) -> None:
+    async def commit(self, writes: Sequence[WriteBack], record: RunRecord) -> None:
         """Store all `writes` and `record` together, or nothing. Raises EngineError."""
 
     async def write(self, write: WriteBack) -> None:

@@ -10,7 +10,7 @@ import msgspec
 from engine.clock import Clock
 from engine.plugins.channel import RequestRun
 from engine.plugins.runs import TriggerRuns
-from engine.store.cursors import RunRecord
+from engine.store.run_records import RunRecord
 
 
 class RequestCall(msgspec.Struct, frozen=True):
@@ -55,7 +55,7 @@ class RequestRunner:
                 job,
                 first_line="starting execution of request plugin.",
                 hops=0,
-                record=RunRecord(self.trigger.id),
+                record=RunRecord(trigger_id=self.trigger.id),
             )
         if failure is not None:
             message = failure.message

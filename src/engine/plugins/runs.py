@@ -1,17 +1,16 @@
 # Owns what happens around one run of a plugin: the framework's log lines, the time-out, the
-# write-backs as one COMMIT frame with the cursor step, and the report of a failure. When to run,
-# and what to do after a failure, is the runners' affair.
+# write-backs as one COMMIT frame with cursor step and state, and the report of a failure. When to
+# run, and what to do after a failure, is the affair of runners and of attempts.py.
 """Runs: execute, commit, report."""
 
 import asyncio
 import logging
-import random
 from collections.abc import Callable
-from enum import Enum
+from contextlib import nullcontext
 
 import msgspec
 
-from engine.catalog.model import ErrorBehavior, Trigger
+from engine.catalog.model import Trigger
 from engine.clock import Clock
 from engine.errors import EngineError, PartialWriteError
 from engine.metrics import MetricsRegistry
@@ -19,25 +18,29 @@ from engine.plugins.channel import Job
 from engine.plugins.host import RunOutcome, Worker
 from engine.plugins.plugin_log import LogEntry, PluginLog
 from engine.plugins.ports import Committer, TriggerSwitch, WriteBack
-from engine.plugins.retry import RetryPolicy
-from engine.store.cursors import CommitRecord
+from engine.plugins.state import STATE_BYTES_MAX
+from engine.store.dead_letters import DeadLetterTable
+from engine.store.plugin_state import StateReads, StateTable
+from engine.store.run_records import RunRecord
 
 logger = logging.getLogger(__name__)
 
+# A run whose state was changed under it is repeated; after so many times nobody else may change it
+# meanwhile.
+CONFLICTS_MAX = 3
+
 
 class Failure(msgspec.Struct, frozen=True):
-    """Why a run failed."""
+    """Why a run failed; `kind` is the outcome's, or ``write`` for what could not be stored."""
 
     message: str
     traceback: str = ""
+    kind: str = "exception"
 
-
-class Ending(Enum):
-    """How the work on one event ended."""
-
-    DONE = "done"
-    GIVEN_UP = "given up"
-    DISABLED = "disabled"
+    @property
+    def is_about_data(self) -> bool:
+        """Whether other rows may fare better."""
+        return self.kind not in ("load", "stopped")
 
 
 class RunMetrics:
@@ -50,12 +53,32 @@ class RunMetrics:
         self.retries = metrics.counter(
             "headrace_trigger_retries_total", "Runs repeated after a failure.", labels
         )
+        self.conflicts = metrics.counter(
+            "headrace_trigger_state_conflicts_total",
+            "Runs repeated because another run changed the state that they read.",
+            labels,
+        )
+        self.parked = metrics.counter(
+            "headrace_trigger_parked_rows_total", "Rows put aside as dead letters.", labels
+        )
         self.skipped = metrics.counter(
             "headrace_trigger_skipped_total",
             "Ranges, ticks or rows given up after failures or at the hop limit.",
             labels,
         )
         self.seconds = metrics.histogram("headrace_trigger_run_seconds", "Time of plugin runs.")
+
+
+class RunPorts(msgspec.Struct, frozen=True, kw_only=True):
+    """What runs need from the rest of the server."""
+
+    committer: Committer
+    switch: TriggerSwitch
+    state: StateTable
+    dead_letters: DeadLetterTable
+    plugin_log: PluginLog
+    clock: Clock
+    metrics: RunMetrics
 
 
 class TriggerRuns:
@@ -66,26 +89,20 @@ class TriggerRuns:
         trigger: Trigger,
         kind: str,
         get_worker: Callable[[], Worker],
-        committer: Committer,
-        plugin_log: PluginLog,
-        clock: Clock,
-        metrics: RunMetrics,
+        ports: RunPorts,
         *,
-        switch: TriggerSwitch,
-        retry: RetryPolicy,
         timeout_s: float,
     ) -> None:
         """Runs of `trigger`; `kind` names them in log lines: wal, schedule or request."""
         self.trigger = trigger
         self.kind = kind
-        self.metrics = metrics
+        self.ports = ports
+        self.metrics = ports.metrics
         self._get_worker = get_worker
-        self._committer = committer
-        self._plugin_log = plugin_log
-        self._clock = clock
-        self._switch = switch
-        self._retry = retry
         self._timeout_s = trigger.timeout_s or timeout_s
+        # Whoever commits what depends on the state holds it from the check until the change is
+        # visible.
+        self._state_lock = asyncio.Lock()
 
     @property
     def labels(self) -> tuple[str, str]:
@@ -94,9 +111,9 @@ class TriggerRuns:
 
     def log(self, level: str, text: str, time_ns: int | None = None) -> None:
         """Add a line to the trigger's log."""
-        self._plugin_log.add(
+        self.ports.plugin_log.add(
             LogEntry(
-                time_ns=self._clock.now_ns() if time_ns is None else time_ns,
+                time_ns=self.ports.clock.now_ns() if time_ns is None else time_ns,
                 database=self.trigger.database,
                 trigger_name=self.trigger.name,
                 level=level,
@@ -105,87 +122,77 @@ class TriggerRuns:
         )
 
     async def run(
-        self, job: Job, *, first_line: str, hops: int, record: CommitRecord | None
+        self, job: Job, *, first_line: str, hops: int, record: RunRecord
     ) -> tuple[RunOutcome | None, Failure | None]:
-        """Run `job` and commit what it wrote together with `record`.
+        """Run `job` and commit what it wrote, and its state, together with `record`.
 
-        Without a record (None) nothing is committed when nothing was written. A failed commit is a
-        failed run. Failures are counted and logged here, with the traceback.
+        A failed commit is a failed run. Failures are counted, and logged with the traceback when
+        there is a first line to log; a run without one is silent.
         """
+        if first_line:
+            self.log("INFO", first_line)
+        conflicts = 0
+        while True:
+            is_alone = conflicts >= CONFLICTS_MAX
+            async with self._state_lock if is_alone else nullcontext():
+                outcome, failure = await self._execute(job)
+                is_conflict = False
+                if outcome is not None and failure is None:
+                    failure, is_conflict = await self._settle(
+                        outcome, hops, record, is_alone=is_alone
+                    )
+            if not is_conflict:
+                break
+            conflicts += 1
+            self.metrics.conflicts.add(1, *self.labels)
+        if failure is not None:
+            self.report(failure, is_silent=not first_line)
+        elif outcome is not None and first_line:
+            self.log("INFO", f"finished execution in {render_duration(outcome.duration_s)}")
+        return outcome, failure
+
+    async def _execute(self, job: Job) -> tuple[RunOutcome | None, Failure | None]:
         self.metrics.runs.add(1, *self.labels)
-        self.log("INFO", first_line)
-        outcome: RunOutcome | None = None
         try:
             outcome = await self._get_worker().run(job, self._timeout_s)
         except EngineError as error:
-            failure: Failure | None = Failure(error.message)
-        else:
-            self.metrics.seconds.observe(outcome.duration_s)
-            failure = None
-            if not outcome.ok:
-                failure = Failure(
-                    f"{outcome.error_type}: {outcome.error_message}", outcome.traceback
-                )
-            elif record is not None:
-                failure = await self.commit(outcome.writes, hops, record)
-        if failure is None and outcome is not None:
-            self.log("INFO", f"finished execution in {render_duration(outcome.duration_s)}")
-        elif failure is not None:
-            self.report(failure)
-        return outcome, failure
+            return None, Failure(error.message, kind="load")
+        self.metrics.seconds.observe(outcome.duration_s)
+        if outcome.ok:
+            return outcome, None
+        message = f"{outcome.error_type}: {outcome.error_message}"
+        return outcome, Failure(message, outcome.traceback, outcome.failure)
 
-    async def run_to_end(
-        self, job: Job, *, first_line: str, hops: int, record: CommitRecord
-    ) -> Ending:
-        """Run `job` as often as the trigger's error behaviour asks for.
-
-        A run whose worker went for another reason is repeated, whatever the behaviour: neither the
-        rows nor the trigger shall pay for what another plugin did to the process of them all.
-        """
-        behavior = self.trigger.error_behavior
-        retry = lost = 0
-        while True:
-            outcome, failure = await self.run(job, first_line=first_line, hops=hops, record=record)
-            if failure is None:
-                return Ending.DONE
-            if outcome is not None and outcome.failure in ("lost", "stopped"):
-                lost += 1
-                # Limited all the same: it may be this plugin that does it, time and again.
-                again_s = self._retry.wait_s(lost, random.random())  # noqa: S311 - jitter only
-                if again_s is not None:
-                    self.log("WARN", "the run is repeated: its worker was lost, not its own doing")
-                    self.metrics.retries.add(1, *self.labels)
-                    await asyncio.sleep(again_s)
-                    continue
-            if behavior is ErrorBehavior.DISABLE:
-                await self._disable(failure)
-                return Ending.DISABLED
-            retry += 1
-            wait_s = None
-            if behavior is ErrorBehavior.RETRY:
-                wait_s = self._retry.wait_s(retry, random.random())  # noqa: S311 - jitter only
-            if wait_s is None:
-                self.metrics.skipped.add(1, *self.labels)
-                if retry > 1:
-                    self.log("ERROR", f"giving up after {retry} runs")
-                return Ending.GIVEN_UP
-            self.metrics.retries.add(1, *self.labels)
-            await asyncio.sleep(wait_s)
-
-    async def _disable(self, failure: Failure) -> None:
-        self.log("ERROR", f"disabling trigger {self.trigger.name} due to error")
-        try:
-            await self._switch.disable(self.trigger, failure.message)
-        except EngineError as error:
-            self.log("ERROR", f"the trigger could not be disabled: {error.message}")
+    async def _settle(
+        self, outcome: RunOutcome, hops: int, record: RunRecord, *, is_alone: bool
+    ) -> tuple[Failure | None, bool]:
+        """Commit a run that went well, unless its state was changed under it: then True."""
+        reads = StateReads(keys=outcome.state_reads, all=outcome.state_scan)
+        if not (outcome.state_changes or reads.keys or reads.all is not None):
+            return await self.commit(outcome.writes, hops, record), False
+        async with nullcontext() if is_alone else self._state_lock:
+            state = self.ports.state.get(self.trigger.id)
+            if state.is_changed_since(reads):
+                return None, True
+            size = state.size_after(outcome.state_changes)
+            if size > STATE_BYTES_MAX and size > state.size_bytes:
+                text = f"the state would take {size} bytes, the limit is {STATE_BYTES_MAX}"
+                return Failure(text, kind="write"), False
+            record = msgspec.structs.replace(record, state=outcome.state_changes)
+            return await self.commit(outcome.writes, hops, record), False
 
     async def commit(
-        self, writes: list[tuple[str, bytes]], hops: int, record: CommitRecord
+        self, writes: list[tuple[str, bytes]], hops: int, record: RunRecord
     ) -> Failure | None:
-        """Make `writes` and `record` durable in one frame; return why not, where it failed."""
+        """Make `writes` and `record` durable in one frame; return why not, where it failed.
+
+        Nothing is stored when there is nothing to remember.
+        """
         by_database: dict[str, list[bytes]] = {}
         for database, lines in writes:
             by_database.setdefault(database, []).append(lines)
+        if not by_database and record.is_empty:
+            return None
         backs = [
             WriteBack(
                 database=database,
@@ -196,20 +203,24 @@ class TriggerRuns:
             for database, parts in by_database.items()
         ]
         try:
-            await self._committer.commit(backs, record)
+            await self.ports.committer.commit(backs, record)
         except PartialWriteError as error:
             line = error.lines[0]
-            return Failure(
+            text = (
                 f"error writing back lines to {', '.join(by_database)}: {line['error_message']} "
                 f"(line {line['line_number']}: {line['original_line']})"
             )
+            return Failure(text, kind="write")
         except EngineError as error:
-            return Failure(f"error writing back lines to {', '.join(by_database)}: {error.message}")
+            what = f"writing back lines to {', '.join(by_database)}" if backs else "committing"
+            return Failure(f"error {what}: {error.message}", kind="write")
         return None
 
-    def report(self, failure: Failure) -> None:
+    def report(self, failure: Failure, *, is_silent: bool = False) -> None:
         """Count and log a failure."""
         self.metrics.errors.add(1, *self.labels)
+        if is_silent:
+            return
         text = f"error executing {self.kind} plugin: {failure.message}"
         self.log("ERROR", f"{text}\n{failure.traceback}".rstrip() if failure.traceback else text)
 

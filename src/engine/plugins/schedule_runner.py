@@ -9,10 +9,12 @@ from datetime import UTC, datetime
 
 from engine.clock import Clock
 from engine.logs import keys
+from engine.plugins.attempts import Attempts, End
 from engine.plugins.channel import ScheduleRun
+from engine.plugins.retry import RetryPolicy
 from engine.plugins.runs import TriggerRuns
 from engine.plugins.trigger_spec import Cron, Every, next_time
-from engine.store.cursors import RunRecord
+from engine.store.run_records import RunRecord
 
 logger = logging.getLogger(__name__)
 
@@ -29,11 +31,13 @@ class ScheduleRunner:
         runs: TriggerRuns,
         spec: Cron | Every,
         clock: Clock,
+        retry: RetryPolicy,
         *,
         async_runs_max: int,
     ) -> None:
         self.trigger = runs.trigger
         self.runs = runs
+        self._attempts = Attempts(runs, retry)
         self._spec = spec
         self._clock = clock
         self._slots = asyncio.Semaphore(async_runs_max if self.trigger.run_async else 1)
@@ -104,9 +108,11 @@ class ScheduleRunner:
             "%Y-%m-%d %H:%M:%S UTC"
         )
         job = ScheduleRun(batch_id=f"{self.trigger.id}-{due_ns}", time_ns=due_ns)
-        await self.runs.run_to_end(
+        ending = await self._attempts.run_to_end(
             job,
             first_line=f"starting execution with scheduled time {stamp}",
             hops=0,
-            record=RunRecord(self.trigger.id),
+            record=RunRecord(trigger_id=self.trigger.id),
         )
+        if ending.end is End.GIVEN_UP:
+            self.runs.metrics.skipped.add(1, *self.runs.labels)

@@ -47,5 +47,13 @@ class PluginServices(Protocol):
     ) -> None:
         """Writes lines at once; a refusal raises EngineError."""
 
+    def state_get(self, trigger: WorkerTrigger, key: str) -> tuple[bytes | None, int]:
+        """Value and position of the last change; (None, 0) for an absent key."""
+
+    def state_items(
+        self, trigger: WorkerTrigger, prefix: str
+    ) -> tuple[list[tuple[str, bytes]], int]:
+        """Keys with that prefix and their values, and the position of the last change of any."""
+
     def log(self, trigger: WorkerTrigger, level: LogLevel, text: str, time_ns: int) -> None:
         """Takes a line that a plugin logged."""

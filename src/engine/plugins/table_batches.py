@@ -16,6 +16,10 @@ TableBatches = list[dict[str, Any]]
 class SectionTable(Protocol):
     """One table of a section."""
 
+    @property
+    def num_rows(self) -> int:
+        """Number of rows."""
+
     def rows(self) -> list[dict[str, Any]]:
         """The rows as fresh dicts, in write order."""
 
@@ -48,29 +52,63 @@ class Delivery(NamedTuple):
     hops_max: int
 
 
+class _Selected(NamedTuple):
+    """Tables by first appearance, each with its parts in write order."""
+
+    parts: dict[str, list[SectionTable]]
+    hops_max: int
+
+
+def count_rows(run: WritesRun) -> int:
+    """Rows of a run, whatever range of them it asks for; makes none of them.
+
+    Raises:
+        FrameCorruptError: An extent is not made of whole, intact frames.
+    """
+    if run.inline is not None:
+        return sum(len(rows) for _, rows in run.inline)
+    selected = _select(_sections(run), run)
+    return sum(part.num_rows for parts in selected.parts.values() for part in parts)
+
+
 def delivery_for(run: WritesRun) -> Delivery:
     """Collects the rows of a run.
 
     Raises:
         FrameCorruptError: An extent is not made of whole, intact frames.
     """
-    if run.inline is not None:
-        batches: TableBatches = [
-            {"table_name": table, "rows": [dict(row) for row in rows]} for table, rows in run.inline
-        ]
-        merged = Delivery(batches, _count(batches), 0)
-    else:
-        merged = merged_sections(_sections(run), run)
-    if run.row_start or run.row_end is not None:
-        cut = _cut(merged.table_batches, run.row_start, run.row_end)
-        return Delivery(cut, _count(cut), merged.hops_max)
-    return merged
+    if run.inline is None:
+        return merged_sections(_sections(run), run)
+    batches: TableBatches = []
+    offset = 0
+    for table, rows in run.inline:
+        part = [dict(row) for row in _cut(rows, offset, run)]
+        if part:
+            batches.append({"table_name": table, "rows": part})
+        offset += len(rows)
+    return Delivery(batches, _count(batches), 0)
 
 
 def merged_sections(sections: Iterable[Section], run: WritesRun) -> Delivery:
     """Merges the sections that a run wants: tables by first appearance, rows in write order."""
+    selected = _select(sections, run)
+    batches: TableBatches = []
+    offset = 0
+    for table, parts in selected.parts.items():
+        rows: list[dict[str, Any]] = []
+        for part in parts:
+            # A run over a few rows of many does not make the others.
+            if offset + part.num_rows > run.row_start and not _is_behind(offset, run):
+                rows += _cut(part.rows(), offset, run)
+            offset += part.num_rows
+        if rows:
+            batches.append({"table_name": table, "rows": rows})
+    return Delivery(batches, _count(batches), selected.hops_max)
+
+
+def _select(sections: Iterable[Section], run: WritesRun) -> _Selected:
     wanted = None if run.tables is None else frozenset(run.tables)
-    rows_of: dict[str, list[dict[str, Any]]] = {}
+    parts: dict[str, list[SectionTable]] = {}
     hops_max = 0
     for section in sections:
         if section.database != run.database:
@@ -79,29 +117,23 @@ def merged_sections(sections: Iterable[Section], run: WritesRun) -> Delivery:
             continue
         for table, batch in section.batch.items():
             if wanted is None or table in wanted:
-                rows_of.setdefault(table, []).extend(batch.rows())
+                parts.setdefault(table, []).append(batch)
                 hops_max = max(hops_max, section.hops)
-    batches: TableBatches = [
-        {"table_name": table, "rows": rows} for table, rows in rows_of.items() if rows
-    ]
-    return Delivery(batches, _count(batches), hops_max)
+    return _Selected(parts, hops_max)
 
 
 def _count(batches: TableBatches) -> int:
     return sum(len(batch["rows"]) for batch in batches)
 
 
-def _cut(batches: TableBatches, start: int, end: int | None) -> TableBatches:
-    kept: TableBatches = []
-    offset = 0
-    for batch in batches:
-        rows = batch["rows"]
-        upper = len(rows) if end is None else max(0, end - offset)
-        part = rows[max(0, start - offset) : upper]
-        if part:
-            kept.append({"table_name": batch["table_name"], "rows": part})
-        offset += len(rows)
-    return kept
+def _is_behind(offset: int, run: WritesRun) -> bool:
+    return run.row_end is not None and offset >= run.row_end
+
+
+def _cut(rows: list[dict[str, Any]], offset: int, run: WritesRun) -> list[dict[str, Any]]:
+    """Those of `rows`, the first of which is row number `offset`, that the run asks for."""
+    upper = None if run.row_end is None else max(0, run.row_end - offset)
+    return rows[max(0, run.row_start - offset) : upper]
 
 
 def _sections(run: WritesRun) -> Iterator[Section]:

@@ -5,17 +5,24 @@
 
 import asyncio
 import logging
+import sys
 
 import msgspec
 
-from engine.catalog.model import Trigger
+from engine.catalog.model import ErrorBehavior, Trigger
+from engine.errors import PluginError
 from engine.ids import Position
 from engine.logs import keys
+from engine.plugins.attempts import Attempts, End
+from engine.plugins.bisection import BisectionPolicy
 from engine.plugins.channel import Extent, WritesRun
 from engine.plugins.flush_index import FlushIndex, Interest, Selection
+from engine.plugins.parking import Parking, Replayed
 from engine.plugins.retry import RetryPolicy
-from engine.plugins.runs import Ending, TriggerRuns
-from engine.store.cursors import Cursor, CursorStep
+from engine.plugins.runs import TriggerRuns
+from engine.store.cursors import Cursor
+from engine.store.dead_letters import DeadLetter
+from engine.store.run_records import RunRecord, Step
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +37,7 @@ class WalRunnerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     # Ranges that an asynchronous trigger works on at once.
     async_runs_max: int = 4
     retry: RetryPolicy = msgspec.field(default_factory=RetryPolicy)
+    bisection: BisectionPolicy = msgspec.field(default_factory=BisectionPolicy)
 
 
 class WalRunner:
@@ -53,12 +61,15 @@ class WalRunner:
             hops_max=config.hops_max,
         )
         self.runs = runs
+        self._attempts = Attempts(runs, config.retry)
+        self.parking = Parking(self._attempts, config.bisection)
         self._cursor = cursor
         self._index = index
         self._config = config
         self._flushed = Position(0)
         # Ranges up to here are handed out (finished or running).
         self._claimed = cursor.low
+        self._replays: set[asyncio.Task[Replayed]] = set()
         # Hops of the data under work; what the plugin writes at once (write_sync) counts from
         # there.
         self.hops = 0
@@ -84,7 +95,7 @@ class WalRunner:
 
     async def stop(self) -> None:
         """End; a run under way is abandoned, and runs again when the trigger starts again."""
-        tasks = [*self._running, *([self._main] if self._main else [])]
+        tasks = [*self._running, *self._replays, *([self._main] if self._main else [])]
         current = asyncio.current_task()
         for task in tasks:
             if task is not current:
@@ -93,15 +104,35 @@ class WalRunner:
             *(task for task in tasks if task is not current), return_exceptions=True
         )
 
+    async def replay(self, letters: list[DeadLetter]) -> Replayed:
+        """Run dead letters again.
+
+        Raises:
+            PluginError: The trigger was stopped meanwhile.
+            WalError: The outcome cannot be stored.
+        """
+        task = asyncio.create_task(self.parking.replay(letters))
+        self._replays.add(task)
+        task.add_done_callback(self._replays.discard)
+        # The trigger's end cancels the task, but the end of who asks does not.
+        await asyncio.wait([task])
+        if task.cancelled():
+            raise PluginError(
+                f"trigger {self.trigger.name} was stopped before its dead letters were replayed",
+                hint="enable it and try again",
+            )
+        return task.result()
+
     async def _loop(self) -> None:
         while True:
             await self._wake.wait()
             self._wake.clear()
             while (gap := self._cursor.next_gap(self._claimed, self._flushed)) is not None:
                 await self._slots.acquire()
-                selection = self._index.select(
-                    self.interest, gap[0], gap[1], rows_max=self._config.batch_rows_max
-                )
+                # A range under bisection is taken as it was: its rows are counted from its start.
+                is_partial = self._cursor.rows_done(gap[0]) is not None
+                rows_max = sys.maxsize if is_partial else self._config.batch_rows_max
+                selection = self._index.select(self.interest, gap[0], gap[1], rows_max=rows_max)
                 self._claimed = selection.end
                 task = asyncio.create_task(self._work(selection))
                 self._running.add(task)
@@ -128,22 +159,34 @@ class WalRunner:
             self._cursor.finish(selection.start, selection.end)
             return
         self.hops = selection.hops
-        step = CursorStep(self.trigger.id, selection.start, selection.end)
+        step = Step(selection.start, selection.end)
         job = writes_run(self.trigger, self.interest, selection)
-        ending = await self.runs.run_to_end(
-            job, first_line="starting execution of wal plugin.", hops=selection.hops, record=step
+        rows_done = self._cursor.rows_done(selection.start)
+        if rows_done is not None:
+            await self.parking.bisect(job, step, selection.hops, rows_done=rows_done)
+            return
+        ending = await self._attempts.run_to_end(
+            job,
+            first_line="starting execution of wal plugin.",
+            hops=selection.hops,
+            record=RunRecord(trigger_id=self.trigger.id, step=step),
         )
-        if ending is Ending.GIVEN_UP:
+        if ending.end is not End.GIVEN_UP:
+            return
+        if self.trigger.error_behavior is ErrorBehavior.RETRY:
+            await self.parking.bisect(job, step, selection.hops, ending=ending)
+        else:
             await self._step_over(selection, step)
 
-    async def _step_over(self, selection: Selection, step: CursorStep) -> None:
+    async def _step_over(self, selection: Selection, step: Step) -> None:
         """Go on behind a range that failed, and say which."""
         rows = sum(note.num_rows for note in selection.notes)
+        self.runs.metrics.skipped.add(1, *self.runs.labels)
         self.runs.log(
             "ERROR",
             f"positions {selection.start + 1} to {selection.end} ({rows} rows) are skipped",
         )
-        failure = await self.runs.commit([], 0, step)
+        failure = await self.runs.commit([], 0, RunRecord(trigger_id=self.trigger.id, step=step))
         if failure is not None:
             # The log does not take records any more; the range runs again after a restart.
             self.runs.report(failure)

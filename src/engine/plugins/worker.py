@@ -18,6 +18,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
+import msgspec
+
 import lp_core
 from engine.errors import PluginLoadError
 from engine.plugins.api import CallFailedError, InfluxDB3Local, QueryError, WriteBuffer
@@ -40,6 +42,9 @@ from engine.plugins.channel import (
     Response,
     RunDone,
     ScheduleRun,
+    StateGetCall,
+    StateItem,
+    StateItemsCall,
     WorkerChannel,
     WorkerStart,
     WriteCall,
@@ -47,6 +52,7 @@ from engine.plugins.channel import (
 )
 from engine.plugins.loader import PluginLoader, install_builtins, without_own_frames
 from engine.plugins.responses import to_response
+from engine.plugins.state import PluginState
 from engine.plugins.table_batches import delivery_for
 
 EXIT_CHANNEL_LOST = 70
@@ -101,6 +107,17 @@ class Server:
     def cache_delete(self, key: str) -> bool:
         """Removes a key of the global cache."""
         return self._call(CacheDeleteCall(call_id=next(self._call_ids), key=_exact(key))).found
+
+    def state_get(self, key: str) -> tuple[bytes | None, int]:
+        """Reads one value of the trigger's state."""
+        reply = self._call(StateGetCall(call_id=next(self._call_ids), key=_exact(key)))
+        return reply.value, reply.position
+
+    def state_items(self, prefix: str) -> tuple[list[tuple[str, bytes]], int]:
+        """Lists the trigger's state."""
+        reply = self._call(StateItemsCall(call_id=next(self._call_ids), prefix=_exact(prefix)))
+        items = msgspec.msgpack.decode(reply.value or b"\x90", type=list[StateItem])
+        return items, reply.position
 
     def log(self, run_id: int, time_ns: int, level: LogLevel, text: str) -> None:
         """Sends a log line."""
@@ -178,6 +195,7 @@ class PluginRunner:
     def run(self, job: Job) -> RunDone:
         """Runs one call; whatever the plugin raises becomes part of the result."""
         buffer = WriteBuffer()
+        state = PluginState(self._server)
         failure: Failure = "input"
         rows = hops_max = 0
         try:
@@ -202,6 +220,7 @@ class PluginRunner:
                 database=self._start.database,
                 batch_id=job.batch_id,
                 cache=self._cache,
+                state=state,
                 buffer=buffer,
             )
             trigger_arguments = self._start.arguments
@@ -209,16 +228,24 @@ class PluginRunner:
                 local, *arguments, None if trigger_arguments is None else dict(trigger_arguments)
             )
             response = to_response(returned) if isinstance(job, RequestRun) else None
-            return self._success(job, buffer, response, rows, hops_max)
+            return self._success(job, buffer, state, response, rows, hops_max)
         except BaseException as error:
             buffer.close()
+            state.close()
             return self._failed(job, failure, error)
         finally:
             _flush_output()
 
     def _success(
-        self, job: Job, buffer: WriteBuffer, response: Response | None, rows: int, hops_max: int
+        self,
+        job: Job,
+        buffer: WriteBuffer,
+        state: PluginState,
+        response: Response | None,
+        rows: int,
+        hops_max: int,
     ) -> RunDone:
+        use = state.close()
         return RunDone(
             run_id=job.run_id,
             ok=True,
@@ -227,6 +254,9 @@ class PluginRunner:
             rows=rows,
             hops_max=hops_max,
             cache_entries=len(self._store),
+            state_changes=use.changes,
+            state_reads=use.reads,
+            state_scan=use.scan,
         )
 
     def _failed(self, job: Job, failure: Failure, error: BaseException) -> RunDone:

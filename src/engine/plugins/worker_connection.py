@@ -26,8 +26,11 @@ from engine.plugins.channel import (
     QueryCall,
     RunDone,
     ServerChannel,
+    StateGetCall,
+    StateItemsCall,
     WorkerStart,
     WriteCall,
+    encode,
 )
 from engine.plugins.services import PluginServices, WorkerTrigger
 from engine.plugins.zygote_client import WorkerProcess, ZygoteClient
@@ -266,3 +269,9 @@ class WorkerConnection:
                 return CallReply(call_id=call.call_id)
             case CacheDeleteCall():
                 return CallReply(call_id=call.call_id, found=self._shared_cache.delete(call.key))
+            case StateGetCall():
+                value, position = self._services.state_get(self._trigger, call.key)
+                return CallReply(call_id=call.call_id, value=value, position=position)
+            case StateItemsCall():
+                items, position = self._services.state_items(self._trigger, call.prefix)
+                return CallReply(call_id=call.call_id, value=encode(items), position=position)

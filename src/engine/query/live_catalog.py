@@ -7,7 +7,9 @@ from typing import Any
 
 from engine.catalog.catalog import Catalog
 from engine.query import system_tables
+from engine.query.dead_letters_table import dead_letters_table
 from engine.query.system_tables import LogRecord, QueryRecord
+from engine.store.dead_letters import DeadLetterTable
 from engine.store.live import LiveStore
 from engine.store.snapshot import TableSnapshot
 
@@ -19,12 +21,14 @@ class LiveQueryCatalog:
         self,
         catalog: Catalog,
         store: LiveStore,
+        dead_letters: DeadLetterTable,
         plugin_log: Callable[[str], Iterable[LogRecord]],
         queries: Callable[[str], Iterable[QueryRecord]],
     ) -> None:
-        """Show `catalog` and `store`; the functions give log lines and queries of a database."""
+        """Show what the first three hold; the functions give what a database has of the rest."""
         self._catalog = catalog
         self._store = store
+        self._dead_letters = dead_letters
         self._plugin_log = plugin_log
         self._queries = queries
 
@@ -51,6 +55,12 @@ class LiveQueryCatalog:
                 return system_tables.triggers_table(self._catalog.triggers(database))
             case "processing_engine_trigger_arguments":
                 return system_tables.trigger_arguments_table(self._catalog.triggers(database))
+            case "processing_engine_dead_letters":
+                return dead_letters_table(
+                    (trigger.name, letter)
+                    for trigger in self._catalog.triggers(database)
+                    for letter in self._dead_letters.of(trigger.id)
+                )
             case "queries":
                 return system_tables.queries_table(self._queries(database))
             case _:

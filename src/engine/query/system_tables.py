@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import pyarrow
 
 SYSTEM_TABLE_NAMES = (
+    "processing_engine_dead_letters",
     "processing_engine_logs",
     "processing_engine_trigger_arguments",
     "processing_engine_triggers",

@@ -1,73 +1,62 @@
-# Owns how far each WAL trigger has come. A cursor step is the control record of a COMMIT frame: so
-# it becomes durable together with the rows that the run wrote back, or not at all. Pure state, no
-# I/O.
+# Owns how far each WAL trigger has come. Steps come from the control records of COMMIT frames
+# (run_records.py): so a step becomes durable together with the rows that the run wrote back, or not
+# at all. Pure state, no I/O.
 """Durable cursors of WAL triggers."""
 
-import msgspec
-
 from engine.ids import Position, TriggerId
-
-
-class CursorStep(msgspec.Struct, frozen=True, tag="cursor_step"):
-    """A run over the positions (`start`, `end`] is finished. Part of the on-disk format."""
-
-    trigger_id: TriggerId
-    start: Position
-    end: Position
-
-
-class RunRecord(msgspec.Struct, frozen=True, tag="run"):
-    """A run without a cursor (schedule, request) wrote rows. Part of the on-disk format."""
-
-    trigger_id: TriggerId
-
-
-CommitRecord = CursorStep | RunRecord
-
-_encoder = msgspec.msgpack.Encoder()
-_decoder: msgspec.msgpack.Decoder[CommitRecord] = msgspec.msgpack.Decoder(CommitRecord)
-
-
-def encode_commit(record: CommitRecord) -> bytes:
-    """Bytes of `record` for the control part of a COMMIT frame."""
-    return _encoder.encode(record)
-
-
-def decode_commit(content: bytes) -> CommitRecord:
-    """The record encoded in `content`.
-
-    Raises:
-        msgspec.DecodeError: The bytes are not a record that this version knows.
-    """
-    return _decoder.decode(content)
+from engine.store.run_records import Step
 
 
 class Cursor:
     """Finished positions of one trigger: everything up to `low`, and ranges beyond it.
 
     Ranges beyond `low` exist only for asynchronous triggers, whose runs may finish out of order.
-    After a restart the gaps between them are run again, the ranges themselves are not.
+    After a restart the gaps between them are run again, the ranges themselves are not. A range
+    under bisection is finished row by row: it must be handed out again exactly as it was.
     """
 
     def __init__(self, low: Position) -> None:
         self.low = low
         self.done: list[tuple[Position, Position]] = []
+        # By start of the range: its end, and how many of its rows are finished.
+        self._partial: dict[Position, tuple[Position, int]] = {}
+
+    def apply(self, step: Step) -> None:
+        """Take over a durable step."""
+        if step.rows_done is None:
+            self.finish(step.start, step.end)
+        else:
+            self._partial[step.start] = (step.end, step.rows_done)
 
     def finish(self, start: Position, end: Position) -> None:
         """Mark (`start`, `end`] as finished."""
+        self._partial.pop(start, None)
         self.done.append((start, end))
         self.done.sort()
         while self.done and self.done[0][0] <= self.low:
             self.low = max(self.low, self.done.pop(0)[1])
 
+    def rows_done(self, start: Position) -> int | None:
+        """Rows finished of the range under bisection that begins at `start`; None without one."""
+        partial = self._partial.get(start)
+        return None if partial is None else partial[1]
+
     def next_gap(self, after: Position, limit: Position) -> tuple[Position, Position] | None:
-        """The first unfinished range (start, end] behind `after` and up to `limit`, or None."""
+        """The first unfinished range (start, end] behind `after` and up to `limit`, or None.
+
+        It is, or ends before, a range under bisection.
+        """
         start = max(self.low, after)
         for done_start, done_end in self.done:
             if start < done_start:
-                return (start, min(done_start, limit)) if start < limit else None
+                limit = min(done_start, limit)
+                break
             start = max(start, done_end)
-        return (start, limit) if start < limit else None
+        if start >= limit:
+            return None
+        if start in self._partial:
+            return start, self._partial[start][0]
+        return start, min([limit, *(begin for begin in self._partial if begin > start)])
 
 
 class CursorTable:
@@ -88,8 +77,8 @@ class CursorTable:
         """Cursor of the trigger, None when it has none."""
         return self._cursors.get(trigger_id)
 
-    def apply(self, step: CursorStep) -> None:
+    def apply(self, trigger_id: TriggerId, step: Step) -> None:
         """Take over a durable step; one of a trigger that is gone has no effect."""
-        cursor = self._cursors.get(step.trigger_id)
+        cursor = self._cursors.get(trigger_id)
         if cursor is not None:
-            cursor.finish(step.start, step.end)
+            cursor.apply(step)

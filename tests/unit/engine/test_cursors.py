@@ -6,14 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.ids import Position, TriggerId
-from engine.store.cursors import (
-    Cursor,
-    CursorStep,
-    CursorTable,
-    RunRecord,
-    decode_commit,
-    encode_commit,
-)
+from engine.store.cursors import Cursor, CursorTable
+from engine.store.run_records import Step
 
 
 def test_steps_in_order_move_the_cursor() -> None:
@@ -52,17 +46,27 @@ def test_any_order_of_steps_ends_at_the_same_place(cuts: set[int], order: object
     assert cursor.low == max(edges)
 
 
-def test_records_survive_their_encoding() -> None:
-    for record in (CursorStep(TriggerId(3), Position(1), Position(9)), RunRecord(TriggerId(4))):
-        assert decode_commit(encode_commit(record)) == record
+def test_a_range_under_bisection_is_handed_out_as_it_was() -> None:
+    cursor = Cursor(Position(0))
+    cursor.apply(Step(Position(4), Position(8), rows_done=3))
+    assert cursor.next_gap(Position(0), Position(20)) == (0, 4)
+    assert cursor.rows_done(Position(0)) is None
+    assert cursor.next_gap(Position(4), Position(20)) == (4, 8)
+    assert cursor.rows_done(Position(4)) == 3
+    cursor.apply(Step(Position(4), Position(8), rows_done=5))
+    assert cursor.rows_done(Position(4)) == 5
+    cursor.apply(Step(Position(4), Position(8)))
+    assert cursor.rows_done(Position(4)) is None
+    assert cursor.next_gap(Position(4), Position(20)) == (8, 20)
+    assert cursor.low == 0
 
 
 def test_steps_of_deleted_triggers_have_no_effect() -> None:
     table = CursorTable()
-    table.apply(CursorStep(TriggerId(1), Position(0), Position(3)))
+    table.apply(TriggerId(1), Step(Position(0), Position(3)))
     assert table.get(TriggerId(1)) is None
     table.begin(TriggerId(1), Position(7))
-    table.apply(CursorStep(TriggerId(1), Position(7), Position(9)))
+    table.apply(TriggerId(1), Step(Position(7), Position(9)))
     cursor = table.get(TriggerId(1))
     assert cursor is not None
     assert cursor.low == 9

@@ -23,6 +23,7 @@ class FakeServices:
         self.write_error = None
         self.answer_query = None
         self.log_seen = asyncio.Event()
+        self.state = {}
 
     async def query(self, trigger, sql, params, database):
         assert self.answer_query is not None
@@ -32,6 +33,13 @@ class FakeServices:
         if self.write_error is not None:
             raise self.write_error
         self.writes.append((database, lines, no_sync))
+
+    def state_get(self, trigger, key):
+        return self.state.get(key, (None, 0))
+
+    def state_items(self, trigger, prefix):
+        items = [(key, value) for key, (value, _) in self.state.items() if key.startswith(prefix)]
+        return sorted(items), max((position for _, position in self.state.values()), default=0)
 
     def log(self, trigger, level, text, time_ns):
         self.logs.append((level, text))

@@ -9,6 +9,7 @@ from engine.plugins.table_batches import delivery_for, merged_sections
 class Table:
     def __init__(self, *values):
         self.values = values
+        self.num_rows = len(values)
 
     def rows(self):
         return [{"v": value} for value in self.values]

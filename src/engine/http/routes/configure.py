@@ -115,9 +115,10 @@ def _trigger_row(trigger: Trigger) -> dict[str, Any]:
     }
 
 
-def _table(
+def table_response(
     columns: Sequence[str], rows: list[dict[str, Any]], result_format: ResultFormat
 ) -> Response:
+    """`rows` in the format that the client asked for."""
     content = encode(table_of_rows(columns, rows), result_format)
     return Response(200, content, CONTENT_TYPES[result_format])
 
@@ -131,7 +132,7 @@ def routes(services: Services) -> list[Route]:
             request.query_parameters().get("format"), request.headers.get("accept", "")
         )
         rows = [{"iox::database": database.name} for database in services.catalog.databases()]
-        return _table(["iox::database"], rows, result_format)
+        return table_response(["iox::database"], rows, result_format)
 
     async def create_database(request: Request) -> Response:
         body = await read_json(request, DatabaseBody)
@@ -157,7 +158,7 @@ def routes(services: Services) -> list[Route]:
             services.catalog.database(database)
         result_format = pick_format(parameters.get("format"), request.headers.get("accept", ""))
         rows = [_trigger_row(trigger) for trigger in services.catalog.triggers(database)]
-        return _table(TRIGGER_COLUMNS, rows, result_format)
+        return table_response(TRIGGER_COLUMNS, rows, result_format)
 
     async def create_trigger(request: Request) -> Response:
         body = await read_query_or_json(request, TriggerBody)

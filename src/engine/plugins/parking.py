@@ -1,0 +1,274 @@
+# Owns the rows that a trigger cannot process: finds them in a batch that failed, puts them aside as
+# dead letters, and runs them again when somebody asks. Each step is one COMMIT frame, so a row is
+# processed or parked, never both, never neither.
+"""Dead letters: parking and replay."""
+
+import asyncio
+import time
+
+import msgspec
+
+from engine.errors import WalError
+from engine.plugins.attempts import Attempts, Ending
+from engine.plugins.bisection import Bisection, BisectionPolicy, RowRange
+from engine.plugins.channel import WritesRun
+from engine.plugins.runs import Failure
+from engine.plugins.table_batches import count_rows, delivery_for
+from engine.store.dead_letters import DeadLetter
+from engine.store.run_records import (
+    ParkedRows,
+    Retry,
+    RunRecord,
+    Step,
+    TableRows,
+    decode_rows,
+    encode_rows,
+)
+
+# Memory that the dead letters of one trigger may take; beyond it the trigger is disabled.
+DEAD_LETTER_BYTES_MAX = 64 * 1024 * 1024
+
+
+class Replayed(msgspec.Struct, frozen=True):
+    """What became of rows that were run again."""
+
+    processed_rows: int = 0
+    parked_rows: int = 0
+
+
+class _Batch(msgspec.Struct, frozen=True):
+    """A failing batch of `total` rows, and the positions that it stands for."""
+
+    job: WritesRun
+    step: Step
+    hops: int
+    total: int
+
+    def part(self, rows: RowRange) -> WritesRun:
+        """The call over some of the rows."""
+        if rows.start == 0 and rows.end == self.total:
+            return self.job
+        return msgspec.structs.replace(
+            self.job,
+            row_start=rows.start,
+            row_end=rows.end,
+            batch_id=f"{self.job.batch_id}-{rows.start}-{rows.end}",
+        )
+
+    def step_to(self, rows_done: int) -> Step:
+        """The step that finishes the rows before `rows_done`."""
+        if rows_done == self.total:
+            return self.step
+        return msgspec.structs.replace(self.step, rows_done=rows_done)
+
+
+class Parking:
+    """Parks the rows of one trigger."""
+
+    def __init__(self, attempts: Attempts, policy: BisectionPolicy) -> None:
+        self._attempts = attempts
+        self._runs = attempts.runs
+        self._policy = policy
+        # Letters that are being run; a second replay must not run them too.
+        self._replaying: set[str] = set()
+
+    async def bisect(
+        self,
+        job: WritesRun,
+        step: Step,
+        hops: int,
+        *,
+        rows_done: int = 0,
+        ending: Ending | None = None,
+    ) -> None:
+        """Process the good rows of a batch and park the bad ones.
+
+        `ending` tells how the whole batch failed; without it the search goes on, behind
+        `rows_done`, where a restart ended it.
+        """
+        loop = asyncio.get_running_loop()
+        total = await loop.run_in_executor(None, count_rows, job)
+        batch = _Batch(job, step, hops, total)
+        whole = RowRange(rows_done, total, 0 if ending is None else ending.tries)
+        if ending is not None and ending.failure is not None and not ending.failure.is_about_data:
+            # No row would fare better: do not try each.
+            await self._park(batch, whole, ending.failure)
+            return
+        if whole.start == whole.end:
+            await self._commit(self._record(step))
+            return
+        self._runs.log("WARN", f"looking for the rows that fail among {total - rows_done}")
+        search = Bisection(whole, self._policy, time.monotonic)
+        parked = await self._search(batch, search, ending)
+        if parked is not None:
+            self._runs.log(
+                "WARN", f"{parked} rows parked and the rest processed in {search.runs} runs"
+            )
+
+    async def _search(self, batch: _Batch, search: Bisection, ending: Ending | None) -> int | None:
+        """Run `search` to its end; return how many rows are parked, None when it was stopped."""
+        parked = 0
+        if ending is not None and batch.total == 1:
+            # A single row that failed as often as allowed is found already.
+            assert ending.failure is not None
+            is_parked = await self._park(batch, RowRange(0, 1, ending.tries), ending.failure)
+            return 1 if is_parked else None
+        while (rows := search.current) is not None:
+            failure = await self._attempts.run_once(
+                batch.part(rows),
+                first_line="",
+                hops=batch.hops,
+                record=self._record(batch.step_to(rows.end)),
+            )
+            if failure is None:
+                search.succeeded()
+            elif (bad := search.failed()) is not None:
+                if not await self._park(batch, bad, failure):
+                    return None
+                parked += bad.end - bad.start
+        return parked
+
+    async def _park(self, batch: _Batch, rows: RowRange, failure: Failure) -> bool:
+        """Put rows aside; False when that was not possible and the trigger stops."""
+        job = batch.part(rows)
+        loop = asyncio.get_running_loop()
+        encoded = await loop.run_in_executor(None, _encoded_rows, job)
+        letter = ParkedRows(
+            batch_id=job.batch_id,
+            num_rows=rows.end - rows.start,
+            rows=encoded,
+            error=failure.message,
+            traceback=failure.traceback,
+            tries=rows.tries,
+            hops=batch.hops,
+            time_ns=self._runs.ports.clock.now_ns(),
+        )
+        held = self._runs.ports.dead_letters.size_bytes(self._runs.trigger.id)
+        if held and held + len(encoded) > DEAD_LETTER_BYTES_MAX:
+            await self._attempts.disable(
+                f"its dead letters take {held} bytes of at most {DEAD_LETTER_BYTES_MAX}: replay or "
+                f"drop them; last failure: {failure.message}"
+            )
+            return False
+        self._runs.log(
+            "ERROR",
+            f"{letter.num_rows} rows parked as a dead letter: {failure.message}\n"
+            f"{failure.traceback}".rstrip(),
+        )
+        self._runs.metrics.parked.add(letter.num_rows, *self._runs.labels)
+        record = self._record(batch.step_to(rows.end))
+        return await self._commit(msgspec.structs.replace(record, parked=[letter]))
+
+    def _record(self, step: Step | None = None) -> RunRecord:
+        return RunRecord(trigger_id=self._runs.trigger.id, step=step)
+
+    async def _commit(self, record: RunRecord) -> bool:
+        failure = await self._runs.commit([], 0, record)
+        if failure is not None:
+            # The log does not take records any more; the rows run again after a restart.
+            self._runs.report(failure)
+        return failure is None
+
+    # Replay.
+
+    async def replay(self, letters: list[DeadLetter]) -> Replayed:
+        """Run parked rows again; those that still fail stay parked, in smaller pieces."""
+        processed = parked = 0
+        waiting = list(reversed(letters))
+        search_runs = 0
+        while waiting:
+            letter = waiting.pop()
+            if letter.id in self._replaying or self._is_gone(letter):
+                continue
+            self._replaying.add(letter.id)
+            try:
+                failure = await self._run_letter(letter)
+                search_runs += 1
+                if failure is None:
+                    processed += letter.parked.num_rows
+                elif (
+                    letter.parked.num_rows > 1
+                    and failure.is_about_data
+                    and search_runs < self._policy.runs_max
+                ):
+                    waiting += reversed(await self._split(letter, failure))
+                else:
+                    parked += letter.parked.num_rows
+                    await self._note_retry(letter, failure)
+            finally:
+                self._replaying.discard(letter.id)
+        return Replayed(processed, parked)
+
+    def is_replaying(self, letter: DeadLetter) -> bool:
+        """Whether the rows of `letter` are being run again."""
+        return letter.id in self._replaying
+
+    def _is_gone(self, letter: DeadLetter) -> bool:
+        return self._runs.ports.dead_letters.get(letter.trigger_id, letter.id) is None
+
+    async def _run_letter(self, letter: DeadLetter) -> Failure | None:
+        trigger = self._runs.trigger
+        job = WritesRun(
+            database=trigger.database,
+            inline=decode_rows(letter.parked.rows),
+            batch_id=letter.parked.batch_id,
+        )
+        record = RunRecord(trigger_id=trigger.id, unparked=[letter.id])
+        return await self._attempts.run_once(
+            job,
+            first_line=f"replaying the dead letter {letter.id}.",
+            hops=letter.parked.hops,
+            record=record,
+        )
+
+    async def _split(self, letter: DeadLetter, failure: Failure) -> list[DeadLetter]:
+        """Replace a letter by two of half its rows each."""
+        rows = decode_rows(letter.parked.rows)
+        middle = letter.parked.num_rows // 2
+        parts = [
+            self._piece(letter, rows, start, end, failure)
+            for start, end in ((0, middle), (middle, letter.parked.num_rows))
+        ]
+        trigger_id = self._runs.trigger.id
+        record = RunRecord(trigger_id=trigger_id, unparked=[letter.id], parked=parts)
+        await self._store(record)
+        ids = {part.batch_id for part in parts}
+        return [
+            found
+            for found in self._runs.ports.dead_letters.of(trigger_id)
+            if found.parked.batch_id in ids
+        ]
+
+    def _piece(
+        self, letter: DeadLetter, rows: TableRows, start: int, end: int, failure: Failure
+    ) -> ParkedRows:
+        parked = letter.parked
+        job = WritesRun(database="", inline=rows, row_start=start, row_end=end)
+        return msgspec.structs.replace(
+            parked,
+            batch_id=f"{parked.batch_id}-{start}-{end}",
+            num_rows=end - start,
+            rows=_encoded_rows(job),
+            error=failure.message,
+            traceback=failure.traceback,
+            tries=parked.tries + 1,
+        )
+
+    async def _note_retry(self, letter: DeadLetter, failure: Failure) -> None:
+        retry = Retry(
+            id=letter.id,
+            error=failure.message,
+            traceback=failure.traceback,
+            time_ns=self._runs.ports.clock.now_ns(),
+        )
+        await self._store(RunRecord(trigger_id=self._runs.trigger.id, retried=[retry]))
+
+    async def _store(self, record: RunRecord) -> None:
+        failure = await self._runs.commit([], 0, record)
+        if failure is not None:
+            raise WalError(failure.message)
+
+
+def _encoded_rows(job: WritesRun) -> bytes:
+    tables = delivery_for(job).table_batches
+    return encode_rows([(batch["table_name"], batch["rows"]) for batch in tables])

@@ -1,0 +1,92 @@
+# Owns the durable state of triggers: encoded values by key, each with the position of its last
+# change, from which it can be told whether a run read something that another run has changed since.
+# Pure state, no I/O; changed on the event loop (or by recovery) alone.
+"""Durable state of triggers."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from engine.ids import Position, TriggerId
+from engine.store.run_records import StateChange
+
+
+class StateReads(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run saw of the state, as positions of the last change.
+
+    Attributes:
+        keys: Position for each key that was read; 0 for one that was absent.
+        all: Position of the whole state, when the run listed it.
+    """
+
+    keys: list[tuple[str, int]] = []
+    all: int | None = None
+
+
+class TriggerState:
+    """The state of one trigger."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, tuple[bytes, Position]] = {}
+        self.size_bytes = 0
+        # Of the last change of any key.
+        self.position = Position(0)
+
+    def get(self, key: str) -> tuple[bytes | None, Position]:
+        """Value and position of the last change; (None, 0) for an absent key."""
+        return self._entries.get(key, (None, Position(0)))
+
+    def items(self, prefix: str) -> list[tuple[str, bytes]]:
+        """Keys that begin with `prefix`, sorted, with their values."""
+        return sorted(
+            (key, value) for key, (value, _) in self._entries.items() if key.startswith(prefix)
+        )
+
+    def is_changed_since(self, reads: StateReads) -> bool:
+        """Whether a run that saw `reads` would see something else now."""
+        if reads.all is not None and reads.all != self.position:
+            return True
+        return any(self.get(key)[1] != position for key, position in reads.keys)
+
+    def size_after(self, changes: Iterable[StateChange]) -> int:
+        """Bytes that the state would take with `changes`."""
+        size = self.size_bytes
+        for key, value in dict(changes).items():
+            size += _size(key, value) - _size(key, self.get(key)[0])
+        return size
+
+    def apply(self, changes: Iterable[StateChange], position: Position) -> None:
+        """Take over durable changes."""
+        changes = list(changes)
+        self.size_bytes = self.size_after(changes)
+        self.position = position
+        for key, value in changes:
+            if value is None:
+                self._entries.pop(key, None)
+            else:
+                self._entries[key] = (value, position)
+
+
+def _size(key: str, value: bytes | None) -> int:
+    return 0 if value is None else len(key.encode()) + len(value)
+
+
+class StateTable:
+    """The states of all triggers."""
+
+    def __init__(self) -> None:
+        self._states: dict[TriggerId, TriggerState] = {}
+
+    def get(self, trigger_id: TriggerId) -> TriggerState:
+        """State of the trigger; an empty one when it has none."""
+        return self._states.get(trigger_id) or TriggerState()
+
+    def apply(
+        self, trigger_id: TriggerId, changes: Iterable[StateChange], position: Position
+    ) -> None:
+        """Take over durable changes."""
+        self._states.setdefault(trigger_id, TriggerState()).apply(changes, position)
+
+    def end(self, trigger_id: TriggerId) -> None:
+        """The trigger is gone."""
+        self._states.pop(trigger_id, None)

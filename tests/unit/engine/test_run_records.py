@@ -1,0 +1,91 @@
+"""Records of plugin runs: what earlier builds wrote stays readable, and is written again."""
+
+import pytest
+
+from engine.ids import Position, TriggerId
+from engine.store.run_records import (
+    ParkedRows,
+    Retry,
+    RunRecord,
+    Step,
+    decode_record,
+    decode_rows,
+    encode_record,
+    encode_rows,
+)
+
+TRIGGER = TriggerId(3)
+ROWS = [("m", [{"t": "x", "u": 2**64 - 1, "f": 0.5, "b": True, "time": -(2**63)}])]
+
+# The first two were written before state and dead letters existed. Bytes of a release are never
+# changed here, only added.
+GOLDEN = {
+    "84a474797065ab637572736f725f73746570aa747269676765725f696403a5737461727401a3656e6409": RunRecord(
+        trigger_id=TRIGGER, step=Step(Position(1), Position(9))
+    ),
+    "82a474797065a372756eaa747269676765725f696404": RunRecord(trigger_id=TriggerId(4)),
+    "83a474797065a6726573756c74aa747269676765725f696403a47374657083a5737461727401a3656e6409a9"
+    "726f77735f646f6e6505": RunRecord(
+        trigger_id=TRIGGER, step=Step(Position(1), Position(9), rows_done=5)
+    ),
+    "84a474797065a6726573756c74aa747269676765725f696403a47374657082a5737461727401a3656e6409a573"
+    "746174659292a161c4012a92a162c0": RunRecord(
+        trigger_id=TRIGGER,
+        step=Step(Position(1), Position(9)),
+        state=[("a", b"\x2a"), ("b", None)],
+    ),
+    "85a474797065a6726573756c74aa747269676765725f696403a67061726b65649186a862617463685f6964a533"
+    "2d312d39a86e756d5f726f777301a4726f7773c4179192a16d9182a166cb3ff8000000000000a474696d6507"
+    "a56572726f72a3626164a5747269657302a774696d655f6e7305a8756e7061726b656491a3382d30a772657472"
+    "6965649183a26964a3372d31a56572726f72a5616761696ea774696d655f6e7306": RunRecord(
+        trigger_id=TRIGGER,
+        parked=[
+            ParkedRows(
+                batch_id="3-1-9",
+                num_rows=1,
+                rows=encode_rows([("m", [{"f": 1.5, "time": 7}])]),
+                error="bad",
+                tries=2,
+                time_ns=5,
+            )
+        ],
+        unparked=["8-0"],
+        retried=[Retry(id="7-1", error="again", time_ns=6)],
+    ),
+}
+
+
+@pytest.mark.parametrize(("content", "record"), list(GOLDEN.items()))
+def test_golden_records_are_read_and_written_again(content: str, record: RunRecord) -> None:
+    assert decode_record(bytes.fromhex(content)) == record
+    assert encode_record(record).hex() == content
+
+
+def test_every_part_of_a_record_survives_its_encoding() -> None:
+    parked = ParkedRows(
+        batch_id="3-1-9-0-1",
+        num_rows=1,
+        rows=encode_rows(ROWS),
+        error="ValueError: no",
+        traceback="Traceback …",
+        tries=7,
+        hops=2,
+        time_ns=5,
+    )
+    record = RunRecord(
+        trigger_id=TRIGGER,
+        step=Step(Position(1), Position(9), rows_done=4),
+        state=[("k", b"\xc0")],
+        parked=[parked],
+        unparked=["12-0"],
+        retried=[Retry(id="13-0", error="again")],
+    )
+    again = decode_record(encode_record(record))
+    assert again == record
+    assert decode_rows(again.parked[0].rows) == ROWS
+
+
+def test_emptiness() -> None:
+    assert RunRecord(trigger_id=TRIGGER).is_empty
+    assert not RunRecord(trigger_id=TRIGGER, unparked=["1-0"]).is_empty
+    assert not RunRecord(trigger_id=TRIGGER, step=Step(Position(0), Position(1))).is_empty
