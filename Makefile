@@ -1,5 +1,6 @@
 # What a newcomer needs, and what CI runs. Each target does its own set-up.
 #   make demo   see it work            make test   run every test
+#   make soak   kill it a thousand times
 #   make serve  run a server           make lint   style, types, layers
 #   make bench  quick benchmarks       make clean  remove what was built
 #   make sanitize  the tests of lp_core under AddressSanitizer and UBSan, in a build of its own
@@ -11,7 +12,7 @@ BIN := $(VENV)/bin
 SOURCES := $(wildcard src/lp_core/*.pyx src/lp_core/*.pxd src/lp_core/*.h)
 PYTEST_FLAGS ?=
 
-.PHONY: build demo test lint bench fuzz sanitize serve clean
+.PHONY: build demo test soak lint bench fuzz sanitize serve clean
 
 build: $(VENV)/.built
 
@@ -41,6 +42,11 @@ serve: build
 
 test: build
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+# Rounds of kills at random points; the sums must add up. SOAK_ROUNDS=n for another number.
+SOAK_ROUNDS ?= 1000
+soak: build
+	HEADRACE_SOAK_ROUNDS=$(SOAK_ROUNDS) $(BIN)/python -m pytest tests/crash/test_exactly_once.py
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff format --check .

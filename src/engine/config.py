@@ -268,7 +268,7 @@ OPTIONS = (
         "--plugin-batch-rows",
         ("HEADRACE_PLUGIN_BATCH_ROWS",),
         parse_count,
-        "rows that a lagging WAL trigger gets in one call (default 100000)",
+        "rows of one call of a WAL trigger (default 100000)",
         "N",
     ),
     Option(

@@ -1,6 +1,7 @@
 """Triggers: what they see, what they may write, what a bad plugin cannot do."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -281,3 +282,95 @@ def test_a_disabled_trigger_stays_disabled_over_a_restart_and_catches_up(
     server.cli("enable", "trigger", "--database", "db", "echo")
     sql = "SELECT count(*) AS n FROM echo"
     wait_for(lambda: answered(server, "db", sql) == [{"n": 2}], "both rows")
+
+
+def test_a_disabled_trigger_stops_its_run_at_once_and_repeats_it_when_enabled(
+    server: ServerProcess,
+) -> None:
+    server.plugin(
+        "waits.py",
+        """
+import pathlib
+def process_writes(api, batches, args):
+    released, log = pathlib.Path(args["released"]), pathlib.Path(args["log"])
+    try:
+        with log.open("a") as file: file.write("begin\\n")
+        api.write(LineBuilder("out").int64_field("rows", len(batches[0]["rows"])))
+        while not released.exists():
+            api.cache.get("nothing")
+    finally:
+        with log.open("a") as file: file.write("end\\n")
+""",
+    )
+    server.cli("create", "database", "db")
+    released, log = server.data_dir / "released", server.data_dir / "log"
+    arguments = {"released": str(released), "log": str(log)}
+    answer = server.create_trigger("db", "waits", "table:a", "waits.py", arguments=arguments)
+    assert answer.status == 200
+    server.write("db", "a f=1i 1\na f=2i 2\n", precision="ns")
+    wait_for(lambda: log.exists() and log.read_text() == "begin\n", "the run begins")
+    assert server.cli("disable", "trigger", "--database", "db", "waits").returncode == 0
+    wait_for(lambda: log.read_text() == "begin\nend\n", "the run ends at its next use of the API")
+    assert server.ask("db", "SELECT * FROM out").status == 400
+    released.touch()
+    assert server.cli("enable", "trigger", "--database", "db", "waits").returncode == 0
+    wait_for(lambda: answered(server, "db", 'SELECT "rows" FROM out') == [{"rows": 2}], "its rows")
+
+
+def test_limits_of_a_trigger_are_its_own(server: ServerProcess) -> None:
+    server.plugin(
+        "meets.py",
+        """
+import pathlib, threading, time
+at_once, most, lock = 0, 0, threading.Lock()
+def process_writes(api, batches, args):
+    api.write(LineBuilder("sizes").int64_field("n", len(batches[0]["rows"])))
+def process_request(api, query, headers, body, args):
+    state = api.cache.get("state") or {"now": 0, "most": 0}
+    api.cache.put("state", state)
+    with lock:
+        state["now"] += 1
+        state["most"] = max(state["most"], state["now"])
+    deadline = time.monotonic() + 20
+    while state["most"] < 2 and time.monotonic() < deadline: time.sleep(0.001)
+    state["now"] -= 1
+    return {"most": state["most"]}
+""",
+    )
+    server.cli("create", "database", "db")
+    created = server.cli(
+        *("create", "trigger", "-d", "db", "meets", "--trigger-spec", "request:meets"),
+        *("--path", "meets.py", "--run-asynchronous", "--concurrency", "2"),
+    )
+    assert created.returncode == 0, created.stderr
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda _: server.request("GET", "/api/v3/engine/meets"), range(6)))
+    assert [answer.json() for answer in answers] == [{"most": 2}] * 6
+
+    created = server.cli(
+        *("create", "trigger", "-d", "db", "sizes", "--trigger-spec", "table:m"),
+        *("--path", "meets.py", "--batch-rows", "10", "--disabled"),
+    )
+    assert created.returncode == 0, created.stderr
+    for start in range(0, 60, 5):
+        lines = "".join(f"m f=1i {number}\n" for number in range(start, start + 5))
+        assert server.write("db", lines, precision="ns").status == 204
+    server.cli("enable", "trigger", "-d", "db", "sizes")
+    total = 'SELECT sum(n) AS total, max(n) AS most, count(*) AS "runs" FROM sizes'
+    wait_for(
+        lambda: answered(server, "db", total) == [{"total": 60, "most": 10, "runs": 6}],
+        "batches of ten",
+    )
+
+
+def test_limits_are_checked_when_a_trigger_is_created(server: ServerProcess) -> None:
+    server.plugin("ok.py", "def process_request(a, q, h, b, args):\n    return ''\n")
+    server.cli("create", "database", "db")
+    for settings, text in [
+        ({"concurrency": 2}, "only an asynchronous trigger has a concurrency"),
+        ({"concurrency": 0, "run_async": True}, "between 1 and 1024"),
+        ({"batch_rows": 0}, "between 1 and 100000000 rows"),
+    ]:
+        answer = server.create_trigger("db", "t", "request:x", "ok.py", **settings)
+        assert answer.status == 400, (settings, answer.body)
+        assert text in answer.json()["error"], answer.body

@@ -91,12 +91,16 @@ class ServerProcess:
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment
             )
         if wait:
-            wait_for(self._is_up, "the server answers /health", timeout_s=30)
+            wait_for(self._has_started, "the server answers /health", timeout_s=30)
         return self
 
-    def _is_up(self) -> bool:
+    def _has_started(self) -> bool:
         assert self.process is not None
         assert self.process.poll() is None, f"the server ended:\n{self.log_text}"
+        return self.is_up()
+
+    def is_up(self) -> bool:
+        """Whether it answers now."""
         try:
             return self.request("GET", "/health").status == 200
         except OSError:

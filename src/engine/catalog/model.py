@@ -46,6 +46,10 @@ class Trigger(msgspec.Struct, frozen=True, kw_only=True):
     allow_self: bool = False
     timeout_s: float | None = None
     memory_max_bytes: int | None = None
+    # Runs at once when it is asynchronous, and rows of one call when it lags; None for the
+    # server's setting.
+    concurrency: int | None = None
+    batch_rows: int | None = None
     created_ns: int = 0
 
     @property

@@ -5,7 +5,7 @@ import argparse
 import sys
 
 from engine.cli.client import Client, print_answer
-from engine.config import parse_bytes, parse_seconds
+from engine.config import parse_bytes, parse_count, parse_seconds
 from engine.errors import ConfigError
 
 _DATABASE = "/api/v3/configure/database"
@@ -84,6 +84,10 @@ def create_trigger(namespace: argparse.Namespace) -> None:
             settings["timeout_s"] = parse_seconds(namespace.timeout)
         if namespace.memory_max is not None:
             settings["memory_max_bytes"] = parse_bytes(namespace.memory_max)
+        if namespace.concurrency is not None:
+            settings["concurrency"] = parse_count(namespace.concurrency)
+        if namespace.batch_rows is not None:
+            settings["batch_rows"] = parse_count(namespace.batch_rows)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     with Client(namespace) as client:

@@ -169,6 +169,12 @@ def _add_create(
     )
     trigger.add_argument("--timeout", metavar="DURATION", help="longest time of a run, such as 30s")
     trigger.add_argument("--memory-max", metavar="SIZE", help="memory of its worker, such as 512MB")
+    trigger.add_argument(
+        "--concurrency", metavar="N", help="runs at once of an asynchronous trigger"
+    )
+    trigger.add_argument(
+        "--batch-rows", metavar="N", help="rows of one call, about, when the trigger lags"
+    )
     trigger.set_defaults(module="catalog", function="create_trigger")
 
 

@@ -20,6 +20,10 @@ class WriteError(Exception):
     """A synchronous write was refused."""
 
 
+class RunCancelledError(BaseException):
+    """The server stops this run; not an Exception, so that plugins do not take it for a failure."""
+
+
 class CallFailedError(Exception):
     """The server refused a call; carries its stable error code."""
 
@@ -36,6 +40,9 @@ class ServerCalls(GlobalStore, StateStore, Protocol):
 
     def write(self, database: str, lines: bytes, *, no_sync: bool) -> None:
         """Writes lines at once."""
+
+    def check(self) -> None:
+        """Raises RunCancelledError when the server wants the run to end."""
 
     def log(self, run_id: int, time_ns: int, level: LogLevel, text: str) -> None:
         """Sends a log line; does not wait for an answer."""
@@ -71,12 +78,9 @@ class InfluxDB3Local:
     Attributes:
         batch_id: Stable name of the data or tick of this run, the same when a run is repeated;
             outside effects can be made idempotent with it.
-        cache: Values kept between runs, see PluginCache.
-        state: Values that survive restarts and change together with what the run writes, see
-            PluginState.
     """
 
-    __slots__ = ("_buffer", "_calls", "_database", "_run_id", "batch_id", "cache", "state")
+    __slots__ = ("_buffer", "_cache", "_calls", "_database", "_run_id", "_state", "batch_id")
 
     def __init__(
         self,
@@ -94,8 +98,20 @@ class InfluxDB3Local:
         self._database = database
         self._buffer = buffer
         self.batch_id = batch_id
-        self.cache = cache
-        self.state = state
+        self._cache = cache
+        self._state = state
+
+    @property
+    def cache(self) -> PluginCache:
+        """Values kept between runs."""
+        self._calls.check()
+        return self._cache
+
+    @property
+    def state(self) -> PluginState:
+        """Values that survive restarts and change together with what the run writes."""
+        self._calls.check()
+        return self._state
 
     def info(self, *args: Any) -> None:
         """Logs the values, joined by one space, with level INFO."""
@@ -111,10 +127,12 @@ class InfluxDB3Local:
 
     def write(self, line: Any) -> None:
         """Keeps what ``line.build()`` returns, to be written when the call ends without error."""
+        self._calls.check()
         self._buffer.add(self._database, _built(line))
 
     def write_to_db(self, db_name: str, line: Any) -> None:
         """Like ``write``, into the named database."""
+        self._calls.check()
         self._buffer.add(_checked_name(db_name), _built(line))
 
     def write_sync(self, line_builder: Any, no_sync: bool = False) -> None:

@@ -136,6 +136,10 @@ class RequestRun(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 Job = WritesRun | ScheduleRun | RequestRun
 
 
+class StopRuns(msgspec.Struct, frozen=True, tag=True):
+    """The runs under way are to end at their next use of the API; the worker is killed soon."""
+
+
 class CallReply(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Answer to one API call of the worker; ``error_message`` is None on success.
 
@@ -271,7 +275,7 @@ class RunDone(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     state_scan: int | None = None
 
 
-ToWorker = WorkerStart | WritesRun | ScheduleRun | RequestRun | CallReply
+ToWorker = WorkerStart | WritesRun | ScheduleRun | RequestRun | CallReply | StopRuns
 ToServer = Call | Log | RunDone
 
 

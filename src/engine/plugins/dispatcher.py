@@ -46,6 +46,8 @@ from engine.wal.log import DurableFrame
 logger = logging.getLogger(__name__)
 
 _REAP_INTERVAL_S = 30.0
+# For runs of a trigger that is disabled or deleted; then their worker is killed.
+_CANCEL_GRACE_S = 1.0
 
 _Runner = WalRunner | ScheduleRunner | RequestRunner
 
@@ -292,7 +294,7 @@ class Dispatcher:
             self._run_ports,
             timeout_s=self._config.run_timeout_s,
         )
-        async_runs_max = self._config.wal.async_runs_max
+        async_runs_max = self._async_runs_max(trigger)
         runner: _Runner
         match spec:
             case trigger_spec.Cron() | trigger_spec.Every():
@@ -313,7 +315,12 @@ class Dispatcher:
                 cursor = self._ports.cursors.get(trigger.id)
                 assert cursor is not None
                 table = spec.name if isinstance(spec, trigger_spec.Table) else None
-                runner = WalRunner(runs, cursor, self._ports.index, self._config.wal, table=table)
+                config = msgspec.structs.replace(
+                    self._config.wal,
+                    async_runs_max=async_runs_max,
+                    batch_rows_max=trigger.batch_rows or self._config.wal.batch_rows_max,
+                )
+                runner = WalRunner(runs, cursor, self._ports.index, config, table=table)
                 self._runners[trigger.id] = runner
                 runner.start(self._flushed)
         logger.info(
@@ -333,7 +340,7 @@ class Dispatcher:
     async def _wind_up(self, runner: _Runner) -> None:
         await runner.stop()
         if self._host is not None:
-            await self._host.drop(runner.trigger.identity)
+            await self._host.drop(runner.trigger.identity, grace_s=_CANCEL_GRACE_S)
         logger.info(
             "trigger stopped",
             extra=keys(trigger=runner.trigger.name, database=runner.trigger.database),
@@ -352,7 +359,10 @@ class Dispatcher:
                 kind=trigger_spec.parse(trigger.spec, now_ns=trigger_spec.ACCEPTED_BEFORE).kind,
                 arguments=trigger.arguments,
                 run_async=trigger.run_async,
-                async_limit=self._config.wal.async_runs_max,
+                async_limit=self._async_runs_max(trigger),
                 memory_bytes_max=trigger.memory_max_bytes,
             )
         )
+
+    def _async_runs_max(self, trigger: Trigger) -> int:
+        return trigger.concurrency or self._config.wal.async_runs_max

@@ -143,7 +143,7 @@ class FlushIndex:
     def select(
         self, interest: Interest, start: Position, end: Position, *, rows_max: int
     ) -> Selection:
-        """Notes in (`start`, `end`] that concern `interest`, up to about `rows_max` rows.
+        """Notes in (`start`, `end`] that concern `interest`: one, and more up to `rows_max` rows.
 
         When the row limit cuts the range, the selection's end lies behind the last note taken; a
         frame is never split. The first and the last note may reach beyond the range: after a
@@ -162,7 +162,11 @@ class FlushIndex:
             if note.hops >= interest.hops_max:
                 over_limit += 1
                 continue
-            if taken and rows >= rows_max and note.first_position > taken[-1].last_position:
+            if (
+                taken
+                and rows + note.num_rows > rows_max
+                and note.first_position > taken[-1].last_position
+            ):
                 stop = min(taken[-1].last_position, end)
                 break
             taken.append(note)

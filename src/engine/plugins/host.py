@@ -34,12 +34,20 @@ class PluginConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         venv: Virtual environment of the plugins; ``<plugin_dir>/.venv`` when None.
         run_timeout_s: Longest run of a plugin; infinity for no limit.
         memory_bytes_max: Writable memory of a worker process; None for no limit.
+        cancel_grace_s: Time that a cancelled run has to end by itself.
     """
 
     plugin_dir: Path
     venv: Path | None = None
     run_timeout_s: float = 300.0
     memory_bytes_max: int | None = None
+    cancel_grace_s: float = 1.0
+
+
+# After the second worker in a row that ended badly the next one waits, then twice as long each
+# time.
+_RESTART_WAIT_S = 0.1
+_RESTART_WAIT_S_MAX = 5.0
 
 
 class RunOutcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,6 +97,8 @@ class Worker:
         self._runs = 0
         self._active = 0
         self._cache_entries = 0
+        # Workers in a row that ended before they had finished a run.
+        self._bad_ends = 0
         self._is_closed = False
 
     @property
@@ -116,7 +126,7 @@ class Worker:
 
         Returns:
             The outcome, also for a plugin that raised, hung or killed its process. Cancelling
-            this call kills the worker.
+            this call ends the run at its next use of the API, or kills the worker soon after.
         """
         self._active += 1
         try:
@@ -140,26 +150,35 @@ class Worker:
         except TimeoutError:
             assert connection is not None
             text = f"the plugin ran longer than {limit_s:g} s and its worker was killed"
+            self._bad_ends += 1
             await connection.kill(f"killed because another run took longer than {limit_s:g} s")
             return _failed("timeout", PluginTimeoutError.__name__, text, started)
         except asyncio.CancelledError:
             if connection is not None:
-                connection.kill_soon("killed because a run was cancelled")
+                connection.stop_soon(
+                    "killed because a run was cancelled", self._config.cancel_grace_s
+                )
             raise
         except (PluginCrashedError, OSError) as error:
             failure: Failure = "lost" if isinstance(error, PluginWorkerLostError) else "crash"
             if self._is_closed:
                 failure = "stopped"
+            elif failure == "crash":
+                self._bad_ends += 1
             return _failed(failure, PluginCrashedError.__name__, str(error), started)
         self._cache_entries = done.cache_entries
+        self._bad_ends = 0
         return _outcome(done, time.monotonic() - started)
 
     async def close(self, grace_s: float = 0.0) -> None:
-        """Ends the worker for good: runs under way get ``grace_s`` to end, then it is killed."""
+        """Ends the worker for good.
+
+        Runs under way end at their next use of the API; after ``grace_s`` the worker is killed.
+        """
         self._is_closed = True
         connection = self._connection
         if connection is not None:
-            await connection.close(grace_s)
+            await connection.stop("stopped by the server", grace_s)
 
     def retire(self) -> None:
         """Ends the worker for good, at once and without waiting."""
@@ -176,7 +195,7 @@ class Worker:
         if not self.is_idle or self._cache_entries or self._connection is None:
             return False
         connection, self._connection = self._connection, None
-        await connection.close(0.0)
+        await connection.stop("stopped by the server", 0.0)
         return True
 
     async def _connected(self) -> WorkerConnection:
@@ -185,6 +204,7 @@ class Worker:
                 raise PluginCrashedError("the trigger was stopped")
             if self._connection is None or not self._connection.is_alive:
                 self._cache_entries = 0
+                await asyncio.sleep(self._restart_wait_s())
                 self._connection = await WorkerConnection.open(
                     self._start_message(),
                     self.trigger,
@@ -193,6 +213,12 @@ class Worker:
                     self._shared_cache,
                 )
             return self._connection
+
+    def _restart_wait_s(self) -> float:
+        if self._bad_ends < 2:
+            return 0.0
+        # Bounded before the power, which would overflow.
+        return min(_RESTART_WAIT_S * 2.0 ** min(self._bad_ends - 2, 16), _RESTART_WAIT_S_MAX)
 
     def _start_message(self) -> WorkerStart:
         trigger, config = self.trigger, self._config
@@ -228,7 +254,7 @@ class PluginHost:
         await self._zygote.start()
 
     async def stop(self, grace_s: float) -> None:
-        """Gives the runs under way some time, then ends every plugin process."""
+        """Ends every plugin process; runs under way get some time to end by themselves."""
         workers, self._workers = list(self._workers.values()), {}
         await asyncio.gather(*(worker.close(grace_s) for worker in workers))
         await self._zygote.stop()

@@ -3,17 +3,17 @@
 # processed or parked, never both, never neither.
 """Dead letters: parking and replay."""
 
-import asyncio
 import time
 
 import msgspec
 
 from engine.errors import WalError
 from engine.plugins.attempts import Attempts, Ending
+from engine.plugins.batch import Batch
 from engine.plugins.bisection import Bisection, BisectionPolicy, RowRange
 from engine.plugins.channel import WritesRun
 from engine.plugins.runs import Failure
-from engine.plugins.table_batches import count_rows, delivery_for
+from engine.plugins.table_batches import Delivery, delivery_for
 from engine.store.dead_letters import DeadLetter
 from engine.store.run_records import (
     ParkedRows,
@@ -36,32 +36,6 @@ class Replayed(msgspec.Struct, frozen=True):
     parked_rows: int = 0
 
 
-class _Batch(msgspec.Struct, frozen=True):
-    """A failing batch of `total` rows, and the positions that it stands for."""
-
-    job: WritesRun
-    step: Step
-    hops: int
-    total: int
-
-    def part(self, rows: RowRange) -> WritesRun:
-        """The call over some of the rows."""
-        if rows.start == 0 and rows.end == self.total:
-            return self.job
-        return msgspec.structs.replace(
-            self.job,
-            row_start=rows.start,
-            row_end=rows.end,
-            batch_id=f"{self.job.batch_id}-{rows.start}-{rows.end}",
-        )
-
-    def step_to(self, rows_done: int) -> Step:
-        """The step that finishes the rows before `rows_done`."""
-        if rows_done == self.total:
-            return self.step
-        return msgspec.structs.replace(self.step, rows_done=rows_done)
-
-
 class Parking:
     """Parks the rows of one trigger."""
 
@@ -72,50 +46,35 @@ class Parking:
         # Letters that are being run; a second replay must not run them too.
         self._replaying: set[str] = set()
 
-    async def bisect(
-        self,
-        job: WritesRun,
-        step: Step,
-        hops: int,
-        *,
-        rows_done: int = 0,
-        ending: Ending | None = None,
-    ) -> None:
-        """Process the good rows of a batch and park the bad ones.
+    async def bisect(self, batch: Batch, start: int, end: int | None, ending: Ending) -> bool:
+        """Process the good rows of a part that failed as `ending` tells, and park the bad ones.
 
-        `ending` tells how the whole batch failed; without it the search goes on, behind
-        `rows_done`, where a restart ended it.
+        Returns whether the trigger goes on.
         """
-        loop = asyncio.get_running_loop()
-        total = await loop.run_in_executor(None, count_rows, job)
-        batch = _Batch(job, step, hops, total)
-        whole = RowRange(rows_done, total, 0 if ending is None else ending.tries)
-        if ending is not None and ending.failure is not None and not ending.failure.is_about_data:
-            # No row would fare better: do not try each.
-            await self._park(batch, whole, ending.failure)
-            return
-        if whole.start == whole.end:
-            await self._commit(self._record(step))
-            return
-        self._runs.log("WARN", f"looking for the rows that fail among {total - rows_done}")
+        failure = ending.failure
+        assert failure is not None
+        total = await batch.count()
+        whole = RowRange(start, total if end is None else end, ending.tries)
+        if whole.start >= whole.end:
+            # It failed before it had rows, and has none.
+            return await self._commit(self._record(batch.step_to(end)))
+        if not failure.is_about_data or whole.end - whole.start == 1:
+            # No row would fare better alone, or it is alone.
+            return await self._park(batch, whole, failure)
+        self._runs.log("WARN", f"looking for the rows that fail among {whole.end - whole.start}")
         search = Bisection(whole, self._policy, time.monotonic)
-        parked = await self._search(batch, search, ending)
-        if parked is not None:
-            self._runs.log(
-                "WARN", f"{parked} rows parked and the rest processed in {search.runs} runs"
-            )
+        parked = await self._search(batch, search)
+        if parked is None:
+            return False
+        self._runs.log("WARN", f"{parked} rows parked and the rest processed in {search.runs} runs")
+        return True
 
-    async def _search(self, batch: _Batch, search: Bisection, ending: Ending | None) -> int | None:
+    async def _search(self, batch: Batch, search: Bisection) -> int | None:
         """Run `search` to its end; return how many rows are parked, None when it was stopped."""
         parked = 0
-        if ending is not None and batch.total == 1:
-            # A single row that failed as often as allowed is found already.
-            assert ending.failure is not None
-            is_parked = await self._park(batch, RowRange(0, 1, ending.tries), ending.failure)
-            return 1 if is_parked else None
         while (rows := search.current) is not None:
             failure = await self._attempts.run_once(
-                batch.part(rows),
+                batch.part(rows.start, rows.end),
                 first_line="",
                 hops=batch.hops,
                 record=self._record(batch.step_to(rows.end)),
@@ -128,15 +87,12 @@ class Parking:
                 parked += bad.end - bad.start
         return parked
 
-    async def _park(self, batch: _Batch, rows: RowRange, failure: Failure) -> bool:
+    async def _park(self, batch: Batch, rows: RowRange, failure: Failure) -> bool:
         """Put rows aside; False when that was not possible and the trigger stops."""
-        job = batch.part(rows)
-        loop = asyncio.get_running_loop()
-        encoded = await loop.run_in_executor(None, _encoded_rows, job)
         letter = ParkedRows(
-            batch_id=job.batch_id,
+            batch_id=batch.part(rows.start, rows.end).batch_id,
             num_rows=rows.end - rows.start,
-            rows=encoded,
+            rows=encode_rows(await batch.rows(rows.start, rows.end)),
             error=failure.message,
             traceback=failure.traceback,
             tries=rows.tries,
@@ -144,7 +100,7 @@ class Parking:
             time_ns=self._runs.ports.clock.now_ns(),
         )
         held = self._runs.ports.dead_letters.size_bytes(self._runs.trigger.id)
-        if held and held + len(encoded) > DEAD_LETTER_BYTES_MAX:
+        if held and held + len(letter.rows) > DEAD_LETTER_BYTES_MAX:
             await self._attempts.disable(
                 f"its dead letters take {held} bytes of at most {DEAD_LETTER_BYTES_MAX}: replay or "
                 f"drop them; last failure: {failure.message}"
@@ -159,7 +115,7 @@ class Parking:
         record = self._record(batch.step_to(rows.end))
         return await self._commit(msgspec.structs.replace(record, parked=[letter]))
 
-    def _record(self, step: Step | None = None) -> RunRecord:
+    def _record(self, step: Step) -> RunRecord:
         return RunRecord(trigger_id=self._runs.trigger.id, step=step)
 
     async def _commit(self, record: RunRecord) -> bool:
@@ -248,7 +204,7 @@ class Parking:
             parked,
             batch_id=f"{parked.batch_id}-{start}-{end}",
             num_rows=end - start,
-            rows=_encoded_rows(job),
+            rows=_encoded_rows(delivery_for(job)),
             error=failure.message,
             traceback=failure.traceback,
             tries=parked.tries + 1,
@@ -269,6 +225,5 @@ class Parking:
             raise WalError(failure.message)
 
 
-def _encoded_rows(job: WritesRun) -> bytes:
-    tables = delivery_for(job).table_batches
-    return encode_rows([(batch["table_name"], batch["rows"]) for batch in tables])
+def _encoded_rows(delivery: Delivery) -> bytes:
+    return encode_rows([(batch["table_name"], batch["rows"]) for batch in delivery.table_batches])

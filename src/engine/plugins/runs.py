@@ -157,6 +157,9 @@ class TriggerRuns:
             outcome = await self._get_worker().run(job, self._timeout_s)
         except EngineError as error:
             return None, Failure(error.message, kind="load")
+        except asyncio.CancelledError:
+            self.log("WARN", "the run is cancelled: the trigger stops")
+            raise
         self.metrics.seconds.observe(outcome.duration_s)
         if outcome.ok:
             return outcome, None

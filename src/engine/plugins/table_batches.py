@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+import msgspec
+
 from engine.plugins.channel import WritesRun
 from lp_core import FrameCorruptError, SegmentReader
 
@@ -71,6 +73,28 @@ def count_rows(run: WritesRun) -> int:
     return sum(part.num_rows for parts in selected.parts.values() for part in parts)
 
 
+class Deliveries:
+    """Makes deliveries; while the rows of a batch are searched, it is read from the log once."""
+
+    def __init__(self) -> None:
+        self._recent: tuple[WritesRun, _Selected] | None = None
+
+    def deliver(self, run: WritesRun) -> Delivery:
+        """What `run` gives to the plugin.
+
+        Raises:
+            FrameCorruptError: An extent is not made of whole, intact frames.
+        """
+        if run.inline is not None or not (run.row_start or run.row_end is not None):
+            self._recent = None
+            return delivery_for(run)
+        whole = msgspec.structs.replace(run, run_id=0, batch_id="", row_start=0, row_end=None)
+        recent = self._recent  # calls of an asynchronous trigger come from several threads
+        if recent is None or recent[0] != whole:
+            recent = self._recent = (whole, _select(_sections(run), run))
+        return _merged(recent[1], run)
+
+
 def delivery_for(run: WritesRun) -> Delivery:
     """Collects the rows of a run.
 
@@ -91,7 +115,10 @@ def delivery_for(run: WritesRun) -> Delivery:
 
 def merged_sections(sections: Iterable[Section], run: WritesRun) -> Delivery:
     """Merges the sections that a run wants: tables by first appearance, rows in write order."""
-    selected = _select(sections, run)
+    return _merged(_select(sections, run), run)
+
+
+def _merged(selected: _Selected, run: WritesRun) -> Delivery:
     batches: TableBatches = []
     offset = 0
     for table, parts in selected.parts.items():

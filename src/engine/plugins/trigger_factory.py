@@ -28,6 +28,8 @@ class TriggerRequest(msgspec.Struct, frozen=True, kw_only=True):
     allow_self: bool = False
     timeout_s: float | None = None
     memory_max_bytes: int | None = None
+    concurrency: int | None = None
+    batch_rows: int | None = None
 
 
 MEMORY_MAX_BYTES_MIN = 32 * 1024 * 1024
@@ -35,6 +37,8 @@ MEMORY_MAX_BYTES_MIN = 32 * 1024 * 1024
 MEMORY_MAX_BYTES_MAX = 2**62
 # A year; timers cannot count to any number.
 TIMEOUT_S_MAX = 366 * 86_400.0
+CONCURRENCY_MAX = 1024
+BATCH_ROWS_MAX = 100_000_000
 
 
 class TriggerFactory:
@@ -59,14 +63,7 @@ class TriggerFactory:
                 f"plugins cannot be fetched yet: {request.plugin_filename}",
                 hint="put the file into the plugin directory and leave the gh: prefix out",
             )
-        timeout_s, memory = request.timeout_s, request.memory_max_bytes
-        if timeout_s is not None and not 0 < timeout_s <= TIMEOUT_S_MAX:
-            raise PluginError(f"the time-out must be more than 0 and at most {TIMEOUT_S_MAX:.0f} s")
-        if memory is not None and not MEMORY_MAX_BYTES_MIN <= memory <= MEMORY_MAX_BYTES_MAX:
-            raise PluginError(
-                f"a worker cannot be limited to {memory} bytes of memory",
-                hint=f"set a limit of at least {MEMORY_MAX_BYTES_MIN} bytes",
-            )
+        _check_limits(request)
         path = loader.resolve(self._plugin_dir, request.plugin_filename)
         # Reads and compiles files, so not on the event loop.
         await asyncio.get_running_loop().run_in_executor(None, loader.check, path, spec.kind)
@@ -84,5 +81,28 @@ class TriggerFactory:
             allow_self=request.allow_self,
             timeout_s=request.timeout_s,
             memory_max_bytes=request.memory_max_bytes,
+            concurrency=request.concurrency,
+            batch_rows=request.batch_rows,
             created_ns=self._clock.now_ns(),
         )
+
+
+def _check_limits(request: TriggerRequest) -> None:
+    timeout_s, memory = request.timeout_s, request.memory_max_bytes
+    if timeout_s is not None and not 0 < timeout_s <= TIMEOUT_S_MAX:
+        raise PluginError(f"the time-out must be more than 0 and at most {TIMEOUT_S_MAX:.0f} s")
+    if memory is not None and not MEMORY_MAX_BYTES_MIN <= memory <= MEMORY_MAX_BYTES_MAX:
+        raise PluginError(
+            f"a worker cannot be limited to {memory} bytes of memory",
+            hint=f"set a limit of at least {MEMORY_MAX_BYTES_MIN} bytes",
+        )
+    if request.concurrency is not None:
+        if not 1 <= request.concurrency <= CONCURRENCY_MAX:
+            raise PluginError(f"the concurrency must be between 1 and {CONCURRENCY_MAX}")
+        if not request.run_async:
+            raise PluginError(
+                "only an asynchronous trigger has a concurrency",
+                hint="create it with --run-asynchronous, or leave --concurrency out",
+            )
+    if request.batch_rows is not None and not 1 <= request.batch_rows <= BATCH_ROWS_MAX:
+        raise PluginError(f"a batch has between 1 and {BATCH_ROWS_MAX} rows")

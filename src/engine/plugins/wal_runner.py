@@ -14,6 +14,7 @@ from engine.errors import PluginError
 from engine.ids import Position
 from engine.logs import keys
 from engine.plugins.attempts import Attempts, End
+from engine.plugins.batch import Batch
 from engine.plugins.bisection import BisectionPolicy
 from engine.plugins.channel import Extent, WritesRun
 from engine.plugins.flush_index import FlushIndex, Interest, Selection
@@ -30,7 +31,8 @@ logger = logging.getLogger(__name__)
 class WalRunnerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of WAL triggers."""
 
-    # A lagging trigger gets several flushes in one call, up to about this many rows.
+    # A lagging trigger gets several flushes in one call, up to this many rows; a write that is
+    # larger comes in several calls.
     batch_rows_max: int = 100_000
     # Data that went through this many triggers is not handed to another one.
     hops_max: int = 8
@@ -129,7 +131,8 @@ class WalRunner:
             self._wake.clear()
             while (gap := self._cursor.next_gap(self._claimed, self._flushed)) is not None:
                 await self._slots.acquire()
-                # A range under bisection is taken as it was: its rows are counted from its start.
+                # A range that is finished in part is taken as it was: its rows are counted from
+                # its start.
                 is_partial = self._cursor.rows_done(gap[0]) is not None
                 rows_max = sys.maxsize if is_partial else self._config.batch_rows_max
                 selection = self._index.select(self.interest, gap[0], gap[1], rows_max=rows_max)
@@ -159,37 +162,50 @@ class WalRunner:
             self._cursor.finish(selection.start, selection.end)
             return
         self.hops = selection.hops
-        step = Step(selection.start, selection.end)
-        job = writes_run(self.trigger, self.interest, selection)
-        rows_done = self._cursor.rows_done(selection.start)
-        if rows_done is not None:
-            await self.parking.bisect(job, step, selection.hops, rows_done=rows_done)
-            return
+        batch = Batch(
+            writes_run(self.trigger, self.interest, selection),
+            Step(selection.start, selection.end),
+            selection.hops,
+        )
+        rows_max = self._config.batch_rows_max
+        done: int | None = self._cursor.rows_done(selection.start) or 0
+        # Notes count the rows of other tables too; what is certainly small enough is not counted.
+        is_one_call = sum(note.num_rows for note in selection.notes) <= rows_max
+        while done is not None:
+            end = None if is_one_call else done + rows_max
+            if end is not None and end >= await batch.count():
+                end = None
+            if not await self._work_on(batch, done, end):
+                return
+            done = end
+
+    async def _work_on(self, batch: Batch, start: int, end: int | None) -> bool:
+        """Process a part of a batch; return whether to go on behind it."""
         ending = await self._attempts.run_to_end(
-            job,
+            batch.part(start, end),
             first_line="starting execution of wal plugin.",
-            hops=selection.hops,
-            record=RunRecord(trigger_id=self.trigger.id, step=step),
+            hops=batch.hops,
+            record=RunRecord(trigger_id=self.trigger.id, step=batch.step_to(end)),
         )
         if ending.end is not End.GIVEN_UP:
-            return
+            return ending.end is End.DONE
         if self.trigger.error_behavior is ErrorBehavior.RETRY:
-            await self.parking.bisect(job, step, selection.hops, ending=ending)
-        else:
-            await self._step_over(selection, step)
+            return await self.parking.bisect(batch, start, end, ending)
+        return await self._step_over(batch, start, end)
 
-    async def _step_over(self, selection: Selection, step: Step) -> None:
-        """Go on behind a range that failed, and say which."""
-        rows = sum(note.num_rows for note in selection.notes)
+    async def _step_over(self, batch: Batch, start: int, end: int | None) -> bool:
+        """Go on behind a part that failed, and say which."""
+        rows = (await batch.count() if end is None else end) - start
+        step = batch.step_to(end)
         self.runs.metrics.skipped.add(1, *self.runs.labels)
         self.runs.log(
-            "ERROR",
-            f"positions {selection.start + 1} to {selection.end} ({rows} rows) are skipped",
+            "ERROR", f"{rows} rows of the positions {step.start + 1} to {step.end} are skipped"
         )
         failure = await self.runs.commit([], 0, RunRecord(trigger_id=self.trigger.id, step=step))
         if failure is not None:
             # The log does not take records any more; the range runs again after a restart.
             self.runs.report(failure)
+        return failure is None
 
 
 def writes_run(trigger: Trigger, interest: Interest, selection: Selection) -> WritesRun:

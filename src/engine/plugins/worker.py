@@ -22,7 +22,13 @@ import msgspec
 
 import lp_core
 from engine.errors import PluginLoadError
-from engine.plugins.api import CallFailedError, InfluxDB3Local, QueryError, WriteBuffer
+from engine.plugins.api import (
+    CallFailedError,
+    InfluxDB3Local,
+    QueryError,
+    RunCancelledError,
+    WriteBuffer,
+)
 from engine.plugins.cache import ExpiringStore, PluginCache
 from engine.plugins.channel import (
     CacheDeleteCall,
@@ -45,6 +51,7 @@ from engine.plugins.channel import (
     StateGetCall,
     StateItem,
     StateItemsCall,
+    StopRuns,
     WorkerChannel,
     WorkerStart,
     WriteCall,
@@ -53,7 +60,7 @@ from engine.plugins.channel import (
 from engine.plugins.loader import PluginLoader, install_builtins, without_own_frames
 from engine.plugins.responses import to_response
 from engine.plugins.state import PluginState
-from engine.plugins.table_batches import delivery_for
+from engine.plugins.table_batches import Deliveries
 
 EXIT_CHANNEL_LOST = 70
 EXIT_UNHANDLED = 71
@@ -68,7 +75,8 @@ class Server:
         self._channel = channel
         self._call_ids = itertools.count(1)
         self._lock = threading.Lock()
-        self._waiting: dict[int, queue.SimpleQueue[CallReply | MemoryError]] = {}
+        self._waiting: dict[int, queue.SimpleQueue[CallReply | BaseException]] = {}
+        self._is_stopping = False
 
     def query(self, sql: str, params: dict[str, QueryParameter] | None, database: str) -> bytes:
         """Runs a query and returns an Arrow IPC stream."""
@@ -121,7 +129,18 @@ class Server:
 
     def log(self, run_id: int, time_ns: int, level: LogLevel, text: str) -> None:
         """Sends a log line."""
+        self.check()
         self._channel.send(Log(run_id=run_id, time_ns=time_ns, level=level, text=text))
+
+    def check(self) -> None:
+        """Raises when the server wants the runs to end."""
+        if self._is_stopping:
+            raise RunCancelledError("the trigger is being stopped")
+
+    def stop(self) -> None:
+        """Ends the runs at their next call, and those that wait for a reply now."""
+        self._is_stopping = True
+        self.fail_all(RunCancelledError("the trigger is being stopped"))
 
     def take_reply(self, reply: CallReply) -> None:
         """Hands a reply to the thread that waits for it."""
@@ -130,24 +149,25 @@ class Server:
         if waiting is not None:
             waiting.put(reply)
 
-    def fail_all(self, error: MemoryError) -> None:
-        """Fails every waiting call: a reply was lost, and nobody knows whose it was."""
+    def fail_all(self, error: BaseException) -> None:
+        """Fails every waiting call."""
         with self._lock:
             waiting, self._waiting = self._waiting, {}
         for receiver in waiting.values():
             receiver.put(error)
 
     def _call(self, call: Call) -> CallReply:
-        receiver: queue.SimpleQueue[CallReply | MemoryError] = queue.SimpleQueue()
+        receiver: queue.SimpleQueue[CallReply | BaseException] = queue.SimpleQueue()
         with self._lock:
             self._waiting[call.call_id] = receiver
+        self.check()  # only now, so that a stop finds the call, or the call finds the stop
         try:
             self._channel.send(call)
             reply = receiver.get()
         finally:
             with self._lock:
                 self._waiting.pop(call.call_id, None)
-        if isinstance(reply, MemoryError):
+        if isinstance(reply, BaseException):
             raise reply
         if reply.error_message is not None:
             raise CallFailedError(reply.error_message, code=reply.error_code)
@@ -189,6 +209,7 @@ class PluginRunner:
         self._server = server
         self._loader = PluginLoader(Path(start.plugin_path), start.kind)
         self._environment = PluginEnvironment(Path(start.venv))
+        self._deliveries = Deliveries()
         self._store: ExpiringStore[Any] = ExpiringStore()
         self._cache = PluginCache(self._store, server)
 
@@ -200,7 +221,7 @@ class PluginRunner:
         rows = hops_max = 0
         try:
             if isinstance(job, WritesRun):
-                delivery = delivery_for(job)
+                delivery = self._deliveries.deliver(job)
                 rows, hops_max = delivery.rows, delivery.hops_max
                 if not rows:
                     return RunDone(
@@ -272,12 +293,18 @@ class PluginRunner:
         return RunDone(
             run_id=job.run_id,
             ok=False,
-            failure="load" if isinstance(error, PluginLoadError) else failure,
+            failure=_kind_of(error, failure),
             error_type=error_type,
             error_message=_sendable(message),
             traceback=_sendable(trace),
             cache_entries=len(self._store),
         )
+
+
+def _kind_of(error: BaseException, failure: Failure) -> Failure:
+    if isinstance(error, RunCancelledError):
+        return "stopped"
+    return "load" if isinstance(error, PluginLoadError) else failure
 
 
 def _arguments(job: ScheduleRun | RequestRun) -> list[Any]:
@@ -333,6 +360,7 @@ class _WorkerProcess:
             try:
                 message = self._channel.receive()
             except MemoryError as error:
+                # A reply was lost, and nobody knows whose it was.
                 self._server.fail_all(error)
                 continue
             except (ChannelClosedError, OSError):
@@ -340,6 +368,8 @@ class _WorkerProcess:
                 os._exit(EXIT_CHANNEL_LOST)
             if isinstance(message, CallReply):
                 self._server.take_reply(message)
+            elif isinstance(message, StopRuns):
+                self._server.stop()
             elif isinstance(message, WritesRun | ScheduleRun | RequestRun):
                 self._jobs.put(message)
 

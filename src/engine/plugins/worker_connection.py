@@ -28,6 +28,7 @@ from engine.plugins.channel import (
     ServerChannel,
     StateGetCall,
     StateItemsCall,
+    StopRuns,
     WorkerStart,
     WriteCall,
     encode,
@@ -64,6 +65,7 @@ class WorkerConnection:
         self._runs: dict[int, asyncio.Future[RunDone]] = {}
         self._calls: set[asyncio.Task[None]] = set()
         self._kill_reason = ""
+        self._stopping: asyncio.Task[None] | None = None
         # Whether the runs still under way had no part in the end.
         self._is_lost = False
         self._end_text = ""
@@ -107,7 +109,12 @@ class WorkerConnection:
     @property
     def is_alive(self) -> bool:
         """Whether a run may still be given to it."""
-        return not (self._kill_reason or self._process.exited.done() or self._reader.done())
+        return not (
+            self._kill_reason
+            or self._stopping is not None
+            or self._process.exited.done()
+            or self._reader.done()
+        )
 
     async def run(self, job: Job) -> RunDone:
         """Hands over a run and waits for its end.
@@ -117,13 +124,14 @@ class WorkerConnection:
         """
         future: asyncio.Future[RunDone] = asyncio.get_running_loop().create_future()
         self._runs[job.run_id] = future
+        future.add_done_callback(lambda _: self._runs.pop(job.run_id, None))
         try:
             await self._channel.send(job)
-            return await future
         except ChannelClosedError as error:
+            future.cancel()
             raise await self._ended() from error
-        finally:
-            self._runs.pop(job.run_id, None)
+        # Who waits may go; the run is still under way then, and a stop waits for it.
+        return await asyncio.shield(future)
 
     def kill_soon(self, reason: str, *, is_lost: bool = True) -> None:
         """Kills the worker without waiting; the reason explains it to the other runs.
@@ -139,18 +147,35 @@ class WorkerConnection:
         self.kill_soon(reason)
         await self._end()
 
+    def stop_soon(self, reason: str, grace_s: float) -> None:
+        """Asks the runs to end and kills the worker when they are, or after `grace_s`."""
+        if self._stopping is None:
+            task = asyncio.get_running_loop().create_task(self._stop(reason, grace_s))
+            self._stopping = task
+
+    async def stop(self, reason: str, grace_s: float) -> None:
+        """As `stop_soon`; returns when the worker is gone."""
+        self.stop_soon(reason, grace_s)
+        assert self._stopping is not None
+        await self._stopping
+        await self._end()
+
+    async def _stop(self, reason: str, grace_s: float) -> None:
+        if self._runs and grace_s > 0 and not self._kill_reason:
+            try:
+                async with asyncio.timeout(grace_s):
+                    await self._channel.send(StopRuns())
+                    await asyncio.wait(list(self._runs.values()))
+            except (TimeoutError, ChannelClosedError) as error:
+                logger.debug("plugin worker did not stop by itself", exc_info=error)
+        self.kill_soon(reason)
+
     async def _ended(self) -> PluginCrashedError:
         """Waits for the end of the worker; the error that its runs end with."""
         return self._error(await self._end())
 
     def _error(self, text: str) -> PluginCrashedError:
         return PluginWorkerLostError(text) if self._is_lost else PluginCrashedError(text)
-
-    async def close(self, grace_s: float) -> None:
-        """Lets the runs under way end for a while, then ends the worker."""
-        if self._runs and grace_s > 0:
-            await asyncio.wait(self._runs.values(), timeout=grace_s)
-        await self.kill("stopped by the server")
 
     async def _end(self) -> str:
         """Waits for the end of the worker and explains it."""
@@ -186,7 +211,7 @@ class WorkerConnection:
         self._channel.close()
         for call in self._calls:
             call.cancel()
-        for future in self._runs.values():
+        for future in list(self._runs.values()):
             if not future.done():
                 future.set_exception(self._error(self._end_text))
                 # A run that was still being handed over learns it from its channel instead.

@@ -12,7 +12,7 @@ class Cursor:
 
     Ranges beyond `low` exist only for asynchronous triggers, whose runs may finish out of order.
     After a restart the gaps between them are run again, the ranges themselves are not. A range
-    under bisection is finished row by row: it must be handed out again exactly as it was.
+    may be finished in part, row by row: it must be handed out again exactly as it was.
     """
 
     def __init__(self, low: Position) -> None:
@@ -37,14 +37,14 @@ class Cursor:
             self.low = max(self.low, self.done.pop(0)[1])
 
     def rows_done(self, start: Position) -> int | None:
-        """Rows finished of the range under bisection that begins at `start`; None without one."""
+        """Rows finished of the range that begins at `start`; None unless it is finished in part."""
         partial = self._partial.get(start)
         return None if partial is None else partial[1]
 
     def next_gap(self, after: Position, limit: Position) -> tuple[Position, Position] | None:
         """The first unfinished range (start, end] behind `after` and up to `limit`, or None.
 
-        It is, or ends before, a range under bisection.
+        It is, or ends before, a range that is finished in part.
         """
         start = max(self.low, after)
         for done_start, done_end in self.done:

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import msgspec
 import pyarrow as pa
@@ -14,6 +13,7 @@ import uvloop
 
 from engine.errors import InvalidNameError, QueryError, WriteError
 from engine.plugins.channel import RequestRun, ScheduleRun, WritesRun
+from tests.unit.plugins.processes import wait_until, wait_until_gone
 from tests.unit.plugins.seed_plugins import SEED_REQUEST, SEED_SCHEDULE, SEED_WAL
 
 TICK = ScheduleRun(time_ns=1_700_000_000_999_999_999)
@@ -483,21 +483,6 @@ def test_asynchronous_triggers_overlap_up_to_their_limit(with_bench):
     with_bench(body)
 
 
-def test_cancelling_a_run_kills_its_worker(with_bench):
-    async def body(bench):
-        source = "def process_scheduled_call(a, t, g):\n a.info('in')\n while True: pass"
-        worker = bench.worker(bench.plugin(source))
-        running = asyncio.create_task(worker.run(TICK))
-        await asyncio.wait_for(bench.services.log_seen.wait(), 10)
-        pid = worker.pid
-        running.cancel()
-        await asyncio.wait([running])
-        assert running.cancelled()
-        await wait_until_gone(pid)
-
-    with_bench(body)
-
-
 def test_children_of_a_worker_die_with_it(with_bench):
     async def body(bench):
         source = """
@@ -795,13 +780,3 @@ def test_the_api_has_exactly_the_public_names_that_plugins_know(with_bench):
         assert bench.services.logs == [("INFO", names), ("INFO", "b-1")]
 
     with_bench(body)
-
-
-async def wait_until(condition):
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - another process changes it
-            await asyncio.sleep(0.01)
-
-
-async def wait_until_gone(pid):
-    await wait_until(lambda: not Path(f"/proc/{pid}").exists())

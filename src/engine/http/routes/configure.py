@@ -36,6 +36,8 @@ class TriggerSettings(msgspec.Struct, frozen=True):
     error_behavior: str = "log"
     timeout_s: float | None = None
     memory_max_bytes: int | None = None
+    concurrency: int | None = None
+    batch_rows: int | None = None
     allow_self: bool = False
 
 
@@ -176,6 +178,8 @@ def routes(services: Services) -> list[Route]:
                 allow_self=settings.allow_self,
                 timeout_s=settings.timeout_s,
                 memory_max_bytes=settings.memory_max_bytes,
+                concurrency=settings.concurrency,
+                batch_rows=settings.batch_rows,
             )
         )
         await writer.create_trigger(draft)
