@@ -4,7 +4,7 @@
 """Metrics registry and exposition."""
 
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 LATENCY_BUCKETS_S = (
@@ -53,6 +53,10 @@ class Counter:
         """Grow by `amount` for the given label values."""
         self.values[labels] = self.values.get(labels, 0) + amount
 
+    def forget(self, *labels: str) -> None:
+        """Drop the number of the given label values, whose subject is gone."""
+        self.values.pop(labels, None)
+
     def value(self, *labels: str) -> float:
         """The present number for the given label values."""
         return self.values.get(labels, 0)
@@ -80,6 +84,31 @@ class Gauge:
     def lines(self) -> list[str]:
         """Samples in the text format."""
         return [f"{self.name} {self.read()!r}"]
+
+
+class GaugeFamily:
+    """Numbers by label set, read when they are shown."""
+
+    kind = "gauge"
+
+    def __init__(
+        self,
+        name: str,
+        text: str,
+        labels: Sequence[str],
+        read: Callable[[], Iterable[tuple[tuple[str, ...], float]]],
+    ) -> None:
+        self.name = name
+        self.text = text
+        self.labels = tuple(labels)
+        self.read = read
+
+    def lines(self) -> list[str]:
+        """Samples in the text format."""
+        return [
+            f"{self.name}{_labels(self.labels, values)} {number!r}"
+            for values, number in self.read()
+        ]
 
 
 class Histogram:
@@ -110,14 +139,14 @@ class Histogram:
         return [*result, f"{self.name}_sum {self.total!r}", f"{self.name}_count {seen}"]
 
 
-_Metric = TypeVar("_Metric", Counter, Gauge, Histogram)
+_Metric = TypeVar("_Metric", Counter, Gauge, GaugeFamily, Histogram)
 
 
 class MetricsRegistry:
     """All metrics of one server."""
 
     def __init__(self) -> None:
-        self._metrics: dict[str, Counter | Gauge | Histogram] = {}
+        self._metrics: dict[str, Counter | Gauge | GaugeFamily | Histogram] = {}
 
     def counter(self, name: str, text: str, labels: Sequence[str] = ()) -> Counter:
         """Create and register a counter."""
@@ -126,6 +155,16 @@ class MetricsRegistry:
     def gauge(self, name: str, text: str, read: Callable[[], float]) -> Gauge:
         """Create and register a gauge that calls `read` when shown."""
         return self._register(Gauge(name, text, read))
+
+    def gauges(
+        self,
+        name: str,
+        text: str,
+        labels: Sequence[str],
+        read: Callable[[], Iterable[tuple[tuple[str, ...], float]]],
+    ) -> GaugeFamily:
+        """Create and register gauges of which `read` gives label values and numbers."""
+        return self._register(GaugeFamily(name, text, labels, read))
 
     def histogram(self, name: str, text: str) -> Histogram:
         """Create and register a histogram of seconds."""

@@ -38,6 +38,7 @@ from engine.plugins.plugin_log import LogEntry, PluginLog
 from engine.plugins.ports import WriteBack
 from engine.plugins.retry import RetryPolicy
 from engine.plugins.trigger_factory import TriggerFactory
+from engine.plugins.trigger_status import TriggerStatus
 from engine.plugins.wal_runner import WalRunnerConfig
 from engine.query.executor import QueryConfig, QueryExecutor
 from engine.query.live_catalog import LiveQueryCatalog
@@ -243,6 +244,7 @@ class Server:
                     self._state.dead_letters,
                     self._log_lines,
                     self._query_notes,
+                    self._status,
                 ),
             ),
             self._clock,
@@ -294,6 +296,11 @@ class Server:
 
     def _log_lines(self, database: str) -> list[LogEntry]:
         return self._plugin_log.entries(None if database == INTERNAL_DATABASE else database)
+
+    def _status(self, trigger: Trigger) -> TriggerStatus:
+        return (
+            TriggerStatus() if self._dispatcher is None else self._dispatcher.board.status(trigger)
+        )
 
     def _query_notes(self, database: str) -> list[QueryNote]:
         notes = [] if self._queries is None else list(self._queries.remembered)

@@ -60,7 +60,12 @@ class Trigger(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def identity(self) -> str:
         """Text that names this trigger as the origin of a frame; never reused."""
-        return f"{_IDENTITY_PREFIX}{self.id}"
+        return identity_of(self.id)
+
+
+def identity_of(trigger_id: TriggerId) -> str:
+    """Text that names a trigger as the origin of a frame."""
+    return f"{_IDENTITY_PREFIX}{trigger_id}"
 
 
 def trigger_of(identity: str) -> TriggerId:

@@ -19,7 +19,7 @@ from engine.catalog.changes import (
     DisableTrigger,
     EnableTrigger,
 )
-from engine.catalog.model import Trigger, trigger_of
+from engine.catalog.model import Trigger, identity_of, trigger_of
 from engine.clock import Clock
 from engine.errors import DeadLetterNotFoundError, PluginError
 from engine.ids import Position, TriggerId
@@ -36,6 +36,7 @@ from engine.plugins.request_runner import RequestAnswer, RequestCall, RequestRun
 from engine.plugins.runs import RunMetrics, RunPorts, TriggerRuns
 from engine.plugins.schedule_runner import ScheduleRunner
 from engine.plugins.services import WorkerTrigger
+from engine.plugins.trigger_status import StatusBoard
 from engine.plugins.wal_runner import WalRunner, WalRunnerConfig
 from engine.store.cursors import CursorTable
 from engine.store.dead_letters import DeadLetter, DeadLetterTable
@@ -102,6 +103,15 @@ class Dispatcher:
             clock=ports.clock,
             metrics=RunMetrics(ports.metrics),
         )
+        self.board = StatusBoard(
+            ports.cursors,
+            ports.index,
+            ports.dead_letters,
+            self._run_ports.metrics,
+            ports.clock,
+            self._worker_pid,
+        )
+        self.board.register(ports.metrics, ports.catalog.triggers)
         self._host: PluginHost | None = None
         self._runners: dict[TriggerId, _Runner] = {}
         self._durable = Position(0)
@@ -272,8 +282,11 @@ class Dispatcher:
                 enabled = self._ports.catalog.trigger_by_id(trigger_id)
                 if enabled is not None:
                     self._begin(enabled)
-            case DisableTrigger(trigger_id=trigger_id) | DeleteTrigger(trigger_id=trigger_id):
+            case DisableTrigger(trigger_id=trigger_id):
                 self._end(trigger_id)
+            case DeleteTrigger(trigger_id=trigger_id):
+                self._end(trigger_id)
+                self._run_ports.metrics.forget_all_but(self._ports.catalog.triggers())
             case DeleteDatabase(name=name):
                 self._end_orphans(name)
 
@@ -283,6 +296,7 @@ class Dispatcher:
             if self._ports.catalog.trigger_by_id(trigger_id) is None:
                 self._end(trigger_id)
         self._ports.index.forget_database(database)
+        self._run_ports.metrics.forget_all_but(self._ports.catalog.triggers())
         self._plugin_log.forget(database)
 
     def _begin(self, trigger: Trigger) -> None:
@@ -363,6 +377,9 @@ class Dispatcher:
                 memory_bytes_max=trigger.memory_max_bytes,
             )
         )
+
+    def _worker_pid(self, trigger_id: TriggerId) -> int | None:
+        return None if self._host is None else self._host.worker_pid(identity_of(trigger_id))
 
     def _async_runs_max(self, trigger: Trigger) -> int:
         return trigger.concurrency or self._config.wal.async_runs_max

@@ -4,7 +4,7 @@
 """Index of the log's unprocessed frames."""
 
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -26,6 +26,8 @@ class Note(msgspec.Struct):
     first_position: Position
     last_position: Position
     num_rows: int
+    # When the first of them was written.
+    time_ns: int = 0
 
     def takes(self, other: "Note") -> bool:
         """Whether `other` continues this note."""
@@ -98,6 +100,7 @@ class FlushIndex:
                 Position(frame.position),
                 Position(frame.position),
                 section.batch.num_rows,
+                section.ingest_time_ns,
             )
             notes = self._notes.setdefault(section.database, [])
             last = notes[-1] if notes else None
@@ -124,6 +127,24 @@ class FlushIndex:
         }
         self._flushed = position
         return touched
+
+    def waiting(
+        self, interest: Interest, low: Position, done: Sequence[tuple[Position, Position]]
+    ) -> tuple[int, int | None]:
+        """Rows behind `low` and outside the ranges `done` that concern `interest`, about.
+
+        The second value is when the first of them was written. May be called from any thread.
+        """
+        notes = list(self._notes.get(interest.database, ()))
+        rows, since_ns = 0, None
+        for note in notes[bisect_right(notes, low, key=lambda note: note.last_position) :]:
+            if not interest.wants(note) or any(
+                start < note.first_position and note.last_position <= end for start, end in done
+            ):
+                continue
+            rows += note.num_rows
+            since_ns = note.time_ns if since_ns is None else since_ns
+        return rows, since_ns
 
     def forget_database(self, database: str) -> None:
         """The database is gone."""

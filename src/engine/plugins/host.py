@@ -270,6 +270,11 @@ class PluginHost:
         self._workers[trigger.identity] = worker
         return worker
 
+    def worker_pid(self, identity: str) -> int | None:
+        """Process of a trigger's worker, when there is one."""
+        worker = self._workers.get(identity)
+        return None if worker is None else worker.pid
+
     async def drop(self, identity: str, grace_s: float = 0.0) -> None:
         """Closes and forgets a trigger's worker, together with its cache."""
         worker = self._workers.pop(identity, None)

@@ -5,7 +5,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 
 import msgspec
@@ -43,6 +43,24 @@ class Failure(msgspec.Struct, frozen=True):
         return self.kind not in ("load", "stopped")
 
 
+class TriggerRecord(msgspec.Struct):
+    """How the runs of one trigger went, as far as counters do not tell."""
+
+    count: int = 0
+    total_s: float = 0.0
+    last_s: float | None = None
+    max_s: float | None = None
+    last_error: str | None = None
+    last_error_time_ns: int | None = None
+
+    def ran(self, seconds: float) -> None:
+        """A run took so long."""
+        self.count += 1
+        self.total_s += seconds
+        self.last_s = seconds
+        self.max_s = seconds if self.max_s is None else max(self.max_s, seconds)
+
+
 class RunMetrics:
     """Counters of all triggers."""
 
@@ -67,6 +85,34 @@ class RunMetrics:
             labels,
         )
         self.seconds = metrics.histogram("headrace_trigger_run_seconds", "Time of plugin runs.")
+        self._records: dict[tuple[str, str], TriggerRecord] = {}
+
+    def record(self, labels: tuple[str, str]) -> TriggerRecord:
+        """How the runs of the trigger with these labels went."""
+        return self._records.get(labels) or TriggerRecord()
+
+    def ran(self, seconds: float, labels: tuple[str, str]) -> None:
+        """A run took so long."""
+        self.seconds.observe(seconds)
+        self._records.setdefault(labels, TriggerRecord()).ran(seconds)
+
+    def failed(self, text: str, time_ns: int, labels: tuple[str, str]) -> None:
+        """A run failed."""
+        self.errors.add(1, *labels)
+        record = self._records.setdefault(labels, TriggerRecord())
+        record.last_error, record.last_error_time_ns = text, time_ns
+
+    def forget_all_but(self, triggers: Iterable[Trigger]) -> None:
+        """Other triggers are gone; one that is given such a name begins anew."""
+        known = {(trigger.database, trigger.name) for trigger in triggers}
+        for labels in set(self._records) - known:
+            del self._records[labels]
+        for counter in (
+            *(self.runs, self.errors, self.retries),
+            *(self.conflicts, self.parked, self.skipped),
+        ):
+            for values in [values for values in counter.values if values not in known]:
+                counter.forget(*values)
 
 
 class RunPorts(msgspec.Struct, frozen=True, kw_only=True):
@@ -160,7 +206,7 @@ class TriggerRuns:
         except asyncio.CancelledError:
             self.log("WARN", "the run is cancelled: the trigger stops")
             raise
-        self.metrics.seconds.observe(outcome.duration_s)
+        self.metrics.ran(outcome.duration_s, self.labels)
         if outcome.ok:
             return outcome, None
         message = f"{outcome.error_type}: {outcome.error_message}"
@@ -221,7 +267,7 @@ class TriggerRuns:
 
     def report(self, failure: Failure, *, is_silent: bool = False) -> None:
         """Count and log a failure."""
-        self.metrics.errors.add(1, *self.labels)
+        self.metrics.failed(failure.message, self.ports.clock.now_ns(), self.labels)
         if is_silent:
             return
         text = f"error executing {self.kind} plugin: {failure.message}"

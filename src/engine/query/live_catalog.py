@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from engine.catalog.catalog import Catalog
+from engine.catalog.model import Trigger
 from engine.query import system_tables
 from engine.query.dead_letters_table import dead_letters_table
-from engine.query.system_tables import LogRecord, QueryRecord
+from engine.query.system_tables import LogRecord, QueryRecord, StatusRecord
 from engine.store.dead_letters import DeadLetterTable
 from engine.store.live import LiveStore
 from engine.store.snapshot import TableSnapshot
@@ -24,6 +25,7 @@ class LiveQueryCatalog:
         dead_letters: DeadLetterTable,
         plugin_log: Callable[[str], Iterable[LogRecord]],
         queries: Callable[[str], Iterable[QueryRecord]],
+        status: Callable[[Trigger], StatusRecord],
     ) -> None:
         """Show what the first three hold; the functions give what a database has of the rest."""
         self._catalog = catalog
@@ -31,6 +33,7 @@ class LiveQueryCatalog:
         self._dead_letters = dead_letters
         self._plugin_log = plugin_log
         self._queries = queries
+        self._status = status
 
     def has_database(self, name: str) -> bool:
         """Whether there is a database of that name, or the internal one."""
@@ -52,7 +55,9 @@ class LiveQueryCatalog:
             case "processing_engine_logs":
                 return system_tables.logs_table(self._plugin_log(database), database)
             case "processing_engine_triggers":
-                return system_tables.triggers_table(self._catalog.triggers(database))
+                return system_tables.triggers_table(
+                    (trigger, self._status(trigger)) for trigger in self._catalog.triggers(database)
+                )
             case "processing_engine_trigger_arguments":
                 return system_tables.trigger_arguments_table(self._catalog.triggers(database))
             case "processing_engine_dead_letters":

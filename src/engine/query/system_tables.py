@@ -31,7 +31,30 @@ _TRIGGERS = pyarrow.schema(
         ("trigger_specification", _TEXT),
         ("disabled", pyarrow.bool_()),
         ("error_behavior", _TEXT),
+        # What the reference system does not show.
+        ("disabled_reason", _TEXT),
+        ("run_async", pyarrow.bool_()),
+        ("cursor", pyarrow.int64()),
+        ("lag_rows", pyarrow.int64()),
+        ("lag_seconds", pyarrow.float64()),
+        ("runs", pyarrow.int64()),
+        ("errors", pyarrow.int64()),
+        ("retries", pyarrow.int64()),
+        ("parked_rows", pyarrow.int64()),
+        ("last_error", _TEXT),
+        ("last_error_time", _TIME),
+        ("last_run_seconds", pyarrow.float64()),
+        ("mean_run_seconds", pyarrow.float64()),
+        ("max_run_seconds", pyarrow.float64()),
+        ("worker_pid", pyarrow.int64()),
+        ("worker_memory_bytes", pyarrow.int64()),
+        ("worker_cpu_seconds", pyarrow.float64()),
     ]
+)
+_STATUS_NAMES = (
+    *("cursor", "lag_rows", "lag_seconds", "runs", "errors", "retries", "parked_rows"),
+    *("last_error", "last_run_seconds", "mean_run_seconds", "max_run_seconds"),
+    *("worker_pid", "worker_memory_bytes", "worker_cpu_seconds"),
 )
 _ARGUMENTS = pyarrow.schema(
     [("trigger_name", _TEXT), ("argument_key", _TEXT), ("argument_value", _TEXT)]
@@ -113,6 +136,22 @@ class TriggerRecord(Protocol):
     def error_behavior(self) -> str:
         """What follows an error: log, retry or disable."""
 
+    @property
+    def disabled_reason(self) -> str:
+        """Why it is off; empty when a person asked for it."""
+
+    @property
+    def run_async(self) -> bool:
+        """Whether runs may overlap."""
+
+
+class StatusRecord(Protocol):
+    """How a trigger is; besides this it has an attribute for each name in `_STATUS_NAMES`."""
+
+    @property
+    def last_error_time_ns(self) -> int | None:
+        """When it failed last."""
+
 
 class LogRecord(Protocol):
     """One line of a plugin's log."""
@@ -166,8 +205,8 @@ class QueryRecord(Protocol):
         """How long it took; None while it runs."""
 
 
-def triggers_table(triggers: Iterable[TriggerRecord]) -> Any:
-    """``system.processing_engine_triggers``."""
+def triggers_table(triggers: Iterable[tuple[TriggerRecord, StatusRecord]]) -> Any:
+    """``system.processing_engine_triggers``, each trigger with its status."""
     return pyarrow.Table.from_pylist(
         [
             {
@@ -176,8 +215,12 @@ def triggers_table(triggers: Iterable[TriggerRecord]) -> Any:
                 "trigger_specification": specification_json(trigger.spec),
                 "disabled": trigger.disabled,
                 "error_behavior": str(trigger.error_behavior).lower(),
+                "disabled_reason": trigger.disabled_reason,
+                "run_async": trigger.run_async,
+                "last_error_time": status.last_error_time_ns,
+                **{name: getattr(status, name) for name in _STATUS_NAMES},
             }
-            for trigger in triggers
+            for trigger, status in triggers
         ],
         _TRIGGERS,
     )

@@ -3,6 +3,7 @@ from types import SimpleNamespace
 import pyarrow
 import pytest
 
+from engine.plugins.trigger_status import TriggerStatus
 from engine.query.system_tables import (
     logs_table,
     queries_table,
@@ -38,17 +39,25 @@ def trigger(name, arguments):
         arguments=arguments,
         disabled=False,
         error_behavior="Log",
+        disabled_reason="",
+        run_async=True,
     )
 
 
 def test_triggers_and_their_arguments():
     triggers = [trigger("a", {"x": "1", "y": "2"}), trigger("b", None)]
-    assert triggers_table(triggers).to_pylist()[0] == {
+    status = TriggerStatus(cursor=7, lag_rows=3, last_error="E", last_error_time_ns=5_000)
+    row = triggers_table((trigger, status) for trigger in triggers).to_pylist()[0]
+    assert (row["cursor"], row["lag_rows"], row["runs"], row["worker_pid"]) == (7, 3, 0, None)
+    assert (row["last_error"], row["last_error_time"].microsecond) == ("E", 5)
+    assert dict(list(row.items())[:7]) == {
         "trigger_name": "a",
         "plugin_filename": "p.py",
         "trigger_specification": '"all_tables_wal_write"',
         "disabled": False,
         "error_behavior": "log",
+        "disabled_reason": "",
+        "run_async": True,
     }
     assert trigger_arguments_table(triggers).to_pylist() == [
         {"trigger_name": "a", "argument_key": "x", "argument_value": "1"},
