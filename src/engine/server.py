@@ -34,6 +34,7 @@ from engine.paths import DataPaths
 from engine.plugins.dispatcher import Dispatcher, DispatcherConfig, DispatcherPorts
 from engine.plugins.flush_index import NOTE_ROWS_MAX, FlushIndex
 from engine.plugins.host import PluginConfig, PluginHost
+from engine.plugins.log_history import LogHistory
 from engine.plugins.plugin_log import LogEntry, PluginLog
 from engine.plugins.ports import WriteBack
 from engine.plugins.retry import RetryPolicy
@@ -250,7 +251,13 @@ class Server:
             self._clock,
             self._metrics,
         )
-        dispatcher = self._dispatcher = self._build_dispatcher(pipeline, queries, writer)
+        history = LogHistory(
+            self._paths,
+            self._clock,
+            durable=lambda: log.durable_position,
+            created=self._state.created,
+        )
+        dispatcher = self._dispatcher = self._build_dispatcher(pipeline, queries, writer, history)
         host = PluginHost(
             PluginConfig(
                 plugin_dir=config.plugins_path,
@@ -277,7 +284,7 @@ class Server:
                 queries=queries,
                 dispatcher=dispatcher,
                 dead_letters=self._state.dead_letters,
-                trigger_factory=TriggerFactory(config.plugins_path, self._clock),
+                trigger_factory=TriggerFactory(config.plugins_path, self._clock, history),
                 health=_Health(log),
             )
         )
@@ -307,7 +314,11 @@ class Server:
         return [note for note in notes if database in (INTERNAL_DATABASE, note.database)]
 
     def _build_dispatcher(
-        self, pipeline: IngestPipeline, queries: QueryService, writer: CatalogWriter
+        self,
+        pipeline: IngestPipeline,
+        queries: QueryService,
+        writer: CatalogWriter,
+        history: LogHistory,
     ) -> Dispatcher:
         config = self._config
         return Dispatcher(
@@ -327,6 +338,7 @@ class Server:
                 state=self._state.plugin_state,
                 dead_letters=self._state.dead_letters,
                 index=self._index,
+                history=history,
                 passed_positions=self._state.passed_positions,
                 committer=_Committer(pipeline),
                 questioner=queries,

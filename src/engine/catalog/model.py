@@ -51,6 +51,8 @@ class Trigger(msgspec.Struct, frozen=True, kw_only=True):
     concurrency: int | None = None
     batch_rows: int | None = None
     created_ns: int = 0
+    # Behind which position it begins; None for its own creation.
+    start_position: int | None = None
 
     @property
     def is_fed_by_log(self) -> bool:

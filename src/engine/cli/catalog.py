@@ -78,6 +78,7 @@ def create_trigger(namespace: argparse.Namespace) -> None:
         "run_async": namespace.run_async,
         "error_behavior": namespace.error_behavior,
         "allow_self": namespace.allow_self,
+        "start_from": namespace.start_from,
     }
     try:
         if namespace.timeout is not None:

@@ -170,6 +170,12 @@ def _add_create(
     trigger.add_argument("--timeout", metavar="DURATION", help="longest time of a run, such as 30s")
     trigger.add_argument("--memory-max", metavar="SIZE", help="memory of its worker, such as 512MB")
     trigger.add_argument(
+        "--start-from",
+        metavar="WHEN",
+        default="now",
+        help="now, beginning, or a time: also process what was written since then (default now)",
+    )
+    trigger.add_argument(
         "--concurrency", metavar="N", help="runs at once of an asynchronous trigger"
     )
     trigger.add_argument(

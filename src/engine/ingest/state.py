@@ -36,6 +36,7 @@ class ServerState:
         self.cursors = CursorTable()
         self.plugin_state = StateTable()
         self.dead_letters = DeadLetterTable()
+        self._created: dict[str, Position] = {}
 
     def apply(self, durable: DurableFrame) -> CatalogChange | None:
         """Take over one frame; return the catalog change that it held, if it held one."""
@@ -57,6 +58,10 @@ class ServerState:
         if frame.kind == FrameKind.COMMIT:
             self._apply_run(decode_record(frame.control), durable.position)
         return None
+
+    def created(self, database: str) -> Position:
+        """Where a database begins: frames before are about an older one of that name."""
+        return self._created.get(database, Position(0))
 
     def passed_positions(self) -> dict[str, Position]:
         """Per database with WAL triggers, the position that all of these have passed."""
@@ -96,14 +101,16 @@ class ServerState:
         match change:
             case CreateDatabase(database=database):
                 self.store.create(database.name)
+                self._created[database.name] = position
             case DeleteDatabase(database_id=database_id, name=name):
                 self.store.drop(name)
                 for trigger in self.catalog.triggers():
                     if trigger.database_id == database_id:
                         self._end_trigger(trigger.id)
             case CreateTrigger(trigger=trigger) if trigger.is_fed_by_log:
-                # A new trigger sees what is written after it was created.
-                self.cursors.begin(trigger.id, position)
+                # A new trigger sees what is written after it was created, unless it asks for more.
+                start = trigger.start_position
+                self.cursors.begin(trigger.id, position if start is None else Position(start))
             case DeleteTrigger(trigger_id=trigger_id):
                 self._end_trigger(trigger_id)
             case _:

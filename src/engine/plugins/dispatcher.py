@@ -4,7 +4,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 
 import msgspec
@@ -21,7 +21,7 @@ from engine.catalog.changes import (
 )
 from engine.catalog.model import Trigger, identity_of, trigger_of
 from engine.clock import Clock
-from engine.errors import DeadLetterNotFoundError, PluginError
+from engine.errors import DeadLetterNotFoundError, EngineError, PluginError
 from engine.ids import Position, TriggerId
 from engine.logs import keys
 from engine.metrics import MetricsRegistry
@@ -29,6 +29,7 @@ from engine.plugins import loader, trigger_spec
 from engine.plugins.channel import QueryParameter
 from engine.plugins.flush_index import FlushIndex
 from engine.plugins.host import PluginHost, Worker
+from engine.plugins.log_history import LogHistory
 from engine.plugins.parking import Replayed
 from engine.plugins.plugin_log import PluginLog
 from engine.plugins.ports import Committer, Questioner, TriggerSwitch, WriteBack
@@ -43,6 +44,7 @@ from engine.store.dead_letters import DeadLetter, DeadLetterTable
 from engine.store.plugin_state import StateTable
 from engine.store.run_records import RunRecord
 from engine.wal.log import DurableFrame
+from lp_core import LpCoreError
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +73,7 @@ class DispatcherPorts(msgspec.Struct, frozen=True, kw_only=True):
     state: StateTable
     dead_letters: DeadLetterTable
     index: FlushIndex
+    history: LogHistory
     # Per database with WAL triggers, the position that all of these have passed.
     passed_positions: Callable[[], dict[str, Position]]
     committer: Committer
@@ -118,6 +121,8 @@ class Dispatcher:
         self._flushed = Position(0)
         self._ticker: asyncio.Task[None] | None = None
         self._chores: set[asyncio.Task[None]] = set()
+        # One at a time restores dropped notes.
+        self._looking_back = asyncio.Lock()
 
     # PluginServices, called by the host on behalf of workers.
 
@@ -336,7 +341,10 @@ class Dispatcher:
                 )
                 runner = WalRunner(runs, cursor, self._ports.index, config, table=table)
                 self._runners[trigger.id] = runner
-                runner.start(self._flushed)
+                if cursor.low < self._ports.index.floor(trigger.database):
+                    self._do(self._begin_in_the_past(runner, cursor.low))
+                else:
+                    runner.start(self._flushed)
         logger.info(
             "trigger started",
             extra=keys(trigger=trigger.name, database=trigger.database, spec=trigger.spec),
@@ -347,9 +355,34 @@ class Dispatcher:
         if runner is None:
             return
         # Not awaited here: the change may come from the runner itself (disable on error).
-        chore = asyncio.create_task(self._wind_up(runner))
+        self._do(self._wind_up(runner))
+
+    def _do(self, work: Coroutine[None, None, None]) -> None:
+        chore = asyncio.create_task(work)
         self._chores.add(chore)
         chore.add_done_callback(self._chores.discard)
+
+    async def _begin_in_the_past(self, runner: WalRunner, start: Position) -> None:
+        """Start a trigger that wants frames which the index has dropped."""
+        database = runner.trigger.database
+        index = self._ports.index
+        async with self._looking_back:
+            floor = index.floor(database)
+            if start < floor:
+                try:
+                    notes = await self._ports.history.notes(
+                        database, start, floor, index.note_rows_max
+                    )
+                except (EngineError, LpCoreError, OSError) as error:
+                    reason = f"the log before its start cannot be read: {error}"
+                    runner.runs.log("ERROR", reason)
+                    await self._ports.switch.disable(runner.trigger, reason)
+                    return
+                if self._runners.get(runner.trigger.id) is not runner:
+                    return  # disabled or deleted meanwhile
+                index.restore(database, notes, start)
+        if self._runners.get(runner.trigger.id) is runner:
+            runner.start(self._flushed)
 
     async def _wind_up(self, runner: _Runner) -> None:
         await runner.stop()

@@ -79,9 +79,11 @@ class FlushIndex:
 
     def __init__(self, note_rows_max: int = NOTE_ROWS_MAX) -> None:
         """Frames that lie together share a note up to `note_rows_max` rows."""
-        self._note_rows_max = note_rows_max
+        self.note_rows_max = note_rows_max
         self._notes: dict[str, list[Note]] = {}
         self._flushed = Position(0)
+        # Per database, up to where notes may have been dropped.
+        self._floors: dict[str, Position] = {}
 
     def add(self, durable: DurableFrame) -> None:
         """Note the sections of a WRITE or COMMIT frame."""
@@ -109,7 +111,7 @@ class FlushIndex:
             if (
                 last is not None
                 and last.first_position > self._flushed
-                and last.num_rows + note.num_rows <= self._note_rows_max
+                and last.num_rows + note.num_rows <= self.note_rows_max
                 and last.takes(note)
             ):
                 last.end_offset = note.end_offset
@@ -149,6 +151,7 @@ class FlushIndex:
     def forget_database(self, database: str) -> None:
         """The database is gone."""
         self._notes.pop(database, None)
+        self._floors.pop(database, None)
 
     def prune(self, passed: Mapping[str, Position], flushed: Position) -> None:
         """Drop what every trigger has passed.
@@ -158,8 +161,22 @@ class FlushIndex:
         """
         for database, notes in self._notes.items():
             position = passed.get(database, flushed)
+            self._floors[database] = max(self.floor(database), position)
             keep = bisect_right(notes, position, key=lambda note: note.last_position)
             del notes[:keep]
+
+    def floor(self, database: str) -> Position:
+        """All frames of `database` behind this position are noted."""
+        return self._floors.get(database, Position(0))
+
+    def notes_of(self, database: str) -> list[Note]:
+        """The notes of a database, in log order."""
+        return list(self._notes.get(database, ()))
+
+    def restore(self, database: str, notes: Sequence[Note], floor: Position) -> None:
+        """Take back dropped notes, those between `floor` and the floor there was."""
+        self._notes[database] = [*notes, *self._notes.get(database, ())]
+        self._floors[database] = floor
 
     def select(
         self, interest: Interest, start: Position, end: Position, *, rows_max: int

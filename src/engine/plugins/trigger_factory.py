@@ -12,6 +12,7 @@ from engine.clock import Clock
 from engine.errors import PluginError, PluginPathError
 from engine.ids import DatabaseId, TriggerId
 from engine.plugins import loader, trigger_spec
+from engine.plugins.log_history import LogHistory
 
 
 class TriggerRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +31,7 @@ class TriggerRequest(msgspec.Struct, frozen=True, kw_only=True):
     memory_max_bytes: int | None = None
     concurrency: int | None = None
     batch_rows: int | None = None
+    start_from: str = "now"
 
 
 MEMORY_MAX_BYTES_MIN = 32 * 1024 * 1024
@@ -44,9 +46,10 @@ BATCH_ROWS_MAX = 100_000_000
 class TriggerFactory:
     """Turns requests into drafts for the catalog."""
 
-    def __init__(self, plugin_dir: Path, clock: Clock) -> None:
+    def __init__(self, plugin_dir: Path, clock: Clock, history: LogHistory) -> None:
         self._plugin_dir = plugin_dir
         self._clock = clock
+        self._history = history
 
     async def draft(self, request: TriggerRequest) -> Trigger:
         """The trigger of `request`; ids are given by the catalog.
@@ -64,6 +67,12 @@ class TriggerFactory:
                 hint="put the file into the plugin directory and leave the gh: prefix out",
             )
         _check_limits(request)
+        start_position = await self._history.position_of(request.database, request.start_from)
+        if start_position is not None and spec.kind != "wal":
+            raise PluginError(
+                f"a {spec.kind} trigger cannot start from the past",
+                hint="only triggers with all_tables or table:NAME read the log",
+            )
         path = loader.resolve(self._plugin_dir, request.plugin_filename)
         # Reads and compiles files, so not on the event loop.
         await asyncio.get_running_loop().run_in_executor(None, loader.check, path, spec.kind)
@@ -84,6 +93,7 @@ class TriggerFactory:
             concurrency=request.concurrency,
             batch_rows=request.batch_rows,
             created_ns=self._clock.now_ns(),
+            start_position=start_position,
         )
 
 

@@ -39,6 +39,7 @@ class TriggerSettings(msgspec.Struct, frozen=True):
     concurrency: int | None = None
     batch_rows: int | None = None
     allow_self: bool = False
+    start_from: str = "now"
 
 
 class TriggerBody(msgspec.Struct, frozen=True):
@@ -180,6 +181,7 @@ def routes(services: Services) -> list[Route]:
                 memory_max_bytes=settings.memory_max_bytes,
                 concurrency=settings.concurrency,
                 batch_rows=settings.batch_rows,
+                start_from=settings.start_from,
             )
         )
         await writer.create_trigger(draft)

@@ -1,0 +1,104 @@
+# Owns the past of the log as triggers want it: the position that a point in time stands for, and
+# the notes of frames that the flush index has dropped already. What reads files runs in a thread.
+"""The log before a trigger's time."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from engine.clock import Clock
+from engine.errors import PluginError
+from engine.ids import Position
+from engine.paths import DataPaths
+from engine.plugins.flush_index import FlushIndex, Note
+from engine.wal.tail import frames_between
+
+_NS_PER_US = 1_000
+
+
+class LogHistory:
+    """Looks back."""
+
+    def __init__(
+        self,
+        paths: DataPaths,
+        clock: Clock,
+        *,
+        durable: Callable[[], Position],
+        created: Callable[[str], Position],
+    ) -> None:
+        """`durable` is the last position there is, `created` where a database begins."""
+        self._paths = paths
+        self._clock = clock
+        self._durable = durable
+        self._created = created
+
+    async def position_of(self, database: str, start_from: str) -> Position | None:
+        """The position behind which a trigger begins; None for "now", its creation.
+
+        Args:
+            database: Whose frames are looked at.
+            start_from: ``now``, ``beginning``, or a time as `parse_time` reads it, which stands for
+                the first write at that time or later.
+
+        Raises:
+            PluginError: It is none of these, or lies in the future.
+        """
+        word = start_from.strip().lower()
+        if word == "now":
+            return None
+        start = self._created(database)
+        if word == "beginning":
+            return start
+        time_ns = parse_time(start_from)
+        if time_ns > self._clock.now_ns():
+            raise PluginError(
+                f"a trigger cannot start from {start_from}, which lies in the future",
+                hint="leave it out to start now",
+            )
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(None, self._find, database, start, time_ns)
+
+    def _find(self, database: str, start: Position, time_ns: int) -> Position:
+        end = self._durable()
+        for durable in frames_between(self._paths, start, end):
+            for section in durable.frame.sections:
+                if section.database == database and section.ingest_time_ns >= time_ns:
+                    return Position(durable.position - 1)
+        return end
+
+    async def notes(
+        self, database: str, start: Position, end: Position, note_rows_max: int
+    ) -> list[Note]:
+        """Notes of the frames at (`start`, `end`] that concern `database`."""
+
+        def read() -> list[Note]:
+            index = FlushIndex(note_rows_max)
+            for durable in frames_between(self._paths, start, end):
+                index.add(durable)
+            return index.notes_of(database)
+
+        return await asyncio.get_running_loop().run_in_executor(None, read)
+
+
+def parse_time(text: str) -> int:
+    """Nanoseconds since the epoch from RFC 3339 text (UTC unless it says otherwise), or a number.
+
+    Raises:
+        PluginError: It is neither.
+    """
+    word = text.strip()
+    if word.removeprefix("-").isdecimal():
+        return int(word)
+    try:
+        moment = datetime.fromisoformat(word)
+    except ValueError:
+        raise PluginError(
+            f"'{text}' is not a time",
+            hint="write now, beginning, 2025-01-31T12:00:00Z, or nanoseconds since 1970",
+        ) from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    since = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    microseconds = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+    return microseconds * _NS_PER_US
