@@ -29,7 +29,7 @@ from engine.plugins import loader, trigger_spec
 from engine.plugins.channel import QueryParameter
 from engine.plugins.flush_index import FlushIndex
 from engine.plugins.host import PluginHost, Worker
-from engine.plugins.log_history import LogHistory
+from engine.plugins.log_history import HistoryClosedError, LogHistory
 from engine.plugins.parking import Replayed
 from engine.plugins.plugin_log import PluginLog
 from engine.plugins.ports import Committer, Questioner, TriggerSwitch, WriteBack
@@ -183,6 +183,7 @@ class Dispatcher:
 
     async def stop(self) -> None:
         """Stop every trigger. Ranges of abandoned runs run again at the next start."""
+        self._ports.history.close()
         if self._ticker is not None:
             self._ticker.cancel()
             await asyncio.gather(self._ticker, return_exceptions=True)
@@ -373,6 +374,8 @@ class Dispatcher:
                     notes = await self._ports.history.notes(
                         database, start, floor, index.note_rows_max
                     )
+                except HistoryClosedError:
+                    return
                 except (EngineError, LpCoreError, OSError) as error:
                     reason = f"the log before its start cannot be read: {error}"
                     runner.runs.log("ERROR", reason)

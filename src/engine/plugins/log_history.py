@@ -3,7 +3,7 @@
 """The log before a trigger's time."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 from engine.clock import Clock
@@ -11,9 +11,16 @@ from engine.errors import PluginError
 from engine.ids import Position
 from engine.paths import DataPaths
 from engine.plugins.flush_index import FlushIndex, Note
+from engine.wal.log import DurableFrame
 from engine.wal.tail import frames_between
 
 _NS_PER_US = 1_000
+
+
+class HistoryClosedError(PluginError):
+    """The server stops, and does not read the log to the end."""
+
+    code = "history_closed"
 
 
 class LogHistory:
@@ -32,6 +39,11 @@ class LogHistory:
         self._clock = clock
         self._durable = durable
         self._created = created
+        self._is_closed = False
+
+    def close(self) -> None:
+        """Break off what is being read: a stop does not wait for it."""
+        self._is_closed = True
 
     async def position_of(self, database: str, start_from: str) -> Position | None:
         """The position behind which a trigger begins; None for "now", its creation.
@@ -61,11 +73,17 @@ class LogHistory:
 
     def _find(self, database: str, start: Position, time_ns: int) -> Position:
         end = self._durable()
-        for durable in frames_between(self._paths, start, end):
+        for durable in self._frames(start, end):
             for section in durable.frame.sections:
                 if section.database == database and section.ingest_time_ns >= time_ns:
                     return Position(durable.position - 1)
         return end
+
+    def _frames(self, start: Position, end: Position) -> Iterator[DurableFrame]:
+        for durable in frames_between(self._paths, start, end):
+            if self._is_closed:
+                raise HistoryClosedError("the server is shutting down")
+            yield durable
 
     async def notes(
         self, database: str, start: Position, end: Position, note_rows_max: int
@@ -74,7 +92,7 @@ class LogHistory:
 
         def read() -> list[Note]:
             index = FlushIndex(note_rows_max)
-            for durable in frames_between(self._paths, start, end):
+            for durable in self._frames(start, end):
                 index.add(durable)
             return index.notes_of(database)
 
