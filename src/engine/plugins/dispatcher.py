@@ -4,7 +4,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 
 import msgspec
@@ -21,16 +21,16 @@ from engine.catalog.changes import (
 )
 from engine.catalog.model import Trigger, identity_of, trigger_of
 from engine.clock import Clock
-from engine.errors import DeadLetterNotFoundError, EngineError, PluginError
+from engine.errors import EngineError, PluginError
 from engine.ids import Position, TriggerId
 from engine.logs import keys
 from engine.metrics import MetricsRegistry
 from engine.plugins import loader, trigger_spec
 from engine.plugins.channel import QueryParameter
+from engine.plugins.dead_letter_desk import DeadLetterDesk
 from engine.plugins.flush_index import FlushIndex
 from engine.plugins.host import PluginHost, Worker
 from engine.plugins.log_history import HistoryClosedError, LogHistory
-from engine.plugins.parking import Replayed
 from engine.plugins.plugin_log import PluginLog
 from engine.plugins.ports import Committer, Questioner, TriggerSwitch, WriteBack
 from engine.plugins.request_runner import RequestAnswer, RequestCall, RequestRunner
@@ -40,9 +40,8 @@ from engine.plugins.services import WorkerTrigger
 from engine.plugins.trigger_status import StatusBoard
 from engine.plugins.wal_runner import WalRunner, WalRunnerConfig
 from engine.store.cursors import CursorTable
-from engine.store.dead_letters import DeadLetter, DeadLetterTable
+from engine.store.dead_letters import DeadLetterTable
 from engine.store.plugin_state import StateTable
-from engine.store.run_records import RunRecord
 from engine.wal.log import DurableFrame
 from lp_core import LpCoreError
 
@@ -114,6 +113,7 @@ class Dispatcher:
             ports.clock,
             self._worker_pid,
         )
+        self.letters = DeadLetterDesk(ports.dead_letters, ports.committer, self._wal_runner)
         self.board.register(ports.metrics, ports.catalog.triggers)
         self._host: PluginHost | None = None
         self._runners: dict[TriggerId, _Runner] = {}
@@ -206,53 +206,6 @@ class Dispatcher:
             if isinstance(runner, RequestRunner) and runner.trigger.spec == spec:
                 return await runner.call(call)
         return None
-
-    async def replay(self, trigger: Trigger, ids: Sequence[str] | None) -> Replayed:
-        """Run dead letters of `trigger` again; all of them when no ids are given.
-
-        Raises:
-            DeadLetterNotFoundError, PluginError, WalError: As they say.
-        """
-        letters = self._letters(trigger, ids)
-        runner = self._runners.get(trigger.id)
-        if not isinstance(runner, WalRunner):
-            raise PluginError(
-                f"trigger {trigger.name} does not run",
-                hint=f"headrace enable trigger {trigger.name} --database {trigger.database}",
-            )
-        return await runner.replay(letters)
-
-    async def drop_letters(self, trigger: Trigger, ids: Sequence[str] | None) -> int:
-        """Forget dead letters of `trigger`, durably; return the number of rows.
-
-        Raises:
-            DeadLetterNotFoundError, PluginError, WalError: As they say.
-        """
-        letters = self._letters(trigger, ids)
-        runner = self._runners.get(trigger.id)
-        for letter in letters:
-            if isinstance(runner, WalRunner) and runner.parking.is_replaying(letter):
-                raise PluginError(f"the dead letter {letter.id} is being replayed")
-        if letters:
-            gone = [letter.id for letter in letters]
-            record = RunRecord(trigger_id=trigger.id, unparked=gone)
-            await self._ports.committer.commit([], record)
-        return sum(letter.parked.num_rows for letter in letters)
-
-    def _letters(self, trigger: Trigger, ids: Sequence[str] | None) -> list[DeadLetter]:
-        table = self._ports.dead_letters
-        if ids is None:
-            return table.of(trigger.id)
-        letters = []
-        for letter_id in ids:
-            letter = table.get(trigger.id, letter_id)
-            if letter is None:
-                raise DeadLetterNotFoundError(
-                    f"trigger {trigger.name} has no dead letter {letter_id}",
-                    hint=f"headrace dead-letters list --database {trigger.database}",
-                )
-            letters.append(letter)
-        return letters
 
     # Inside.
 
@@ -413,6 +366,10 @@ class Dispatcher:
                 memory_bytes_max=trigger.memory_max_bytes,
             )
         )
+
+    def _wal_runner(self, trigger_id: TriggerId) -> WalRunner | None:
+        runner = self._runners.get(trigger_id)
+        return runner if isinstance(runner, WalRunner) else None
 
     def _worker_pid(self, trigger_id: TriggerId) -> int | None:
         return None if self._host is None else self._host.worker_pid(identity_of(trigger_id))

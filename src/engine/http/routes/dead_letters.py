@@ -59,7 +59,7 @@ def routes(services: Services) -> list[Route]:
     async def replay(request: Request) -> Response:
         body = await read_query_or_json(request, LettersBody)
         trigger = services.catalog.trigger(body.db, body.trigger_name)
-        done = await services.dispatcher.replay(trigger, body.ids)
+        done = await services.dispatcher.letters.replay(trigger, body.ids)
         return json_response(
             {"processed_rows": done.processed_rows, "parked_rows": done.parked_rows}
         )
@@ -67,7 +67,7 @@ def routes(services: Services) -> list[Route]:
     async def drop(request: Request) -> Response:
         body = await read_query_or_json(request, LettersBody)
         trigger = services.catalog.trigger(body.db, body.trigger_name)
-        rows = await services.dispatcher.drop_letters(trigger, body.ids)
+        rows = await services.dispatcher.letters.drop(trigger, body.ids)
         return json_response({"dropped_rows": rows})
 
     return [
