@@ -8,9 +8,15 @@ import msgspec
 
 
 class BisectionPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How long to search: what is left then is tried once, and parked in large pieces."""
+    """How long to search: what is left then is tried once, and parked in large pieces.
 
-    runs_max: int = 1_000
+    Attributes:
+        bad_in_a_row_max: So many bad rows without a good run between them: they are all bad, as
+            far as one can see. The search goes on behind the next good run.
+        seconds_max: Longest time of the whole search.
+    """
+
+    bad_in_a_row_max: int = 100
     seconds_max: float = 600.0
 
 
@@ -36,6 +42,7 @@ class Bisection:
         self._clock_s = clock_s
         self._deadline_s = clock_s() + policy.seconds_max
         self.runs = 0
+        self._bad_in_a_row = 0
         # What is still to be tried, the first rows last.
         self._open: list[RowRange] = [whole] if whole.end > whole.start else []
         if whole.tries and whole.end - whole.start > 1:
@@ -49,6 +56,7 @@ class Bisection:
     def succeeded(self) -> None:
         """The current rows are processed."""
         self.runs += 1
+        self._bad_in_a_row = 0
         self._open.pop()
 
     def failed(self) -> RowRange | None:
@@ -59,11 +67,15 @@ class Bisection:
             self._split(rows.tries + 1)
             return None
         self._open.pop()
+        self._bad_in_a_row += 1
         return RowRange(rows.start, rows.end, rows.tries + 1)
 
     @property
     def _is_spent(self) -> bool:
-        return self.runs >= self._policy.runs_max or self._clock_s() >= self._deadline_s
+        return (
+            self._bad_in_a_row >= self._policy.bad_in_a_row_max
+            or self._clock_s() >= self._deadline_s
+        )
 
     def _split(self, tries: int) -> None:
         rows = self._open.pop()

@@ -131,7 +131,7 @@ class Parking:
         """Run parked rows again; those that still fail stay parked, in smaller pieces."""
         processed = parked = 0
         waiting = list(reversed(letters))
-        search_runs = 0
+        bad_in_a_row = 0
         while waiting:
             letter = waiting.pop()
             if letter.id in self._replaying or self._is_gone(letter):
@@ -139,17 +139,18 @@ class Parking:
             self._replaying.add(letter.id)
             try:
                 failure = await self._run_letter(letter)
-                search_runs += 1
                 if failure is None:
                     processed += letter.parked.num_rows
+                    bad_in_a_row = 0
                 elif (
                     letter.parked.num_rows > 1
                     and failure.is_about_data
-                    and search_runs < self._policy.runs_max
+                    and bad_in_a_row < self._policy.bad_in_a_row_max
                 ):
                     waiting += reversed(await self._split(letter, failure))
                 else:
                     parked += letter.parked.num_rows
+                    bad_in_a_row += 1
                     await self._note_retry(letter, failure)
             finally:
                 self._replaying.discard(letter.id)

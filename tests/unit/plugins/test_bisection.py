@@ -52,10 +52,25 @@ def test_one_row_of_a_million_takes_some_forty_runs() -> None:
 
 
 def test_a_batch_that_is_all_bad_is_parked_in_pieces() -> None:
-    _, parked, search = searched(100_000, set(range(100_000)), runs_max=50)
-    assert search.runs <= 50 + 17
+    _, parked, search = searched(100_000, set(range(100_000)), bad_in_a_row_max=50)
+    assert search.runs <= 2 * 50 + 2 * 17
     assert sum(rows.end - rows.start for rows in parked) == 100_000
-    assert parked[0].end - parked[0].start == 1
+    assert [rows.end - rows.start for rows in parked[:50]] == [1] * 50
+    assert parked[-1].end - parked[-1].start > 10_000
+
+
+def test_any_number_of_bad_rows_among_good_ones_is_found() -> None:
+    bad = set(range(0, 20_000, 7))
+    processed, parked, _ = searched(20_000, bad, bad_in_a_row_max=50)
+    assert len(processed) == 20_000 - len(bad)
+    assert len(parked) == len(bad)
+
+
+def test_the_search_goes_on_behind_a_stretch_of_bad_rows() -> None:
+    bad = {*range(1024), 3000}
+    processed, parked, _ = searched(4096, bad, bad_in_a_row_max=10)
+    assert len(processed) >= 4096 - 1024 - 1 - 600
+    assert (3000, 3001) in [(rows.start, rows.end) for rows in parked]
 
 
 def test_the_search_ends_with_its_time() -> None:
