@@ -16,7 +16,7 @@ import pytest
 from tests.support.server import ServerProcess
 from tests.support.waiting import wait_for, wait_for_value
 
-ROUNDS = int(os.environ.get("HEADRACE_SOAK_ROUNDS") or 100)
+ROUNDS = int(os.environ.get("HEADRACE_SOAK_ROUNDS") or 200)
 # Triggers that are killed all the time lag; at the end they are left alone.
 CATCH_UP_S = 60 + ROUNDS / 4
 
