@@ -75,10 +75,11 @@ class Server:
     def prepare(self):
         """Make it ready for writes."""
 
-    def request(self, method, target):
+    def request(self, method, target, body=None):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
-            connection.request(method, target)
+            headers = {} if body is None else {"Content-Type": "application/json"}
+            connection.request(method, target, body, headers)
             answer = connection.getresponse()
             return answer.status, answer.read()
         finally:
@@ -105,7 +106,9 @@ class Server:
                 continue
             # User, system, and the same of children that ended; the name before them may hold spaces.
             cpu_ticks += sum(map(int, stat.rpartition(")")[2].split()[11:15]))
-            memory += int(status.partition("VmHWM:")[2].split()[0]) * 1024
+            # One that has ended, and waits to be noticed, has no memory any more.
+            _, found, rest = status.partition("VmHWM:")
+            memory += int(rest.split()[0]) * 1024 if found else 0
         return Cost(cpu_ticks / _TICKS_PER_S, memory)
 
     def settle(self):

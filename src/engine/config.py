@@ -101,6 +101,17 @@ def parse_count(text: str) -> int:
     return int(text)
 
 
+def parse_nice(text: str) -> int:
+    """A whole number from 0 to 19.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if not text.isdecimal() or int(text) > 19:
+        raise ValueError(f"'{text}' is not a whole number from 0 to 19")
+    return int(text)
+
+
 @dataclass(frozen=True)
 class Option:
     """One flag of ``headrace serve``, and an attribute of `ServeConfig`."""
@@ -140,6 +151,8 @@ class ServeConfig:
     query_concurrency: int = 8
     plugin_timeout: float = 300.0
     plugin_memory_max: int | None = None
+    plugin_nice: int = 10
+    plugin_processes_max: int = 256
     plugin_batch_rows: int = 100_000
     plugin_retries: int = 5
     async_trigger_concurrency_limit: int = 4
@@ -263,6 +276,21 @@ OPTIONS = (
         "memory of a plugin's worker without a limit of its own (default: no limit)",
         "SIZE",
         least=1 << 25,
+    ),
+    Option(
+        "--plugin-nice",
+        ("HEADRACE_PLUGIN_NICE",),
+        parse_nice,
+        "how far plugins give way where processor time is short, 0 to 19 (default 10)",
+        "N",
+    ),
+    Option(
+        "--plugin-processes-max",
+        ("HEADRACE_PLUGIN_PROCESSES_MAX",),
+        parse_count,
+        "processes of a plugin's worker, itself included; more end it (default 256)",
+        "N",
+        most=1 << 16,
     ),
     Option(
         "--plugin-batch-rows",

@@ -262,6 +262,8 @@ class Server:
             PluginConfig(
                 plugin_dir=config.plugins_path,
                 memory_bytes_max=config.plugin_memory_max,
+                nice=config.plugin_nice,
+                processes_max=config.plugin_processes_max,
             ),
             dispatcher,
         )

@@ -283,9 +283,16 @@ ToServer = Call | Log | RunDone
 
 
 class SpawnWorker(msgspec.Struct, frozen=True, tag=True):
-    """Fork a worker; the datagram carries the worker's end of its channel."""
+    """Fork a worker; the datagram carries its end of its channel, and of the pipe of its output.
+
+    Attributes:
+        nice: How far it gives way to the server, 0 to 19.
+        processes_max: Processes that may be below it, itself included.
+    """
 
     worker_id: int
+    nice: int
+    processes_max: int
 
 
 class KillWorker(msgspec.Struct, frozen=True, tag=True):
@@ -303,10 +310,15 @@ class WorkerSpawned(msgspec.Struct, frozen=True, tag=True):
 
 
 class WorkerExited(msgspec.Struct, frozen=True, tag=True):
-    """A worker has ended: exit status, or the negative number of the signal that killed it."""
+    """A worker has ended: exit status, or the negative number of the signal that killed it.
+
+    Attributes:
+        reason: Why the zygote killed it of its own accord; empty when it did not.
+    """
 
     worker_id: int
     status: int
+    reason: str = ""
 
 
 ToZygote = SpawnWorker | KillWorker

@@ -13,7 +13,7 @@ from engine.errors import PluginCrashedError, PluginTimeoutError, PluginWorkerLo
 from engine.plugins.cache import GLOBAL_BYTES_MAX, ExpiringStore
 from engine.plugins.channel import Failure, Job, Response, RunDone, WorkerStart
 from engine.plugins.services import PluginServices, WorkerTrigger
-from engine.plugins.worker_connection import WorkerConnection
+from engine.plugins.worker_connection import WorkerBounds, WorkerConnection
 from engine.plugins.zygote_client import ZygoteClient, plugin_environment
 
 __all__ = [
@@ -34,6 +34,8 @@ class PluginConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         venv: Virtual environment of the plugins; ``<plugin_dir>/.venv`` when None.
         run_timeout_s: Longest run of a plugin; infinity for no limit.
         memory_bytes_max: Writable memory of a worker process; None for no limit.
+        nice: How far workers give way to the server where processor time is short, 0 to 19.
+        processes_max: Processes of one worker, itself included; more of them end it.
         cancel_grace_s: Time that a cancelled run has to end by itself.
     """
 
@@ -41,6 +43,8 @@ class PluginConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     venv: Path | None = None
     run_timeout_s: float = 300.0
     memory_bytes_max: int | None = None
+    nice: int = 10
+    processes_max: int = 256
     cancel_grace_s: float = 1.0
 
 
@@ -207,6 +211,7 @@ class Worker:
                 await asyncio.sleep(self._restart_wait_s())
                 self._connection = await WorkerConnection.open(
                     self._start_message(),
+                    WorkerBounds(self._config.nice, self._config.processes_max),
                     self.trigger,
                     self._services,
                     self._zygote,

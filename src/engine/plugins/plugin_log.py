@@ -1,6 +1,6 @@
 # Owns the log lines of plugin runs, as `system.processing_engine_logs` shows them. Kept in memory,
 # per trigger, so that a noisy trigger cannot push out the lines of the others; the server's own log
-# gets a copy.
+# gets a copy of as much as a person could read.
 """Log lines of plugins."""
 
 import logging
@@ -8,12 +8,18 @@ from collections import deque
 
 import msgspec
 
+from engine.logs import keys
+from engine.plugins.allowance import Allowance
 from engine.plugins.channel import shortened
 
 logger = logging.getLogger(__name__)
 
 LINES_PER_TRIGGER_MAX = 10_000
 CHARACTERS_PER_TRIGGER_MAX = 8 * 1024 * 1024
+
+# Copied to the server's log at once, and by the second.
+_COPY_BURST_CHARACTERS = 1024 * 1024
+_COPY_CHARACTERS_PER_S = 64 * 1024
 
 _SERVER_LEVELS = {"INFO": logging.INFO, "WARN": logging.WARNING, "ERROR": logging.ERROR}
 
@@ -34,6 +40,8 @@ class _Lines:
     def __init__(self) -> None:
         self.entries: deque[LogEntry] = deque()
         self._characters = 0
+        self._copying = Allowance(_COPY_BURST_CHARACTERS, _COPY_CHARACTERS_PER_S)
+        self._not_copied = 0
 
     def add(self, entry: LogEntry) -> None:
         self.entries.append(entry)
@@ -43,6 +51,21 @@ class _Lines:
             or self._characters > CHARACTERS_PER_TRIGGER_MAX
         ):
             self._characters -= len(self.entries.popleft().text)
+
+    def copy_to_server_log(self, entry: LogEntry) -> None:
+        if not self._copying.take(len(entry.text)):
+            self._not_copied += 1
+            return
+        names = keys(trigger=entry.trigger_name, database=entry.database)
+        if self._not_copied:
+            logger.warning(
+                "processing engine: %d lines are left out here, see system.processing_engine_logs",
+                self._not_copied,
+                extra=names,
+            )
+            self._not_copied = 0
+        level = _SERVER_LEVELS[entry.level]
+        logger.log(level, "processing engine: %s", entry.text, extra=names)
 
 
 class PluginLog:
@@ -54,13 +77,9 @@ class PluginLog:
     def add(self, entry: LogEntry) -> None:
         """Keep `entry`; a text that is too long is cut, and says so."""
         entry = msgspec.structs.replace(entry, text=shortened(entry.text))
-        self._lines.setdefault((entry.database, entry.trigger_name), _Lines()).add(entry)
-        logger.log(
-            _SERVER_LEVELS[entry.level],
-            "processing engine: %s",
-            entry.text,
-            extra={"keys": {"trigger": entry.trigger_name, "database": entry.database}},
-        )
+        lines = self._lines.setdefault((entry.database, entry.trigger_name), _Lines())
+        lines.add(entry)
+        lines.copy_to_server_log(entry)
 
     def entries(self, database: str | None = None) -> list[LogEntry]:
         """Lines of one database, or of all, oldest first."""

@@ -16,7 +16,7 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 import msgspec
 
@@ -406,8 +406,11 @@ def main(connection: socket.socket) -> NoReturn:
         os._exit(EXIT_CHANNEL_LOST)
     assert isinstance(start, WorkerStart)
     _limit_resources(start.memory_bytes_max)
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
+    # Those of the zygote were made for other files.
+    for name, descriptor in (("stdout", 1), ("stderr", 2)):
+        stream = _printer(descriptor)
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
     sys.argv[1:] = []
     install_builtins(
         {
@@ -420,6 +423,12 @@ def main(connection: socket.socket) -> NoReturn:
         }
     )
     _WorkerProcess(channel, start).run_until_closed()
+
+
+def _printer(descriptor: int) -> TextIO:
+    return open(
+        descriptor, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False
+    )
 
 
 def _limit_resources(memory_bytes_max: int | None) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from engine.errors import EngineError, PluginCrashedError, PluginWorkerLostError
+from engine.plugins.allowance import Allowance
 from engine.plugins.cache import ExpiringStore
 from engine.plugins.channel import (
     CacheDeleteCall,
@@ -33,6 +34,7 @@ from engine.plugins.channel import (
     WriteCall,
     encode,
 )
+from engine.plugins.output import WorkerOutput
 from engine.plugins.services import PluginServices, WorkerTrigger
 from engine.plugins.zygote_client import WorkerProcess, ZygoteClient
 
@@ -40,8 +42,19 @@ logger = logging.getLogger(__name__)
 
 _END_TIMEOUT_S = 5.0
 _LINGER_TIMEOUT_S = 1.0
-# A plugin that logs without pause must not keep the event loop from everybody else.
+# A plugin that logs without pause must not keep the event loop from everybody else: beyond so many
+# lines at once, and by the second, it waits.
 _MESSAGES_PER_TURN = 64
+_LOG_BURST = 10_000
+_LOGS_PER_S = 2_000
+_LOG_DEBT_S_MAX = 0.02
+
+
+class WorkerBounds(msgspec.Struct, frozen=True):
+    """See SpawnWorker."""
+
+    nice: int
+    processes_max: int
 
 
 class WorkerConnection:
@@ -51,6 +64,7 @@ class WorkerConnection:
         self,
         channel: ServerChannel,
         process: WorkerProcess,
+        output: WorkerOutput,
         trigger: WorkerTrigger,
         services: PluginServices,
         zygote: ZygoteClient,
@@ -58,6 +72,7 @@ class WorkerConnection:
     ) -> None:
         self._channel = channel
         self._process = process
+        self._output = output
         self._trigger = trigger
         self._services = services
         self._zygote = zygote
@@ -75,6 +90,7 @@ class WorkerConnection:
     async def open(
         cls,
         start: WorkerStart,
+        bounds: WorkerBounds,
         trigger: WorkerTrigger,
         services: PluginServices,
         zygote: ZygoteClient,
@@ -86,15 +102,19 @@ class WorkerConnection:
             PluginCrashedError: No worker could be started.
         """
         server_end, worker_end = socket.socketpair()
+        output = WorkerOutput(trigger.database, trigger.name)
         try:
-            with worker_end:
-                process = await zygote.spawn(worker_end)
+            with worker_end, output.worker_end() as descriptor:
+                process = await zygote.spawn(
+                    worker_end, descriptor, nice=bounds.nice, processes_max=bounds.processes_max
+                )
             server_end.setblocking(False)
             channel = await ServerChannel.open(server_end)
         except BaseException:
             server_end.close()  # a worker, if forked, ends on that
+            output.close()
             raise
-        connection = cls(channel, process, trigger, services, zygote, shared_cache)
+        connection = cls(channel, process, output, trigger, services, zygote, shared_cache)
         try:
             await channel.send(start)
         except ChannelClosedError as error:
@@ -209,6 +229,7 @@ class WorkerConnection:
     def _finish(self) -> None:
         self._end_text = self._explained_end()
         self._channel.close()
+        self._output.close()
         for call in self._calls:
             call.cancel()
         for future in list(self._runs.values()):
@@ -221,6 +242,8 @@ class WorkerConnection:
         if self._kill_reason:
             return f"the plugin worker was {self._kill_reason}"
         status = self._process.exited.result() if self._process.exited.done() else None
+        if self._process.end_reason:
+            return f"the plugin worker was killed because {self._process.end_reason}"
         if status is None:
             self._is_lost = True
             return "the plugin worker ended together with the process that starts workers"
@@ -232,6 +255,7 @@ class WorkerConnection:
 
     async def _read(self) -> None:
         messages = 0
+        logging_allowance = Allowance(_LOG_BURST, _LOGS_PER_S)
         while True:
             try:
                 message = await self._channel.receive()
@@ -244,6 +268,7 @@ class WorkerConnection:
                 return
             if isinstance(message, Log):
                 self._services.log(self._trigger, message.level, message.text, message.time_ns)
+                await self._hold_back(logging_allowance.owe(1))
             elif isinstance(message, RunDone):
                 future = self._runs.get(message.run_id)
                 if future is not None and not future.done():
@@ -255,6 +280,11 @@ class WorkerConnection:
             messages += 1
             if messages % _MESSAGES_PER_TURN == 0:
                 await asyncio.sleep(0)
+
+    async def _hold_back(self, seconds: float) -> None:
+        """Leave what the worker sends unread; it waits when its socket is full."""
+        if seconds > _LOG_DEBT_S_MAX:
+            await asyncio.sleep(seconds)
 
     async def _serve(self, call: Call) -> None:
         try:

@@ -25,6 +25,11 @@ from engine.plugins.channel import (
     WorkerSpawned,
     encode,
 )
+from engine.plugins.process_guard import GrowthGauge, census, processes, yield_to_server
+
+_WATCH_INTERVAL_MS = 200
+# Whoever forks while it is being killed is tried again so many times.
+_SWEEPS_MAX = 50
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -51,6 +56,9 @@ class Zygote:
         self._control = control
         self._decoder = msgspec.msgpack.Decoder(ToZygote)
         self._pids: dict[int, int] = {}  # worker id -> process id, until reaped
+        self._processes_max: dict[int, int] = {}  # the same workers
+        self._reasons: dict[int, str] = {}  # of those that are killed from here
+        self._growth = GrowthGauge()
         self._wakeup_read, self._wakeup_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def serve(self) -> None:
@@ -61,7 +69,10 @@ class Zygote:
         poller.register(self._control, select.POLLIN)
         poller.register(self._wakeup_read, select.POLLIN)
         while True:
-            ready = {descriptor for descriptor, _ in poller.poll()}
+            timeout_ms = _WATCH_INTERVAL_MS if self._pids else None
+            ready = {descriptor for descriptor, _ in poller.poll(timeout_ms)}
+            if self._pids and self._growth.has_grown():
+                self._hold_to_limits()
             if self._wakeup_read in ready:
                 os.read(self._wakeup_read, 4096)
                 self._reap()
@@ -69,30 +80,36 @@ class Zygote:
                 break
         for worker_id in self._pids:
             self._kill(worker_id)
+        for pid in self._pids.values():
+            os.waitpid(pid, 0)
+        self._pids.clear()
+        self._sweep()
 
     def _serve_request(self) -> bool:
-        data, descriptors, _, _ = socket.recv_fds(self._control, CONTROL_BYTES_MAX, 1)
+        data, descriptors, _, _ = socket.recv_fds(self._control, CONTROL_BYTES_MAX, 2)
         if not data:
             return False
         message = self._decoder.decode(data)
         if isinstance(message, SpawnWorker):
-            self._spawn(message.worker_id, descriptors[0])
+            self._spawn(message, *descriptors)
         elif isinstance(message, KillWorker):
             self._kill(message.worker_id)
         return True
 
-    def _spawn(self, worker_id: int, descriptor: int) -> None:
+    def _spawn(self, order: SpawnWorker, channel: int, output: int) -> None:
         zygote_pid = os.getpid()
         try:
             pid = os.fork()
         except OSError as error:
-            self._send(WorkerSpawned(worker_id, 0, str(error)))
+            self._send(WorkerSpawned(order.worker_id, 0, str(error)))
         else:
             if pid == 0:
-                _become_worker(descriptor, zygote_pid)
-            self._pids[worker_id] = pid
-            self._send(WorkerSpawned(worker_id, pid))
-        os.close(descriptor)
+                _become_worker(channel, output, zygote_pid, order.nice)
+            self._pids[order.worker_id] = pid
+            self._processes_max[order.worker_id] = order.processes_max
+            self._send(WorkerSpawned(order.worker_id, pid))
+        os.close(channel)
+        os.close(output)
 
     def _kill(self, worker_id: int) -> None:
         pid = self._pids.get(worker_id)
@@ -123,23 +140,46 @@ class Zygote:
                 self._kill_group(ended.si_pid)
             _, status = os.waitpid(ended.si_pid, 0)
             if worker_id is not None:
-                del self._pids[worker_id]
-                self._send(WorkerExited(worker_id, os.waitstatus_to_exitcode(status)))
+                del self._pids[worker_id], self._processes_max[worker_id]
+                self._sweep()
+                reason = self._reasons.pop(worker_id, "")
+                self._send(WorkerExited(worker_id, os.waitstatus_to_exitcode(status), reason))
+
+    def _hold_to_limits(self) -> None:
+        counts = census(processes(), os.getpid(), self._pids.values()).counts
+        for worker_id, pid in self._pids.items():
+            limit = self._processes_max[worker_id]
+            if counts[pid] > limit and worker_id not in self._reasons:
+                self._reasons[worker_id] = f"it had more than {limit} processes"
+                self._kill(worker_id)
+
+    def _sweep(self) -> None:
+        """Kill what workers have left behind, and what forks meanwhile."""
+        for _ in range(_SWEEPS_MAX):
+            strays = census(processes(), os.getpid(), self._pids.values()).strays
+            if not strays:
+                return
+            for pid in strays:
+                # Our own child: until reaped its id cannot be reused.
+                os.kill(pid, signal.SIGKILL)
 
     def _send(self, message: WorkerSpawned | WorkerExited) -> None:
         self._control.send(encode(message))
 
 
-def _become_worker(descriptor: int, zygote_pid: int) -> NoReturn:
+def _become_worker(channel: int, output: int, zygote_pid: int, nice: int) -> NoReturn:
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         os.setsid()
         die_with_parent(zygote_pid)
+        yield_to_server(nice)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
         channel_descriptor = 3
-        if descriptor != channel_descriptor:
-            os.dup2(descriptor, channel_descriptor, inheritable=False)
+        if channel != channel_descriptor:
+            os.dup2(channel, channel_descriptor, inheritable=False)
         os.closerange(channel_descriptor + 1, os.sysconf("SC_OPEN_MAX"))
         worker.main(socket.socket(fileno=channel_descriptor))
     except BaseException:

@@ -56,11 +56,13 @@ class WorkerProcess:
 
     Attributes:
         exited: Resolves to the exit status (negative: signal), or None when the zygote died.
+        end_reason: Why the zygote killed it of its own accord, once it has ended.
     """
 
     def __init__(self, worker_id: int, loop: asyncio.AbstractEventLoop) -> None:
         self.worker_id = worker_id
         self.pid = 0
+        self.end_reason = ""
         self.spawned: asyncio.Future[WorkerSpawned] = loop.create_future()
         self.exited: asyncio.Future[int | None] = loop.create_future()
 
@@ -97,8 +99,16 @@ class ZygoteClient:
             if self._reaping:
                 await asyncio.wait(self._reaping)
 
-    async def spawn(self, worker_end: socket.socket) -> WorkerProcess:
-        """Forks a worker that owns the given end of a socket pair; the caller closes its copy.
+    async def spawn(
+        self, worker_end: socket.socket, output: int, *, nice: int, processes_max: int
+    ) -> WorkerProcess:
+        """Forks a worker; the caller closes its copies of the descriptors.
+
+        Args:
+            worker_end: The worker's end of its channel.
+            output: Descriptor that becomes its standard output and error.
+            nice: As SpawnWorker.
+            processes_max: As SpawnWorker.
 
         Raises:
             PluginWorkerLostError: The zygote cannot fork, or has died.
@@ -107,7 +117,8 @@ class ZygoteClient:
         process = WorkerProcess(next(self._worker_ids), asyncio.get_running_loop())
         self._processes[process.worker_id] = process
         try:
-            self._send(SpawnWorker(process.worker_id), [worker_end.fileno()])
+            order = SpawnWorker(process.worker_id, nice, processes_max)
+            self._send(order, [worker_end.fileno(), output])
             async with asyncio.timeout(_SPAWN_TIMEOUT_S):
                 spawned = await process.spawned
         except (OSError, TimeoutError) as error:
@@ -187,6 +198,7 @@ class ZygoteClient:
                     process.spawned.set_result(message)
             else:
                 del self._processes[message.worker_id]
+                process.end_reason = message.reason
                 process.exited.set_result(message.status)
 
     def _lost(self, reason: str) -> None:

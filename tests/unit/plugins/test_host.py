@@ -194,21 +194,49 @@ def test_closing_every_descriptor_is_reported_as_a_crash(with_bench):
     with_bench(body)
 
 
-def test_printing_a_lot_breaks_nothing(with_bench, capfd):
+def test_what_a_plugin_prints_goes_to_the_servers_log(with_bench, caplog):
     async def body(bench):
         source = """
-        import sys
+        import os, sys
         def process_scheduled_call(api, t, args):
-            for number in range(20_000):
-                print("line", number, "\\ud800")
+            print("line", 1, "\\ud800")
+            print("line 2" + "x" * 10_000)
             sys.stderr.write("to stderr\\n")
+            os.write(1, b"past Python \\xff")
         """
         assert (await bench.worker(bench.plugin(source)).run(TICK)).ok
+        await bench.host.stop(0)
 
-    with_bench(body)
-    errors = capfd.readouterr().err
-    assert "line 19999 \\ud800" in errors
-    assert "to stderr" in errors
+    with caplog.at_level("INFO", "engine.plugins.output"):
+        with_bench(body)
+    printed = [record for record in caplog.records if record.name == "engine.plugins.output"]
+    texts = [record.getMessage() for record in printed if record.levelname == "INFO"]
+    assert texts == [
+        "printed: line 1 \\ud800",
+        "printed: " + ("line 2" + "x" * 10_000)[:4096],
+        "printed: to stderr",
+        "printed: past Python \\xff",
+    ]
+    assert sum(record.args[0] for record in printed if record.levelname == "WARNING") == 5910
+    assert printed[0].keys == {"database": "db", "trigger": "trigger"}
+
+
+def test_a_plugin_that_prints_without_end_is_cut_short(with_bench, caplog):
+    async def body(bench):
+        source = """
+        def process_scheduled_call(api, t, args):
+            for number in range(300_000):
+                print("abcdefg")
+            api.info("done")
+        """
+        assert (await bench.worker(bench.plugin(source)).run(TICK)).ok
+        await bench.host.stop(0)
+
+    with caplog.at_level("INFO", "engine.plugins.output"):
+        with_bench(body)
+    texts = [record.getMessage() for record in caplog.records]
+    assert 7_000 < texts.count("printed: abcdefg") < 100_000
+    assert any("bytes of what a plugin printed are dropped" in text for text in texts)
 
 
 def test_threads_and_event_loops_of_a_plugin_can_use_the_api(with_bench):
@@ -498,6 +526,66 @@ def test_children_of_a_worker_die_with_it(with_bench):
         await wait_until_gone(int(bench.services.logs[0][1]))
 
     with_bench(body)
+
+
+def test_what_cut_itself_off_from_a_worker_dies_with_it(with_bench):
+    async def body(bench):
+        source = """
+        import os, subprocess, sys
+        def process_scheduled_call(api, t, args):
+            sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
+            own_session = subprocess.Popen(sleep, start_new_session=True)
+            if os.fork() == 0:
+                daemon = subprocess.Popen(sleep, start_new_session=True)
+                open(args["file"], "w").write(str(daemon.pid))
+                os._exit(0)
+            os.wait()
+            api.info(own_session.pid)
+            os._exit(1)
+        """
+        file = bench.directory / "pid"
+        worker = bench.worker(bench.plugin(source), arguments={"file": str(file)})
+        assert (await worker.run(TICK)).failure == "crash"
+        for text in (bench.services.logs[0][1], file.read_text()):
+            await wait_until_gone(int(text))
+
+    with_bench(body)
+
+
+def test_a_fork_bomb_ends_with_its_worker(with_bench):
+    async def body(bench):
+        source = """
+        import os, time
+        def process_scheduled_call(api, t, args):
+            for _ in range(200):
+                if os.fork() == 0:
+                    time.sleep(600)
+            time.sleep(600)
+        """
+        quiet = bench.worker(bench.plugin("def process_scheduled_call(a, t, g): pass", "q.py"))
+        bomb = bench.worker(bench.plugin(source), name="bomb")
+        outcome = await bomb.run(TICK)
+        assert outcome.failure == "crash"
+        assert outcome.error_message == (
+            "the plugin worker was killed because it had more than 40 processes"
+        )
+        assert (await quiet.run(TICK)).ok
+
+    with_bench(body, processes_max=40)
+
+
+def test_plugins_give_way_to_the_server(with_bench):
+    async def body(bench):
+        source = """
+        import os
+        def process_scheduled_call(api, t, args):
+            api.info(os.getpriority(os.PRIO_PROCESS, 0))
+        """
+        assert (await bench.worker(bench.plugin(source)).run(TICK)).ok
+        own = os.getpriority(os.PRIO_PROCESS, 0)
+        assert bench.services.logs == [("INFO", str(min(own + 7, 19)))]
+
+    with_bench(body, nice=7)
 
 
 def test_a_huge_log_line_is_cut_before_it_reaches_the_server(with_bench):

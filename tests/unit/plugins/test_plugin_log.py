@@ -37,3 +37,15 @@ def test_a_line_that_is_too_long_is_cut_and_says_so():
     (kept,) = log.entries("db")
     assert len(kept.text) == LOG_CHARACTERS_MAX
     assert kept.text.endswith("… [cut, 1000000 characters]")
+
+
+def test_the_servers_log_gets_a_copy_of_what_can_be_read(caplog):
+    log = PluginLog()
+    with caplog.at_level("INFO", "engine.plugins.plugin_log"):
+        for number in range(2_000):
+            log.add(LogEntry(number, "db", "noisy", "INFO", "x" * 1_000))
+        log.add(LogEntry(0, "db", "quiet", "WARN", "seen"))
+    texts = [record.getMessage() for record in caplog.records]
+    assert 1_000 < len(texts) < 1_900
+    assert "processing engine: seen" in texts
+    assert len(log.entries("db")) == 2_001
