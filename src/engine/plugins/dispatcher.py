@@ -226,8 +226,10 @@ class Dispatcher:
         self._flushed = self._durable
         touched = self._ports.index.flush(self._flushed)
         for runner in self._runners.values():
-            if isinstance(runner, WalRunner) and runner.trigger.database in touched:
-                runner.flushed(self._flushed)
+            if isinstance(runner, WalRunner):
+                tables = touched.get(runner.trigger.database)
+                if tables is not None:
+                    runner.flushed(self._flushed, tables)
         self._ports.index.prune(self._ports.passed_positions(), self._flushed)
 
     def _follow(self, change: CatalogChange) -> None:

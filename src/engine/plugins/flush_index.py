@@ -120,13 +120,13 @@ class FlushIndex:
             else:
                 notes.append(note)
 
-    def flush(self, position: Position) -> set[str]:
-        """Everything up to `position` may be handed out; return the databases concerned."""
-        touched = {
-            database
-            for database, notes in self._notes.items()
-            if notes and notes[-1].last_position > self._flushed
-        }
+    def flush(self, position: Position) -> dict[str, frozenset[str]]:
+        """Everything up to `position` may be handed out; return the tables concerned."""
+        touched: dict[str, frozenset[str]] = {}
+        for database, notes in self._notes.items():
+            fresh = notes[bisect_right(notes, self._flushed, key=lambda note: note.last_position) :]
+            if fresh:
+                touched[database] = frozenset().union(*(note.tables for note in fresh))
         self._flushed = position
         return touched
 

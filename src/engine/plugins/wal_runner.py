@@ -85,10 +85,16 @@ class WalRunner:
         self._main = asyncio.create_task(self._loop(), name=f"wal-trigger-{self.trigger.name}")
         self.flushed(flushed)
 
-    def flushed(self, position: Position) -> None:
-        """The log may be read up to `position` now."""
+    def flushed(self, position: Position, tables: frozenset[str] | None = None) -> None:
+        """The log may be read up to `position` now; what is new concerns `tables` alone."""
+        is_for_others = tables is not None and self.interest.table not in {None, *tables}
+        if is_for_others and self.is_idle and not self._wake.is_set():
+            # As if it had looked: a server with hundreds of triggers wakes few of them.
+            self._cursor.finish(self._claimed, position)
+            self._claimed = position
+        else:
+            self._wake.set()
         self._flushed = position
-        self._wake.set()
 
     @property
     def is_idle(self) -> bool:

@@ -43,8 +43,8 @@ def test_only_what_concerns_a_trigger_is_selected(tmp_path: Path) -> None:
     )
     for frame in frames:
         index.add(frame)
-    assert index.flush(Position(5)) == {"db", "other"}
-    assert index.flush(Position(5)) == set()
+    assert index.flush(Position(5)) == {"db": {"a", "b", "c"}, "other": {"a"}}
+    assert index.flush(Position(5)) == {}
     everything = index.select(interest(), Position(0), Position(5), rows_max=100)
     assert [note.first_position for note in everything.notes] == [1, 5]
     assert everything.over_hop_limit == 1

@@ -1,0 +1,59 @@
+# When a runner of a WAL trigger is woken; what it does then is tested end to end.
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+
+from engine.catalog.model import Trigger
+from engine.ids import Position
+from engine.plugins.flush_index import FlushIndex
+from engine.plugins.wal_runner import WalRunner, WalRunnerConfig
+from engine.store.cursors import Cursor
+
+
+@pytest.fixture
+def cursor():
+    return Cursor(Position(5))
+
+
+def make_runner(cursor, table):
+    trigger = Trigger(
+        id=1,
+        name="t",
+        database_id=1,
+        database="db",
+        plugin_filename="p.py",
+        spec="all_tables" if table is None else f"table:{table}",
+    )
+    runs = SimpleNamespace(trigger=trigger)
+    return WalRunner(runs, cursor, FlushIndex(), WalRunnerConfig(), table=table)
+
+
+async def flushed(runner, *tables):
+    runner.start(Position(5))
+    await asyncio.sleep(0)
+    runner.flushed(Position(9), frozenset(tables))
+
+
+def test_a_flush_of_other_tables_moves_the_cursor_without_a_wake_up(cursor):
+    async def body():
+        runner = make_runner(cursor, "mine")
+        await flushed(runner, "other", "another")
+        assert cursor.low == 9
+        assert runner.is_idle
+        await runner.stop()
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize("table", ["mine", None])
+def test_a_flush_of_its_table_wakes_it(cursor, table):
+    async def body():
+        runner = make_runner(cursor, table)
+        await flushed(runner, "other", "mine")
+        assert cursor.low == 5
+        assert not runner.is_idle
+        await runner.stop()
+
+    asyncio.run(body())
