@@ -138,9 +138,9 @@ class ServerProcess:
         try:
             target = f"{path}?{urlencode(parameters)}" if parameters else path
             connection.request(method, target, body, headers or {})
-            response = connection.getresponse()
-            names = {name.lower(): value for name, value in response.getheaders()}
-            return Answer(response.status, names, response.read())
+            with connection.getresponse() as response:
+                names = {name.lower(): value for name, value in response.getheaders()}
+                return Answer(response.status, names, response.read())
         finally:
             connection.close()
 

@@ -215,6 +215,20 @@ class StateItemsCall(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 StateItem = tuple[str, bytes]
 
+
+class ChunkCall(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A piece of a streamed response; the reply comes when the client may be sent more.
+
+    The first piece of a run says how the response starts; the others may leave that out.
+    """
+
+    call_id: int
+    run_id: int
+    body: bytes
+    status: int = 0
+    headers: list[tuple[str, str]] = []
+
+
 Call = (
     QueryCall
     | WriteCall
@@ -223,6 +237,7 @@ Call = (
     | CacheDeleteCall
     | StateGetCall
     | StateItemsCall
+    | ChunkCall
 )
 
 

@@ -12,6 +12,7 @@ import msgspec
 from engine.errors import PluginCrashedError, PluginTimeoutError, PluginWorkerLostError
 from engine.plugins.cache import GLOBAL_BYTES_MAX, ExpiringStore
 from engine.plugins.channel import Failure, Job, Response, RunDone, WorkerStart
+from engine.plugins.response_stream import ResponseStream
 from engine.plugins.services import PluginServices, WorkerTrigger
 from engine.plugins.worker_connection import WorkerBounds, WorkerConnection
 from engine.plugins.zygote_client import ZygoteClient, plugin_environment
@@ -121,12 +122,15 @@ class Worker:
         """Whether no run is under way or waiting."""
         return self._active == 0
 
-    async def run(self, job: Job, timeout_s: float | None = None) -> RunOutcome:
+    async def run(
+        self, job: Job, timeout_s: float | None = None, stream: ResponseStream | None = None
+    ) -> RunOutcome:
         """Runs the plugin once.
 
         Args:
             job: What to call it with; its ``run_id`` is set here.
             timeout_s: Longest time of the run itself; the host's setting when None.
+            stream: Takes a response that the plugin yields piece by piece.
 
         Returns:
             The outcome, also for a plugin that raised, hung or killed its process. Cancelling
@@ -135,12 +139,14 @@ class Worker:
         self._active += 1
         try:
             async with self._slots:
-                return await self._run(job, timeout_s)
+                return await self._run(job, timeout_s, stream)
         finally:
             self._active -= 1
             self.last_used = time.monotonic()
 
-    async def _run(self, job: Job, timeout_s: float | None) -> RunOutcome:
+    async def _run(
+        self, job: Job, timeout_s: float | None, stream: ResponseStream | None
+    ) -> RunOutcome:
         limit_s = self._config.run_timeout_s if timeout_s is None else timeout_s
         self._runs += 1
         job = msgspec.structs.replace(job, run_id=self._runs)
@@ -150,7 +156,7 @@ class Worker:
             connection = await self._connected()
             started = time.monotonic()
             async with asyncio.timeout(limit_s if limit_s != float("inf") else None):
-                done = await connection.run(job)
+                done = await connection.run(job, stream)
         except TimeoutError:
             assert connection is not None
             text = f"the plugin ran longer than {limit_s:g} s and its worker was killed"

@@ -4,11 +4,14 @@
 
 import asyncio
 import json
+from collections.abc import AsyncGenerator
 
 import msgspec
 
 from engine.clock import Clock
+from engine.errors import PluginError
 from engine.plugins.channel import RequestRun
+from engine.plugins.response_stream import ResponseStream
 from engine.plugins.runs import TriggerRuns
 from engine.store.run_records import RunRecord
 
@@ -23,11 +26,24 @@ class RequestCall(msgspec.Struct, frozen=True):
 
 
 class RequestAnswer(msgspec.Struct, frozen=True):
-    """What goes back to the client."""
+    """What goes back to the client.
+
+    A streamed answer has ``pieces`` instead of a body. They end when the run has ended well and
+    what it wrote is stored, else with a StreamBrokenError. Who does not read to the end closes
+    them.
+    """
 
     status: int
     headers: list[tuple[str, str]]
     body: bytes
+    pieces: AsyncGenerator[bytes, None] | None = None
+    is_failure: bool = False
+
+
+class StreamBrokenError(PluginError):
+    """A plugin failed after its streamed answer had begun."""
+
+    code = "stream_broken"
 
 
 class RequestRunner:
@@ -38,12 +54,32 @@ class RequestRunner:
         self.runs = runs
         self._clock = clock
         self._slots = asyncio.Semaphore(async_runs_max if self.trigger.run_async else 1)
+        # Calls outlive the coroutine that asked for them when their answer is streamed.
+        self._calls: set[asyncio.Task[RequestAnswer]] = set()
 
     async def stop(self) -> None:
         """Nothing runs on its own here; calls under way end with their worker."""
 
     async def call(self, request: RequestCall) -> RequestAnswer:
         """Run the plugin; a failure becomes a 500 answer with its message."""
+        stream = ResponseStream()
+        call = asyncio.create_task(self._run(request, stream))
+        self._calls.add(call)
+        call.add_done_callback(self._calls.discard)
+        started = asyncio.create_task(stream.started.wait())
+        try:
+            await asyncio.wait({call, started}, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            stream.abandon()
+            call.cancel()
+            raise
+        finally:
+            started.cancel()
+        if stream.started.is_set():
+            return RequestAnswer(stream.status, stream.headers, b"", _pieces(stream, call))
+        return await call
+
+    async def _run(self, request: RequestCall, stream: ResponseStream) -> RequestAnswer:
         async with self._slots:
             job = RequestRun(
                 batch_id=f"{self.trigger.id}-{self._clock.now_ns()}",
@@ -51,20 +87,40 @@ class RequestRunner:
                 headers=request.headers,
                 body=request.body,
             )
-            outcome, failure = await self.runs.run(
-                job,
-                first_line="starting execution of request plugin.",
-                hops=0,
-                record=RunRecord(trigger_id=self.trigger.id),
-            )
+            try:
+                outcome, failure = await self.runs.run(
+                    job,
+                    first_line="starting execution of request plugin.",
+                    hops=0,
+                    record=RunRecord(trigger_id=self.trigger.id),
+                    stream=stream,
+                )
+            except BaseException:
+                stream.abandon()
+                raise
+        await stream.end()
         if failure is not None:
             message = failure.message
             if outcome is not None and outcome.failure == "exception":
                 # Clients of the reference system know an exception by this text.
                 message = f"Python function call failed: {message}"
             body = json.dumps({"error": message, "code": "plugin_error"}).encode()
-            return RequestAnswer(500, [("content-type", "application/json")], body)
+            headers = [("content-type", "application/json")]
+            return RequestAnswer(500, headers, body, is_failure=True)
         assert outcome is not None
         assert outcome.response is not None
         response = outcome.response
         return RequestAnswer(response.status, list(response.headers), response.body)
+
+
+async def _pieces(
+    stream: ResponseStream, call: asyncio.Task[RequestAnswer]
+) -> AsyncGenerator[bytes, None]:
+    try:
+        while (piece := await stream.next()) is not None:
+            yield piece
+        answer = await call
+        if answer.is_failure:
+            raise StreamBrokenError(answer.body.decode())
+    finally:
+        stream.abandon()

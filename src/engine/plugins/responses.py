@@ -4,8 +4,8 @@
 
 import json
 import re
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Generator, Iterable, Iterator
+from typing import Any, NamedTuple
 
 from engine.plugins.channel import Response
 
@@ -16,12 +16,24 @@ _FRAMING_HEADERS = frozenset(("connection", "content-length", "keep-alive", "tra
 _STATUSES_WITHOUT_BODY = frozenset((204, 304))
 
 
-def to_response(value: Any) -> Response:
+class StreamedResponse(NamedTuple):
+    """A response whose body comes piece by piece."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    pieces: Generator[bytes, None, None]
+
+
+_Body = bytes | Generator[bytes, None, None]
+
+
+def to_response(value: Any) -> Response | StreamedResponse:
     """Builds the response for what a plugin returned.
 
-    Accepted are str, bytes, dict, list, None, an iterable of text or bytes (joined, not streamed),
-    an object with ``status_code``, ``headers`` and ``get_data()`` as Flask's, and tuples of any of
-    these as ``(body, status)``, ``(body, headers)`` and ``(body, status, headers)``.
+    Accepted are str, bytes, dict, list, None, a generator or other iterator of text or bytes
+    (streamed), another iterable of them (joined), an object with ``status_code``, ``headers`` and
+    ``get_data()`` as Flask's, and tuples of any of these as ``(body, status)``, ``(body,
+    headers)`` and ``(body, status, headers)``.
 
     Raises:
         TypeError: The value, or a part of it, has no meaning as a response.
@@ -33,7 +45,7 @@ def to_response(value: Any) -> Response:
     return _finished(status, headers, body)
 
 
-def _from_tuple(parts: tuple[Any, ...]) -> Response:
+def _from_tuple(parts: tuple[Any, ...]) -> Response | StreamedResponse:
     status, headers, body = _from_value(parts[0], in_tuple=True)
     extra: list[tuple[str, str]] = []
     if len(parts) >= 2:
@@ -48,11 +60,14 @@ def _from_tuple(parts: tuple[Any, ...]) -> Response:
     return _finished(status, _merged(headers, extra), body)
 
 
-def _from_value(value: Any, *, in_tuple: bool) -> tuple[int, list[tuple[str, str]], bytes]:
+def _from_value(value: Any, *, in_tuple: bool) -> tuple[int, list[tuple[str, str]], _Body]:
     if _is_response_object(value):
+        headers = _merged([], _header_items(value.headers))
+        if getattr(value, "is_streamed", False) and callable(getattr(value, "iter_encoded", None)):
+            return _status(value.status_code), headers, _encoded(value.iter_encoded())
         data = value.get_data()
         body = data.encode() if isinstance(data, str) else bytes(data)
-        return _status(value.status_code), _merged([], _header_items(value.headers)), body
+        return _status(value.status_code), headers, body
     if isinstance(value, str):
         return 200, _content_type("text/html"), value.encode()
     if isinstance(value, dict | list):
@@ -61,8 +76,10 @@ def _from_value(value: Any, *, in_tuple: bool) -> tuple[int, list[tuple[str, str
         return 200, _content_type("application/octet-stream"), bytes(value)
     if value is None:
         return 204, [], b""
+    if isinstance(value, Iterator):
+        return 200, _content_type("text/html"), _encoded(value)
     if isinstance(value, Iterable):
-        return 200, _content_type("text/html"), _joined(value)
+        return 200, _content_type("text/html"), b"".join(_encoded(value))
     if in_tuple:
         return 200, _content_type("text/plain"), str(value).encode()
     raise TypeError(f"Unsupported return type from Python function: {type(value).__name__}")
@@ -76,18 +93,23 @@ def _is_response_object(value: Any) -> bool:
     )
 
 
-def _joined(items: Iterable[Any]) -> bytes:
-    parts = []
-    for item in items:
-        if isinstance(item, str):
-            parts.append(item.encode())
-        elif isinstance(item, _BYTES_TYPES):
-            parts.append(bytes(item))
-        else:
-            raise TypeError(
-                f"an iterable response must yield str or bytes, it yielded {type(item).__name__}"
-            )
-    return b"".join(parts)
+def _encoded(items: Iterable[Any]) -> Generator[bytes, None, None]:
+    try:
+        for item in items:
+            if isinstance(item, str):
+                yield item.encode()
+            elif isinstance(item, _BYTES_TYPES):
+                yield bytes(item)
+            else:
+                raise TypeError(
+                    "an iterable response must yield str or bytes, it yielded "
+                    f"{type(item).__name__}"
+                )
+    finally:
+        # When the client leaves early the plugin's generator shall clean up now, as in Flask.
+        close = getattr(items, "close", None)
+        if callable(close):
+            close()
 
 
 def _status(value: Any) -> int:
@@ -136,8 +158,15 @@ def _merged(headers: list[tuple[str, str]], extra: list[tuple[str, str]]) -> lis
     return [item for item in headers if item[0].lower() not in replaced] + extra
 
 
-def _finished(status: int, headers: list[tuple[str, str]], body: bytes) -> Response:
+def _finished(
+    status: int, headers: list[tuple[str, str]], body: _Body
+) -> Response | StreamedResponse:
     kept = [item for item in headers if item[0].lower() not in _FRAMING_HEADERS]
+    if not isinstance(body, bytes):
+        if status not in _STATUSES_WITHOUT_BODY:
+            return StreamedResponse(status, kept, body)
+        body.close()
+        body = b""
     return Response(status, kept, b"" if status in _STATUSES_WITHOUT_BODY else body)
 
 

@@ -18,6 +18,7 @@ from engine.plugins.channel import Job
 from engine.plugins.host import RunOutcome, Worker
 from engine.plugins.plugin_log import LogEntry, PluginLog
 from engine.plugins.ports import Committer, TriggerSwitch, WriteBack
+from engine.plugins.response_stream import ResponseStream
 from engine.plugins.state import STATE_BYTES_MAX
 from engine.store.dead_letters import DeadLetterTable
 from engine.store.plugin_state import StateReads, StateTable
@@ -28,6 +29,9 @@ logger = logging.getLogger(__name__)
 # A run whose state was changed under it is repeated; after so many times nobody else may change it
 # meanwhile.
 CONFLICTS_MAX = 3
+_CONFLICT_WHILE_STREAMED = (
+    "another call changed the state that this one had read, after its streamed answer had begun"
+)
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -168,12 +172,19 @@ class TriggerRuns:
         )
 
     async def run(
-        self, job: Job, *, first_line: str, hops: int, record: RunRecord
+        self,
+        job: Job,
+        *,
+        first_line: str,
+        hops: int,
+        record: RunRecord,
+        stream: ResponseStream | None = None,
     ) -> tuple[RunOutcome | None, Failure | None]:
         """Run `job` and commit what it wrote, and its state, together with `record`.
 
         A failed commit is a failed run. Failures are counted, and logged with the traceback when
-        there is a first line to log; a run without one is silent.
+        there is a first line to log; a run without one is silent. A response that the plugin
+        yields piece by piece goes into `stream` while the run is under way.
         """
         if first_line:
             self.log("INFO", first_line)
@@ -181,7 +192,7 @@ class TriggerRuns:
         while True:
             is_alone = conflicts >= CONFLICTS_MAX
             async with self._state_lock if is_alone else nullcontext():
-                outcome, failure = await self._execute(job)
+                outcome, failure = await self._execute(job, stream)
                 is_conflict = False
                 if outcome is not None and failure is None:
                     failure, is_conflict = await self._settle(
@@ -191,16 +202,22 @@ class TriggerRuns:
                 break
             conflicts += 1
             self.metrics.conflicts.add(1, *self.labels)
+            if stream is not None and stream.started.is_set():
+                # What the client has seen cannot be taken back, so the run cannot be repeated.
+                failure = Failure(_CONFLICT_WHILE_STREAMED, kind="write")
+                break
         if failure is not None:
             self.report(failure, is_silent=not first_line)
         elif outcome is not None and first_line:
             self.log("INFO", f"finished execution in {render_duration(outcome.duration_s)}")
         return outcome, failure
 
-    async def _execute(self, job: Job) -> tuple[RunOutcome | None, Failure | None]:
+    async def _execute(
+        self, job: Job, stream: ResponseStream | None
+    ) -> tuple[RunOutcome | None, Failure | None]:
         self.metrics.runs.add(1, *self.labels)
         try:
-            outcome = await self._get_worker().run(job, self._timeout_s)
+            outcome = await self._get_worker().run(job, self._timeout_s, stream)
         except EngineError as error:
             return None, Failure(error.message, kind="load")
         except asyncio.CancelledError:

@@ -3,6 +3,7 @@
 # by the zygote; must never import the server's side (catalog, log, queries).
 """The plugin worker process."""
 
+import contextlib
 import importlib
 import itertools
 import os
@@ -37,6 +38,7 @@ from engine.plugins.channel import (
     Call,
     CallReply,
     ChannelClosedError,
+    ChunkCall,
     Failure,
     FrameTooLargeError,
     Job,
@@ -58,7 +60,7 @@ from engine.plugins.channel import (
     WritesRun,
 )
 from engine.plugins.loader import PluginLoader, install_builtins, without_own_frames
-from engine.plugins.responses import to_response
+from engine.plugins.responses import StreamedResponse, to_response
 from engine.plugins.state import PluginState
 from engine.plugins.table_batches import Deliveries
 
@@ -126,6 +128,18 @@ class Server:
         reply = self._call(StateItemsCall(call_id=next(self._call_ids), prefix=_exact(prefix)))
         items = msgspec.msgpack.decode(reply.value or b"\x90", type=list[StateItem])
         return items, reply.position
+
+    def send_piece(self, run_id: int, answer: StreamedResponse, piece: bytes) -> None:
+        """Sends a piece of a streamed response; waits until the client may be sent more."""
+        self._call(
+            ChunkCall(
+                call_id=next(self._call_ids),
+                run_id=run_id,
+                body=piece,
+                status=answer.status,
+                headers=answer.headers,
+            )
+        )
 
     def log(self, run_id: int, time_ns: int, level: LogLevel, text: str) -> None:
         """Sends a log line."""
@@ -248,7 +262,7 @@ class PluginRunner:
             returned = function(
                 local, *arguments, None if trigger_arguments is None else dict(trigger_arguments)
             )
-            response = to_response(returned) if isinstance(job, RequestRun) else None
+            response = self._response(job, returned) if isinstance(job, RequestRun) else None
             return self._success(job, buffer, state, response, rows, hops_max)
         except BaseException as error:
             buffer.close()
@@ -256,6 +270,17 @@ class PluginRunner:
             return self._failed(job, failure, error)
         finally:
             _flush_output()
+
+    def _response(self, job: RequestRun, returned: Any) -> Response:
+        answer = to_response(returned)
+        if isinstance(answer, Response):
+            return answer
+        with contextlib.closing(answer.pieces):
+            for piece in answer.pieces:
+                # HTTP takes an empty piece for the end.
+                if piece:
+                    self._server.send_piece(job.run_id, answer, piece)
+        return Response(answer.status, answer.headers, b"")
 
     def _success(
         self,

@@ -21,6 +21,7 @@ from engine.plugins.channel import (
     Call,
     CallReply,
     ChannelClosedError,
+    ChunkCall,
     FrameTooLargeError,
     Job,
     Log,
@@ -35,6 +36,7 @@ from engine.plugins.channel import (
     encode,
 )
 from engine.plugins.output import WorkerOutput
+from engine.plugins.response_stream import ResponseStream, StreamAbandonedError
 from engine.plugins.services import PluginServices, WorkerTrigger
 from engine.plugins.zygote_client import WorkerProcess, ZygoteClient
 
@@ -78,6 +80,7 @@ class WorkerConnection:
         self._zygote = zygote
         self._shared_cache = shared_cache
         self._runs: dict[int, asyncio.Future[RunDone]] = {}
+        self._streams: dict[int, ResponseStream] = {}
         self._calls: set[asyncio.Task[None]] = set()
         self._kill_reason = ""
         self._stopping: asyncio.Task[None] | None = None
@@ -136,15 +139,17 @@ class WorkerConnection:
             or self._reader.done()
         )
 
-    async def run(self, job: Job) -> RunDone:
-        """Hands over a run and waits for its end.
+    async def run(self, job: Job, stream: ResponseStream | None = None) -> RunDone:
+        """Hands over a run and waits for its end; a streamed response goes into `stream`.
 
         Raises:
             PluginCrashedError: The worker ended first; the text says how.
         """
         future: asyncio.Future[RunDone] = asyncio.get_running_loop().create_future()
         self._runs[job.run_id] = future
-        future.add_done_callback(lambda _: self._runs.pop(job.run_id, None))
+        future.add_done_callback(lambda _: self._forget(job.run_id))
+        if stream is not None:
+            self._streams[job.run_id] = stream
         try:
             await self._channel.send(job)
         except ChannelClosedError as error:
@@ -152,6 +157,10 @@ class WorkerConnection:
             raise await self._ended() from error
         # Who waits may go; the run is still under way then, and a stop waits for it.
         return await asyncio.shield(future)
+
+    def _forget(self, run_id: int) -> None:
+        self._runs.pop(run_id, None)
+        self._streams.pop(run_id, None)
 
     def kill_soon(self, reason: str, *, is_lost: bool = True) -> None:
         """Kills the worker without waiting; the reason explains it to the other runs.
@@ -309,10 +318,10 @@ class WorkerConnection:
     async def _reply(self, call: Call) -> CallReply:
         match call:
             case QueryCall():
-                stream = await self._services.query(
+                rows = await self._services.query(
                     self._trigger, call.sql, call.params, call.database
                 )
-                return CallReply(call_id=call.call_id, value=stream)
+                return CallReply(call_id=call.call_id, value=rows)
             case WriteCall():
                 await self._services.write(self._trigger, call.database, call.lines, call.no_sync)
                 return CallReply(call_id=call.call_id)
@@ -330,3 +339,9 @@ class WorkerConnection:
             case StateItemsCall():
                 items, position = self._services.state_items(self._trigger, call.prefix)
                 return CallReply(call_id=call.call_id, value=encode(items), position=position)
+            case ChunkCall():
+                stream = self._streams.get(call.run_id)
+                if stream is None:
+                    raise StreamAbandonedError("nobody waits for a streamed response here")
+                await stream.put(call.status, call.headers, call.body)
+                return CallReply(call_id=call.call_id)

@@ -3,7 +3,7 @@
 import pytest
 
 from engine.plugins.channel import Response
-from engine.plugins.responses import to_response
+from engine.plugins.responses import StreamedResponse, to_response
 
 HTML, JSON = ("content-type", "text/html"), ("content-type", "application/json")
 OCTETS, TEXT = ("content-type", "application/octet-stream"), ("content-type", "text/plain")
@@ -42,7 +42,7 @@ def generated():
         (bytearray(b"x"), Response(200, [OCTETS], b"x")),
         (memoryview(b"x"), Response(200, [OCTETS], b"x")),
         (None, Response(204, [], b"")),
-        (generated(), Response(200, [HTML], b"ab")),
+        ((generated(), 204), Response(204, [HTML], b"")),
         ((), Response(200, [HTML], b"")),
         (("a", "b", "c", "d"), Response(200, [HTML], b"abcd")),
         (("x",), Response(200, [HTML], b"x")),
@@ -92,3 +92,21 @@ def test_values_without_a_meaning_are_errors_and_not_lost(value, error, text):
     with pytest.raises(error) as caught:
         to_response(value)
     assert text in str(caught.value)
+
+
+def test_a_generator_is_streamed_and_closed_with_its_response():
+    closed = []
+
+    def pieces():
+        try:
+            yield "a"
+            yield b"b"
+        finally:
+            closed.append(True)
+
+    streamed = to_response((pieces(), 201, {"X-A": "1"}))
+    assert isinstance(streamed, StreamedResponse)
+    assert (streamed.status, streamed.headers) == (201, [HTML, ("X-A", "1")])
+    assert next(streamed.pieces) == b"a"
+    streamed.pieces.close()
+    assert closed == [True]

@@ -4,6 +4,7 @@
 from engine.http.asgi import Request, Response, json_response
 from engine.http.routing import Route
 from engine.http.services import Services
+from engine.http.streaming import StreamedResponse
 from engine.plugins.request_runner import RequestCall
 
 PREFIX = "/api/v3/engine/"
@@ -28,6 +29,13 @@ def routes(services: Services) -> list[Route]:
                     "hint": f"no enabled trigger has the specification request:{path}",
                 },
                 404,
+            )
+        if answer.pieces is not None:
+            return StreamedResponse(
+                answer.status,
+                headers=list(answer.headers),
+                pieces=answer.pieces,
+                receive=request.receive,
             )
         return Response(answer.status, answer.body, None, list(answer.headers))
 
