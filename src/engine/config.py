@@ -79,6 +79,17 @@ def parse_bind(text: str) -> tuple[str, int]:
     return host or "127.0.0.1", int(port)
 
 
+def parse_url(text: str) -> str:
+    """The address of a web server's directory.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if not text.startswith(("http://", "https://")):
+        raise ValueError(f"'{text}' is not a URL: write for example https://example.org/plugins/")
+    return text
+
+
 def parse_level(text: str) -> str:
     """A log level.
 
@@ -140,6 +151,7 @@ class ServeConfig:
     object_store: str = "file"
     data_dir: Path = field(default_factory=lambda: Path.home() / ".headrace")
     plugin_dir: Path | None = None
+    plugin_repo: str | None = None
     http_bind: tuple[str, int] = ("127.0.0.1", 8181)
     without_auth: bool = False
     max_http_request_size: int = 10 * 1024 * 1024
@@ -194,6 +206,13 @@ OPTIONS = (
         Path,
         "directory of the plugins, created when absent (default DATA_DIR/plugins)",
         "DIR",
+    ),
+    Option(
+        "--plugin-repo",
+        ("HEADRACE_PLUGIN_REPO", "INFLUXDB3_PLUGIN_REPO"),
+        parse_url,
+        "where plugins with the prefix gh: are fetched from (default: the public collection)",
+        "URL",
     ),
     Option(
         "--http-bind",

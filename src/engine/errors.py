@@ -176,6 +176,12 @@ class PluginPathError(PluginError):
     code = "plugin_path"
 
 
+class PluginFetchError(PluginError):
+    """A plugin repository does not give a file."""
+
+    code = "plugin_fetch"
+
+
 class PluginLoadError(PluginError):
     """The plugin file exists but cannot be executed or lacks its entry point."""
 

@@ -18,7 +18,7 @@ from engine.catalog.changes import CatalogChange, DeleteDatabase
 from engine.catalog.model import Trigger
 from engine.clock import SystemClock
 from engine.config import ServeConfig
-from engine.errors import ConfigError
+from engine.errors import ConfigError, PluginError
 from engine.filesystem import FileSystem
 from engine.http.app import App
 from engine.http.asgi import BodyGate, HttpConfig
@@ -35,8 +35,10 @@ from engine.plugins.dispatcher import Dispatcher, DispatcherConfig, DispatcherPo
 from engine.plugins.flush_index import NOTE_ROWS_MAX, FlushIndex
 from engine.plugins.host import PluginConfig, PluginHost
 from engine.plugins.log_history import LogHistory
+from engine.plugins.plugin_files import PluginFile, PluginFiles, files_of
 from engine.plugins.plugin_log import LogEntry, PluginLog
 from engine.plugins.ports import WriteBack
+from engine.plugins.repository import DEFAULT_REPOSITORY_URL, PluginRepository
 from engine.plugins.retry import RetryPolicy
 from engine.plugins.trigger_factory import TriggerFactory
 from engine.plugins.trigger_status import TriggerStatus
@@ -116,6 +118,12 @@ class Server:
         self._state = ServerState()
         self._index = FlushIndex(min(NOTE_ROWS_MAX, config.plugin_batch_rows))
         self._plugin_log = PluginLog()
+        self._repository = PluginRepository(
+            config.plugins_path,
+            self._paths.fetched_plugins_dir,
+            self._filesystem,
+            config.plugin_repo or DEFAULT_REPOSITORY_URL,
+        )
         self._stop = asyncio.Event()
         self._dispatcher: Dispatcher | None = None
         self._queries: QueryService | None = None
@@ -246,6 +254,7 @@ class Server:
                     self._log_lines,
                     self._query_notes,
                     self._status,
+                    self._plugin_file_records,
                 ),
             ),
             self._clock,
@@ -286,7 +295,9 @@ class Server:
                 queries=queries,
                 dispatcher=dispatcher,
                 dead_letters=self._state.dead_letters,
-                trigger_factory=TriggerFactory(config.plugins_path, self._clock, history),
+                trigger_factory=TriggerFactory(self._repository, self._clock, history),
+                plugin_repository=self._repository,
+                plugin_files=PluginFiles(config.plugins_path),
                 health=_Health(log),
             )
         )
@@ -311,6 +322,17 @@ class Server:
             TriggerStatus() if self._dispatcher is None else self._dispatcher.board.status(trigger)
         )
 
+    def _plugin_file_records(self, database: str) -> list[PluginFile]:
+        is_internal = database == INTERNAL_DATABASE
+        records: list[PluginFile] = []
+        for trigger in self._state.catalog.triggers(None if is_internal else database):
+            try:
+                path = self._repository.locate(trigger.plugin_filename, trigger.plugin_digest)
+            except PluginError:
+                continue  # the trigger's own runs say what is wrong with it
+            records += files_of(trigger.name, trigger.database, path)
+        return records
+
     def _query_notes(self, database: str) -> list[QueryNote]:
         notes = [] if self._queries is None else list(self._queries.remembered)
         return [note for note in notes if database in (INTERNAL_DATABASE, note.database)]
@@ -333,7 +355,7 @@ class Server:
                     retry=RetryPolicy(retries_max=config.plugin_retries),
                 ),
             ),
-            config.plugins_path,
+            self._repository,
             DispatcherPorts(
                 catalog=self._state.catalog,
                 cursors=self._state.cursors,

@@ -14,6 +14,7 @@ from engine.catalog.changes import (
     DeleteTrigger,
     DisableTrigger,
     EnableTrigger,
+    UpdateTrigger,
 )
 from engine.catalog.model import Database, Trigger
 from engine.errors import (
@@ -197,6 +198,12 @@ class Catalog:
                 self._set_disabled(trigger_id, disabled=False, reason="")
             case DisableTrigger(trigger_id=trigger_id, reason=reason):
                 self._set_disabled(trigger_id, disabled=True, reason=reason)
+            case UpdateTrigger(trigger_id=trigger_id, plugin_digest=digest):
+                known = self._triggers.get(trigger_id)
+                if known is not None:
+                    self._triggers[trigger_id] = msgspec.structs.replace(
+                        known, plugin_digest=digest
+                    )
 
     def _set_disabled(self, trigger_id: TriggerId, *, disabled: bool, reason: str) -> None:
         trigger = self._triggers.get(trigger_id)

@@ -48,8 +48,21 @@ class DisableTrigger(msgspec.Struct, frozen=True, tag="disable_trigger"):
     reason: str = ""
 
 
+class UpdateTrigger(msgspec.Struct, frozen=True, tag="update_trigger"):
+    """A trigger runs other fetched code from its next run on."""
+
+    trigger_id: TriggerId
+    plugin_digest: str
+
+
 CatalogChange = (
-    CreateDatabase | DeleteDatabase | CreateTrigger | DeleteTrigger | EnableTrigger | DisableTrigger
+    CreateDatabase
+    | DeleteDatabase
+    | CreateTrigger
+    | DeleteTrigger
+    | EnableTrigger
+    | DisableTrigger
+    | UpdateTrigger
 )
 
 _encoder = msgspec.msgpack.Encoder()

@@ -53,6 +53,8 @@ class Trigger(msgspec.Struct, frozen=True, kw_only=True):
     created_ns: int = 0
     # Behind which position it begins; None for its own creation.
     start_position: int | None = None
+    # SHA-256 of code that was fetched from the web; empty for code of the plugin directory.
+    plugin_digest: str = ""
 
     @property
     def is_fed_by_log(self) -> bool:

@@ -3,8 +3,10 @@
 
 import argparse
 import sys
+from pathlib import Path
 
 from engine.cli.client import Client, print_answer
+from engine.cli.plugins import upload
 from engine.config import parse_bytes, parse_count, parse_seconds
 from engine.errors import ConfigError
 
@@ -92,13 +94,16 @@ def create_trigger(namespace: argparse.Namespace) -> None:
     except ValueError as error:
         raise ConfigError(str(error)) from error
     with Client(namespace) as client:
+        path = namespace.path
+        if namespace.upload:
+            path = upload(client, Path(path))
         client.request(
             "POST",
             _TRIGGER,
             content={
                 "db": namespace.database,
                 "trigger_name": namespace.name,
-                "plugin_filename": namespace.path,
+                "plugin_filename": path,
                 "trigger_specification": namespace.trigger_spec,
                 "trigger_settings": settings,
                 "trigger_arguments": parse_arguments(namespace.trigger_arguments),

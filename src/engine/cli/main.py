@@ -81,6 +81,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_serve(verbs)
     _add_create(verbs, connection, database)
     _add_show(verbs, connection)
+    _add_update(verbs, connection, database)
     for verb in ("enable", "disable"):
         _add_switch(verbs, verb, connection, database)
     _add_delete(verbs, connection, database)
@@ -141,7 +142,12 @@ def _add_create(
         dest="path",
         required=True,
         metavar="FILE",
-        help="plugin file or package, relative to the server's plugin directory",
+        help="plugin file or package, relative to the server's plugin directory, or gh:PATH",
+    )
+    trigger.add_argument(
+        "--upload",
+        action="store_true",
+        help="the path is a local one: store it on the server first",
     )
     trigger.add_argument(
         "--trigger-arguments",
@@ -195,6 +201,29 @@ def _add_show(
     triggers = nouns.add_parser("triggers", help="list triggers", parents=[connection, _format()])
     triggers.add_argument("-d", "--database", metavar="NAME", help="only those of one database")
     triggers.set_defaults(module="catalog", function="show_triggers")
+    plugins = nouns.add_parser(
+        "plugins", help="list the plugin files of triggers", parents=[connection, _format()]
+    )
+    plugins.set_defaults(module="plugins", function="show_plugins")
+
+
+def _add_update(
+    verbs: "_Verbs[argparse.ArgumentParser]",
+    connection: argparse.ArgumentParser,
+    database: argparse.ArgumentParser,
+) -> None:
+    nouns = _nouns(verbs, "update", "update a trigger's code")
+    trigger = nouns.add_parser(
+        "trigger",
+        help="replace the code of a trigger, or fetch it again",
+        parents=[connection, database],
+        description="Replace the code of a trigger by a local file or package; without one, fetch "
+        "the code of a gh: trigger again.",
+    )
+    trigger.add_argument("name", nargs="?", metavar="TRIGGER_NAME")
+    trigger.add_argument("-t", "--trigger-name", metavar="TRIGGER_NAME", help="the same")
+    trigger.add_argument("-p", "--path", metavar="FILE", help="local file or package directory")
+    trigger.set_defaults(module="plugins", function="update_trigger")
 
 
 def _add_switch(

@@ -12,6 +12,8 @@ from engine.ingest.catalog_writer import CatalogWriter
 from engine.ingest.pipeline import IngestPipeline
 from engine.metrics import MetricsRegistry
 from engine.plugins.dispatcher import Dispatcher
+from engine.plugins.plugin_files import PluginFiles
+from engine.plugins.repository import PluginRepository
 from engine.plugins.trigger_factory import TriggerFactory
 from engine.query.service import QueryService
 from engine.store.dead_letters import DeadLetterTable
@@ -38,4 +40,6 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     dispatcher: Dispatcher
     dead_letters: DeadLetterTable
     trigger_factory: TriggerFactory
+    plugin_repository: PluginRepository
+    plugin_files: PluginFiles
     health: Health

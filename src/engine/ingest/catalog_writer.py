@@ -13,6 +13,7 @@ from engine.catalog.changes import (
     DeleteTrigger,
     DisableTrigger,
     EnableTrigger,
+    UpdateTrigger,
     encode_change,
 )
 from engine.catalog.model import Trigger
@@ -89,6 +90,16 @@ class CatalogWriter:
             return DeleteTrigger(trigger.id)
 
         await self._change(change)
+
+    async def update_trigger(self, database: str, name: str, *, plugin_digest: str) -> None:
+        """Let a trigger run the fetched code of that hash.
+
+        Raises:
+            DatabaseNotFoundError, TriggerNotFoundError, WalError: As they say.
+        """
+        await self._change(
+            lambda: UpdateTrigger(self._catalog.trigger(database, name).id, plugin_digest)
+        )
 
     async def enable_trigger(self, database: str, name: str) -> None:
         """Enable a trigger; nothing happens when it is enabled.

@@ -5,7 +5,6 @@
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 
 import msgspec
 
@@ -18,6 +17,7 @@ from engine.catalog.changes import (
     DeleteTrigger,
     DisableTrigger,
     EnableTrigger,
+    UpdateTrigger,
 )
 from engine.catalog.model import Trigger, identity_of, trigger_of
 from engine.clock import Clock
@@ -25,7 +25,7 @@ from engine.errors import EngineError, PluginError
 from engine.ids import Position, TriggerId
 from engine.logs import keys
 from engine.metrics import MetricsRegistry
-from engine.plugins import loader, trigger_spec
+from engine.plugins import trigger_spec
 from engine.plugins.channel import QueryParameter
 from engine.plugins.dead_letter_desk import DeadLetterDesk
 from engine.plugins.flush_index import FlushIndex
@@ -33,6 +33,7 @@ from engine.plugins.host import PluginHost, Worker
 from engine.plugins.log_history import HistoryClosedError, LogHistory
 from engine.plugins.plugin_log import PluginLog
 from engine.plugins.ports import Committer, Questioner, TriggerSwitch, WriteBack
+from engine.plugins.repository import PluginRepository
 from engine.plugins.request_runner import RequestAnswer, RequestCall, RequestRunner
 from engine.plugins.runs import RunMetrics, RunPorts, TriggerRuns
 from engine.plugins.schedule_runner import ScheduleRunner
@@ -88,12 +89,12 @@ class Dispatcher:
     def __init__(
         self,
         config: DispatcherConfig,
-        plugin_dir: Path,
+        repository: PluginRepository,
         ports: DispatcherPorts,
         plugin_log: PluginLog,
     ) -> None:
         self._config = config
-        self._plugin_dir = plugin_dir
+        self._repository = repository
         self._ports = ports
         self._plugin_log = plugin_log
         self._run_ports = RunPorts(
@@ -234,8 +235,8 @@ class Dispatcher:
 
     def _follow(self, change: CatalogChange) -> None:
         match change:
-            case CreateDatabase():
-                pass
+            case CreateDatabase() | UpdateTrigger():
+                pass  # a worker looks up at each run which code is its trigger's
             case CreateTrigger(trigger=trigger):
                 if not trigger.disabled:
                     self._begin(trigger)
@@ -354,7 +355,8 @@ class Dispatcher:
     def _worker(self, trigger: Trigger) -> Worker:
         if self._host is None:
             raise PluginError("the plugin host is not running")
-        path = loader.resolve(self._plugin_dir, trigger.plugin_filename)
+        current = self._ports.catalog.trigger_by_id(trigger.id) or trigger
+        path = self._repository.locate(trigger.plugin_filename, current.plugin_digest)
         return self._host.worker(
             WorkerTrigger(
                 database=trigger.database,

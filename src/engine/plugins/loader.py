@@ -89,21 +89,49 @@ def check(path: Path, kind: EntryPointKind) -> None:
         PluginNotFoundError: The file cannot be read.
         PluginLoadError: It does not compile, or the entry point of this kind is not in it.
     """
-    files = _package_files(path) if path.is_dir() else [path]
-    entry_file = path / "__init__.py" if path.is_dir() else path
-    for file in files:
+    is_package = path.is_dir()
+    root = path.resolve()
+    entry_file = path / "__init__.py" if is_package else path
+    for file in package_files(path) if is_package else [path]:
+        if is_package and not file.resolve().is_relative_to(root):
+            raise _escapes(str(file.relative_to(path.parent)))
         try:
             source = file.read_bytes()
         except OSError as error:
             raise PluginNotFoundError(f"Plugin not found: {file}: {error.strerror}") from error
-        try:
-            tree = compile(source, str(file), "exec", flags=ast.PyCF_ONLY_AST, dont_inherit=True)
-            compile(source, str(file), "exec", dont_inherit=True)
-        except (SyntaxError, ValueError) as error:
-            raise PluginLoadError(f"{type(error).__name__}: {error}") from error
         if file == entry_file:
-            assert isinstance(tree, ast.Module)
-            _check_entry_point(tree.body, kind)
+            check_source(source, str(file), kind)
+        else:
+            check_syntax(source, str(file))
+
+
+def check_syntax(source: bytes, filename: str) -> None:
+    """Checks that source text compiles.
+
+    Raises:
+        PluginLoadError: It does not.
+    """
+    _compiled(source, filename)
+
+
+def check_source(source: bytes, filename: str, kind: EntryPointKind) -> None:
+    """Checks that source text compiles and has the entry point.
+
+    Raises:
+        PluginLoadError: It does not, or has not.
+    """
+    _check_entry_point(_compiled(source, filename).body, kind)
+
+
+def _compiled(source: bytes, filename: str) -> ast.Module:
+    try:
+        tree = compile(source, filename, "exec", flags=ast.PyCF_ONLY_AST, dont_inherit=True)
+        # The tree says nothing of what only the compiler refuses, such as a return outside.
+        compile(source, filename, "exec", dont_inherit=True)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise PluginLoadError(f"{type(error).__name__}: {error}") from error
+    assert isinstance(tree, ast.Module)
+    return tree
 
 
 def _check_entry_point(body: list[ast.stmt], kind: EntryPointKind) -> None:
@@ -147,7 +175,8 @@ def _async_entry_point(kind: EntryPointKind) -> PluginLoadError:
     )
 
 
-def _package_files(directory: Path) -> list[Path]:
+def package_files(directory: Path) -> list[Path]:
+    """The Python files of a package, sorted."""
     return sorted(file for file in directory.rglob("*.py") if "__pycache__" not in file.parts)
 
 
@@ -266,14 +295,14 @@ class _PackageImporter(importlib.abc.MetaPathFinder):
 
     def _file_stamps(self) -> list[tuple[object, ...]]:
         stamps: list[tuple[object, ...]] = []
-        for file in _package_files(self._directory):
+        for file in package_files(self._directory):
             status = file.stat()
             stamps.append((str(file), status.st_ino, status.st_size, status.st_ctime_ns))
         return stamps
 
     def _content_digest(self) -> bytes:
         digest = hashlib.sha256()
-        for file in _package_files(self._directory):
+        for file in package_files(self._directory):
             content = file.read_bytes()
             digest.update(f"{file}\0{len(content)}\0".encode(errors="surrogateescape"))
             digest.update(content)

@@ -13,7 +13,7 @@ _PIECES_WAITING_MAX = 4
 class StreamAbandonedError(PluginError):
     """Nobody reads the streamed response any more."""
 
-    code = "client_gone"
+    code = "stream_abandoned"
 
 
 class ResponseStream:

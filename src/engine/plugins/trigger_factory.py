@@ -3,16 +3,16 @@
 """Validation of new triggers."""
 
 import asyncio
-from pathlib import Path
 
 import msgspec
 
 from engine.catalog.model import ErrorBehavior, Trigger
 from engine.clock import Clock
-from engine.errors import PluginError, PluginPathError
+from engine.errors import PluginError
 from engine.ids import DatabaseId, TriggerId
-from engine.plugins import loader, trigger_spec
+from engine.plugins import trigger_spec
 from engine.plugins.log_history import LogHistory
+from engine.plugins.repository import PluginRepository
 
 
 class TriggerRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,8 +46,8 @@ BATCH_ROWS_MAX = 100_000_000
 class TriggerFactory:
     """Turns requests into drafts for the catalog."""
 
-    def __init__(self, plugin_dir: Path, clock: Clock, history: LogHistory) -> None:
-        self._plugin_dir = plugin_dir
+    def __init__(self, repository: PluginRepository, clock: Clock, history: LogHistory) -> None:
+        self._repository = repository
         self._clock = clock
         self._history = history
 
@@ -56,16 +56,10 @@ class TriggerFactory:
 
         Raises:
             TriggerSpecError: The specification cannot be understood.
-            PluginError: The file is missing, outside the plugin directory, does not compile, or has
-            no
-                entry point for this kind of trigger.
+            PluginError: The file is missing, outside the plugin directory, cannot be fetched, does
+                not compile, or has no entry point for this kind of trigger.
         """
         spec = trigger_spec.parse(request.spec)
-        if request.plugin_filename.startswith("gh:"):
-            raise PluginPathError(
-                f"plugins cannot be fetched yet: {request.plugin_filename}",
-                hint="put the file into the plugin directory and leave the gh: prefix out",
-            )
         _check_limits(request)
         start_position = await self._history.position_of(request.database, request.start_from)
         if start_position is not None and spec.kind != "wal":
@@ -73,9 +67,10 @@ class TriggerFactory:
                 f"a {spec.kind} trigger cannot start from the past",
                 hint="only triggers with all_tables or table:NAME read the log",
             )
-        path = loader.resolve(self._plugin_dir, request.plugin_filename)
-        # Reads and compiles files, so not on the event loop.
-        await asyncio.get_running_loop().run_in_executor(None, loader.check, path, spec.kind)
+        # Fetches, reads and compiles files, so not on the event loop.
+        plugin = await asyncio.to_thread(
+            self._repository.obtain, request.plugin_filename, spec.kind
+        )
         return Trigger(
             id=TriggerId(0),
             database_id=DatabaseId(0),
@@ -94,7 +89,24 @@ class TriggerFactory:
             batch_rows=request.batch_rows,
             created_ns=self._clock.now_ns(),
             start_position=start_position,
+            plugin_digest=plugin.digest,
         )
+
+    async def fetched_again(self, trigger: Trigger) -> str:
+        """Fetch the code of `trigger` anew; return the hash of what is there now.
+
+        Raises:
+            PluginError: It comes from the plugin directory, cannot be fetched, or would not run.
+        """
+        if not self._repository.is_fetched(trigger.plugin_filename):
+            raise PluginError(
+                f"the plugin of trigger {trigger.name} is a file of the plugin directory: "
+                f"{trigger.plugin_filename}",
+                hint="change the file, or upload another with --path; the next run uses it",
+            )
+        kind = trigger_spec.parse(trigger.spec, now_ns=0).kind
+        plugin = await asyncio.to_thread(self._repository.obtain, trigger.plugin_filename, kind)
+        return plugin.digest
 
 
 def _check_limits(request: TriggerRequest) -> None:

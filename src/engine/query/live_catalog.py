@@ -9,7 +9,7 @@ from engine.catalog.catalog import Catalog
 from engine.catalog.model import Trigger
 from engine.query import system_tables
 from engine.query.dead_letters_table import dead_letters_table
-from engine.query.system_tables import LogRecord, QueryRecord, StatusRecord
+from engine.query.system_tables import LogRecord, PluginFileRecord, QueryRecord, StatusRecord
 from engine.store.dead_letters import DeadLetterTable
 from engine.store.live import LiveStore
 from engine.store.snapshot import TableSnapshot
@@ -26,6 +26,7 @@ class LiveQueryCatalog:
         plugin_log: Callable[[str], Iterable[LogRecord]],
         queries: Callable[[str], Iterable[QueryRecord]],
         status: Callable[[Trigger], StatusRecord],
+        plugin_files: Callable[[str], Iterable[PluginFileRecord]],
     ) -> None:
         """Show what the first three hold; the functions give what a database has of the rest."""
         self._catalog = catalog
@@ -34,6 +35,7 @@ class LiveQueryCatalog:
         self._plugin_log = plugin_log
         self._queries = queries
         self._status = status
+        self._plugin_files = plugin_files
 
     def has_database(self, name: str) -> bool:
         """Whether there is a database of that name, or the internal one."""
@@ -60,6 +62,8 @@ class LiveQueryCatalog:
                 )
             case "processing_engine_trigger_arguments":
                 return system_tables.trigger_arguments_table(self._catalog.triggers(database))
+            case "plugin_files":
+                return system_tables.plugin_files_table(self._plugin_files(database))
             case "processing_engine_dead_letters":
                 return dead_letters_table(
                     (trigger.name, letter)

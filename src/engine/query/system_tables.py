@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import pyarrow
 
 SYSTEM_TABLE_NAMES = (
+    "plugin_files",
     "processing_engine_dead_letters",
     "processing_engine_logs",
     "processing_engine_trigger_arguments",
@@ -66,6 +67,15 @@ _LOGS = pyarrow.schema(
         ("log_level", _TEXT),
         ("log_text", _TEXT),
         ("time", _TIME),
+    ]
+)
+_PLUGIN_FILES = pyarrow.schema(
+    [
+        ("plugin_name", _TEXT),
+        ("file_name", _TEXT),
+        ("file_path", _TEXT),
+        ("size_bytes", pyarrow.int64()),
+        ("last_modified", pyarrow.int64()),
     ]
 )
 _QUERIES = pyarrow.schema(
@@ -177,6 +187,30 @@ class LogRecord(Protocol):
         """The trigger's database."""
 
 
+class PluginFileRecord(Protocol):
+    """One file of a trigger's plugin."""
+
+    @property
+    def trigger_name(self) -> str:
+        """Whose it is."""
+
+    @property
+    def file_name(self) -> str:
+        """Its path within the plugin."""
+
+    @property
+    def file_path(self) -> str:
+        """Its path on the server."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Its size."""
+
+    @property
+    def modified_ms(self) -> int:
+        """When it was changed, milliseconds since the epoch."""
+
+
 class QueryRecord(Protocol):
     """One query, running or done."""
 
@@ -250,6 +284,21 @@ def logs_table(entries: Iterable[LogRecord], database: str) -> Any:
         times,
     ]
     return pyarrow.Table.from_arrays(columns, schema=_LOGS)
+
+
+def plugin_files_table(files: Iterable[PluginFileRecord]) -> Any:
+    """``system.plugin_files``: one row per trigger and file of its plugin."""
+    rows = [
+        {
+            "plugin_name": file.trigger_name,
+            "file_name": file.file_name,
+            "file_path": file.file_path,
+            "size_bytes": file.size_bytes,
+            "last_modified": file.modified_ms,
+        }
+        for file in files
+    ]
+    return pyarrow.Table.from_pylist(rows, _PLUGIN_FILES)
 
 
 def queries_table(queries: Iterable[QueryRecord]) -> Any:
