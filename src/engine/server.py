@@ -32,6 +32,7 @@ from engine.logs import keys
 from engine.metrics import MetricsRegistry
 from engine.paths import DataPaths
 from engine.plugins.dispatcher import Dispatcher, DispatcherConfig, DispatcherPorts
+from engine.plugins.dry_run import DryRuns
 from engine.plugins.flush_index import NOTE_ROWS_MAX, FlushIndex
 from engine.plugins.host import PluginConfig, PluginHost
 from engine.plugins.log_history import LogHistory
@@ -270,6 +271,7 @@ class Server:
         host = PluginHost(
             PluginConfig(
                 plugin_dir=config.plugins_path,
+                run_timeout_s=config.plugin_timeout,
                 memory_bytes_max=config.plugin_memory_max,
                 nice=config.plugin_nice,
                 processes_max=config.plugin_processes_max,
@@ -298,6 +300,15 @@ class Server:
                 trigger_factory=TriggerFactory(self._repository, self._clock, history),
                 plugin_repository=self._repository,
                 plugin_files=PluginFiles(config.plugins_path),
+                dry_runs=DryRuns(
+                    host,
+                    self._repository,
+                    catalog,
+                    self._state.store,
+                    self._state.plugin_state,
+                    queries,
+                    self._clock,
+                ),
                 health=_Health(log),
             )
         )

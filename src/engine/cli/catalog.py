@@ -14,8 +14,8 @@ _DATABASE = "/api/v3/configure/database"
 _TRIGGER = "/api/v3/configure/processing_engine_trigger"
 
 
-def parse_arguments(texts: list[str] | None) -> dict[str, str] | None:
-    """``["a=1,b=2", "c=3"]`` as a dict; None without any.
+def parse_pairs(flag: str, texts: list[str] | None) -> dict[str, str] | None:
+    """``["a=1,b=2", "c=3"]``, the values of `flag`, as a dict; None without any.
 
     Raises:
         ConfigError: An item has no equals sign.
@@ -27,7 +27,7 @@ def parse_arguments(texts: list[str] | None) -> dict[str, str] | None:
         key, equals, value = item.partition("=")
         if not equals or not key:
             raise ConfigError(
-                f"--trigger-arguments: '{item}' must be formatted as \"key=value\"",
+                f"{flag}: '{item}' must be formatted as \"key=value\"",
                 hint="values cannot contain commas",
             )
         result[key] = value
@@ -93,6 +93,7 @@ def create_trigger(namespace: argparse.Namespace) -> None:
             settings["batch_rows"] = parse_count(namespace.batch_rows)
     except ValueError as error:
         raise ConfigError(str(error)) from error
+    arguments = parse_pairs("--trigger-arguments", namespace.trigger_arguments)
     with Client(namespace) as client:
         path = namespace.path
         if namespace.upload:
@@ -106,7 +107,7 @@ def create_trigger(namespace: argparse.Namespace) -> None:
                 "plugin_filename": path,
                 "trigger_specification": namespace.trigger_spec,
                 "trigger_settings": settings,
-                "trigger_arguments": parse_arguments(namespace.trigger_arguments),
+                "trigger_arguments": arguments,
                 "disabled": namespace.disabled,
             },
         )

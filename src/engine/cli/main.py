@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import engine
+from engine.cli import plugin_parsers
 from engine.config import OPTIONS
 from engine.errors import EngineError
 
@@ -81,7 +82,10 @@ def build_parser() -> argparse.ArgumentParser:
     _add_serve(verbs)
     _add_create(verbs, connection, database)
     _add_show(verbs, connection)
-    _add_update(verbs, connection, database)
+    plugin_parsers.add_update(
+        _nouns(verbs, "update", "update a trigger's code"), [connection, database]
+    )
+    plugin_parsers.add_test(_nouns(verbs, "test", "try a plugin out"), [connection, database])
     for verb in ("enable", "disable"):
         _add_switch(verbs, verb, connection, database)
     _add_delete(verbs, connection, database)
@@ -205,25 +209,6 @@ def _add_show(
         "plugins", help="list the plugin files of triggers", parents=[connection, _format()]
     )
     plugins.set_defaults(module="plugins", function="show_plugins")
-
-
-def _add_update(
-    verbs: "_Verbs[argparse.ArgumentParser]",
-    connection: argparse.ArgumentParser,
-    database: argparse.ArgumentParser,
-) -> None:
-    nouns = _nouns(verbs, "update", "update a trigger's code")
-    trigger = nouns.add_parser(
-        "trigger",
-        help="replace the code of a trigger, or fetch it again",
-        parents=[connection, database],
-        description="Replace the code of a trigger by a local file or package; without one, fetch "
-        "the code of a gh: trigger again.",
-    )
-    trigger.add_argument("name", nargs="?", metavar="TRIGGER_NAME")
-    trigger.add_argument("-t", "--trigger-name", metavar="TRIGGER_NAME", help="the same")
-    trigger.add_argument("-p", "--path", metavar="FILE", help="local file or package directory")
-    trigger.set_defaults(module="plugins", function="update_trigger")
 
 
 def _add_switch(

@@ -24,6 +24,7 @@ from engine.http.routes import (
     dead_letters,
     health,
     plugin_files,
+    plugin_tests,
     plugins,
     query,
     write,
@@ -57,6 +58,7 @@ def routes(services: Services) -> list[Route]:
         *configure.routes(services),
         *dead_letters.routes(services),
         *plugin_files.routes(services),
+        *plugin_tests.routes(services),
         *plugins.routes(services),
     ]
 

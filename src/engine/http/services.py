@@ -12,6 +12,7 @@ from engine.ingest.catalog_writer import CatalogWriter
 from engine.ingest.pipeline import IngestPipeline
 from engine.metrics import MetricsRegistry
 from engine.plugins.dispatcher import Dispatcher
+from engine.plugins.dry_run import DryRuns
 from engine.plugins.plugin_files import PluginFiles
 from engine.plugins.repository import PluginRepository
 from engine.plugins.trigger_factory import TriggerFactory
@@ -42,4 +43,5 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     trigger_factory: TriggerFactory
     plugin_repository: PluginRepository
     plugin_files: PluginFiles
+    dry_runs: DryRuns
     health: Health

@@ -6,6 +6,7 @@ import threading
 import time
 from typing import Any, Protocol
 
+import lp_core
 from engine.plugins.cache import GlobalStore, PluginCache
 from engine.plugins.channel import LogLevel, QueryParameter, shortened
 from engine.plugins.result_rows import rows_from_stream
@@ -22,6 +23,17 @@ class WriteError(Exception):
 
 class RunCancelledError(BaseException):
     """The server stops this run; not an Exception, so that plugins do not take it for a failure."""
+
+
+# What plugin code may name without an import.
+BUILTIN_NAMES: dict[str, object] = {
+    "LineBuilder": lp_core.LineBuilder,
+    "InfluxDBError": lp_core.InfluxDBError,
+    "InvalidMeasurementError": lp_core.InvalidMeasurementError,
+    "InvalidKeyError": lp_core.InvalidKeyError,
+    "InvalidLineError": lp_core.InvalidLineError,
+    "QueryError": QueryError,
+}
 
 
 class CallFailedError(Exception):
@@ -51,7 +63,9 @@ class ServerCalls(GlobalStore, StateStore, Protocol):
 class WriteBuffer:
     """Lines that a run wants written when it ends, for each database in order of first use."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_joined: bool = True) -> None:
+        """An empty buffer; without `is_joined` what was added stays apart at the end."""
+        self._is_joined = is_joined
         self._lock = threading.Lock()
         self._lines: dict[str, list[str]] | None = {}
 
@@ -69,6 +83,8 @@ class WriteBuffer:
         """Returns the lines joined for each database and accepts no more."""
         with self._lock:
             lines, self._lines = self._lines or {}, None
+        if not self._is_joined:
+            return [(database, text.encode()) for database in lines for text in lines[database]]
         return [(database, "\n".join(texts).encode()) for database, texts in lines.items()]
 
 

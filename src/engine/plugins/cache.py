@@ -124,12 +124,97 @@ class GlobalStore(Protocol):
         """Removes a value and tells whether a live one was there."""
 
 
+class LocalStore(Protocol):
+    """A trigger's own cache."""
+
+    def put(self, key: str, value: Any, ttl_s: float | None) -> None:
+        """Stores a value."""
+
+    def get(self, key: str) -> tuple[bool, Any | None]:
+        """Whether a live value is there, and the value."""
+
+    def delete(self, key: str) -> bool:
+        """Removes a value and tells whether a live one was there."""
+
+    def __len__(self) -> int:
+        """How many values are held in this process."""
+
+
+class PrefixedStore:
+    """A part of a shared cache: its keys start with a word of its own."""
+
+    def __init__(self, shared: GlobalStore, prefix: str) -> None:
+        self._shared = shared
+        self._prefix = prefix
+
+    def cache_get(self, key: str) -> tuple[bool, bytes | None]:
+        """Whether a live value is there, and its bytes."""
+        return self._shared.cache_get(self._prefix + key)
+
+    def cache_put(self, key: str, value: bytes, ttl_s: float | None) -> None:
+        """Stores bytes."""
+        self._shared.cache_put(self._prefix + key, value, ttl_s)
+
+    def cache_delete(self, key: str) -> bool:
+        """Removes a value and tells whether a live one was there."""
+        return self._shared.cache_delete(self._prefix + key)
+
+
+class CarriedStore:
+    """The own cache of a dry run, whose worker ends with it.
+
+    Objects are kept by reference, as ever; those that can be pickled are also handed to the server
+    when the dry run ends, where the next one of that cache name finds them.
+    """
+
+    def __init__(self, shared: GlobalStore) -> None:
+        self._shared = shared
+        self._live: ExpiringStore[Any] = ExpiringStore()
+        self._changed: dict[str, float | None] = {}  # key -> time to live
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    def put(self, key: str, value: Any, ttl_s: float | None) -> None:
+        """Stores a value."""
+        self._live.put(key, value, ttl_s)
+        self._changed[key] = ttl_s
+
+    def get(self, key: str) -> tuple[bool, Any | None]:
+        """Whether a live value is there, and the value."""
+        if key in self._changed:
+            return self._live.get(key)
+        found, pickled = self._shared.cache_get(key)
+        if not found or pickled is None:
+            return False, None
+        value = _unpickled(key, pickled)
+        self.put(key, value, None)
+        return True, value
+
+    def delete(self, key: str) -> bool:
+        """Removes a value and tells whether a live one was there."""
+        was_live = self._live.delete(key) if key in self._changed else False
+        self._changed.setdefault(key, None)
+        return self._shared.cache_delete(key) or was_live
+
+    def hand_over(self) -> None:
+        """Gives the server a copy of every value that can be copied."""
+        for key, ttl_s in self._changed.items():
+            found, value = self._live.get(key)
+            if found:
+                try:
+                    pickled = _pickled(key, value)
+                except TypeError:
+                    continue  # a lock or a connection lives in its process only
+                self._shared.cache_put(key, pickled, ttl_s)
+
+
 class PluginCache:
     """``influxdb3_local.cache``: the trigger's own objects, or shared copies if ``use_global``."""
 
     __slots__ = ("_global", "_local")
 
-    def __init__(self, local: ExpiringStore[Any], shared: GlobalStore) -> None:
+    def __init__(self, local: LocalStore, shared: GlobalStore) -> None:
         self._local = local
         self._global = shared
 

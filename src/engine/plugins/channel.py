@@ -67,6 +67,8 @@ class WorkerStart(msgspec.Struct, frozen=True, kw_only=True, tag=True):
         venv: Virtual environment whose packages plugins may import; it need not exist yet.
         arguments: The trigger's arguments; None when it has none.
         thread_limit: How many calls may run at once; 1 runs them on the main thread.
+        is_dry_run: Written texts come back one by one, and the trigger's own cache is kept by the
+            server, so that the next dry run finds it.
     """
 
     database: str
@@ -77,6 +79,7 @@ class WorkerStart(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     arguments: dict[str, str] | None
     thread_limit: int = 1
     memory_bytes_max: int | None = None
+    is_dry_run: bool = False
 
 
 class Extent(msgspec.Struct, frozen=True, kw_only=True):

@@ -243,6 +243,7 @@ class Worker:
             arguments=trigger.arguments,
             thread_limit=trigger.async_limit if trigger.run_async else 1,
             memory_bytes_max=config.memory_bytes_max if limit is None else limit,
+            is_dry_run=trigger.is_dry_run,
         )
 
 
@@ -285,6 +286,12 @@ class PluginHost:
         """Process of a trigger's worker, when there is one."""
         worker = self._workers.get(identity)
         return None if worker is None else worker.pid
+
+    def detached_worker(
+        self, trigger: WorkerTrigger, services: PluginServices, cache: ExpiringStore[bytes]
+    ) -> Worker:
+        """A worker with services and a shared cache of its own, which the caller closes."""
+        return Worker(trigger, self._config, services, self._zygote, cache)
 
     async def drop(self, identity: str, grace_s: float = 0.0) -> None:
         """Closes and forgets a trigger's worker, together with its cache."""

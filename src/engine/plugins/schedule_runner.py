@@ -104,15 +104,18 @@ class ScheduleRunner:
             )
 
     async def _work(self, due_ns: int) -> None:
-        stamp = datetime.fromtimestamp(due_ns // 1_000_000_000, UTC).strftime(
-            "%Y-%m-%d %H:%M:%S UTC"
-        )
         job = ScheduleRun(batch_id=f"{self.trigger.id}-{due_ns}", time_ns=due_ns)
         ending = await self._attempts.run_to_end(
             job,
-            first_line=f"starting execution with scheduled time {stamp}",
+            first_line=f"starting execution with scheduled time {render_tick(due_ns)}",
             hops=0,
             record=RunRecord(trigger_id=self.trigger.id),
         )
         if ending.end is End.GIVEN_UP:
             self.runs.metrics.skipped.add(1, *self.runs.labels)
+
+
+def render_tick(time_ns: int) -> str:
+    """A tick as log lines name it."""
+    tick = datetime.fromtimestamp(time_ns // 1_000_000_000, UTC)
+    return tick.strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -17,6 +17,7 @@ class WorkerTrigger(msgspec.Struct, frozen=True, kw_only=True):
         plugin_path: Absolute path, as ``loader.resolve`` returns it.
         async_limit: Runs at once when ``run_async``.
         memory_bytes_max: Replaces the host's setting when not None.
+        is_dry_run: Nothing that it does lasts, but what it caches for the next dry run.
     """
 
     database: str
@@ -28,6 +29,7 @@ class WorkerTrigger(msgspec.Struct, frozen=True, kw_only=True):
     run_async: bool = False
     async_limit: int = 16
     memory_bytes_max: int | None = None
+    is_dry_run: bool = False
 
 
 class PluginServices(Protocol):

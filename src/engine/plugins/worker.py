@@ -21,16 +21,15 @@ from typing import Any, NoReturn, TextIO
 
 import msgspec
 
-import lp_core
 from engine.errors import PluginLoadError
 from engine.plugins.api import (
+    BUILTIN_NAMES,
     CallFailedError,
     InfluxDB3Local,
-    QueryError,
     RunCancelledError,
     WriteBuffer,
 )
-from engine.plugins.cache import ExpiringStore, PluginCache
+from engine.plugins.cache import CarriedStore, ExpiringStore, PluginCache, PrefixedStore
 from engine.plugins.channel import (
     CacheDeleteCall,
     CacheGetCall,
@@ -224,12 +223,15 @@ class PluginRunner:
         self._loader = PluginLoader(Path(start.plugin_path), start.kind)
         self._environment = PluginEnvironment(Path(start.venv))
         self._deliveries = Deliveries()
-        self._store: ExpiringStore[Any] = ExpiringStore()
+        self._store: ExpiringStore[Any] | CarriedStore = ExpiringStore()
         self._cache = PluginCache(self._store, server)
+        if start.is_dry_run:
+            self._store = CarriedStore(PrefixedStore(server, "local:"))
+            self._cache = PluginCache(self._store, PrefixedStore(server, "global:"))
 
     def run(self, job: Job) -> RunDone:
         """Runs one call; whatever the plugin raises becomes part of the result."""
-        buffer = WriteBuffer()
+        buffer = WriteBuffer(is_joined=not self._start.is_dry_run)
         state = PluginState(self._server)
         failure: Failure = "input"
         rows = hops_max = 0
@@ -263,6 +265,8 @@ class PluginRunner:
                 local, *arguments, None if trigger_arguments is None else dict(trigger_arguments)
             )
             response = self._response(job, returned) if isinstance(job, RequestRun) else None
+            if isinstance(self._store, CarriedStore):
+                self._store.hand_over()
             return self._success(job, buffer, state, response, rows, hops_max)
         except BaseException as error:
             buffer.close()
@@ -437,16 +441,7 @@ def main(connection: socket.socket) -> NoReturn:
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
     sys.argv[1:] = []
-    install_builtins(
-        {
-            "LineBuilder": lp_core.LineBuilder,
-            "InfluxDBError": lp_core.InfluxDBError,
-            "InvalidMeasurementError": lp_core.InvalidMeasurementError,
-            "InvalidKeyError": lp_core.InvalidKeyError,
-            "InvalidLineError": lp_core.InvalidLineError,
-            "QueryError": QueryError,
-        }
-    )
+    install_builtins(BUILTIN_NAMES)
     _WorkerProcess(channel, start).run_until_closed()
 
 

@@ -32,6 +32,16 @@ class TriggerState:
         # Of the last change of any key.
         self.position = Position(0)
 
+    def copy(self) -> "TriggerState":
+        """Another one that holds the same, for now."""
+        twin = TriggerState()
+        twin._entries, twin.size_bytes, twin.position = (
+            dict(self._entries),
+            self.size_bytes,
+            self.position,
+        )
+        return twin
+
     def get(self, key: str) -> tuple[bytes | None, Position]:
         """Value and position of the last change; (None, 0) for an absent key."""
         return self._entries.get(key, (None, Position(0)))

@@ -1,0 +1,74 @@
+# Owns the part of the command line that is about plugin code: update, test, install. main.py joins
+# it with the rest; the commands themselves lie in plugins.py, trial.py and packages.py.
+"""Command line of plugins."""
+
+import argparse
+
+Verbs = argparse._SubParsersAction
+
+
+def add_update(
+    nouns: "Verbs[argparse.ArgumentParser]", parents: list[argparse.ArgumentParser]
+) -> None:
+    """``headrace update trigger``."""
+    trigger = nouns.add_parser(
+        "trigger",
+        help="replace the code of a trigger, or fetch it again",
+        parents=parents,
+        description="Replace the code of a trigger by a local file or package; without one, fetch "
+        "the code of a gh: trigger again.",
+    )
+    trigger.add_argument("name", nargs="?", metavar="TRIGGER_NAME")
+    trigger.add_argument("-t", "--trigger-name", metavar="TRIGGER_NAME", help="the same")
+    trigger.add_argument("-p", "--path", metavar="FILE", help="local file or package directory")
+    trigger.set_defaults(module="plugins", function="update_trigger")
+
+
+def add_test(
+    nouns: "Verbs[argparse.ArgumentParser]", parents: list[argparse.ArgumentParser]
+) -> None:
+    """``headrace test wal_plugin|schedule_plugin|request_plugin``."""
+    wal = _test_parser(nouns, "wal_plugin", "a plugin of written rows", parents)
+    wal.add_argument("--lp", metavar="LINES", help="rows as line protocol, in nanoseconds")
+    wal.add_argument("--file", metavar="FILE", help="the same from a local file")
+    wal.add_argument("--table", metavar="NAME", help="with --from: only rows of this table")
+    _add_span(wal, "rows that the server has, from this time")
+    schedule = _test_parser(nouns, "schedule_plugin", "a plugin of a schedule", parents)
+    schedule.add_argument(
+        "--schedule", metavar="SPEC", help="cron with seconds, or every:DURATION (default each 1s)"
+    )
+    _add_span(schedule, "call it for each tick, from this time")
+    request = _test_parser(nouns, "request_plugin", "a plugin of requests", parents)
+    request.add_argument("--query", action="append", metavar="K=V", help="URL parameters")
+    request.add_argument("--header", action="append", metavar="K=V", help="headers")
+    request.add_argument("--body", metavar="TEXT", help="body of the request")
+    request.add_argument("--file", metavar="FILE", help="the same from a local file")
+
+
+def _test_parser(
+    nouns: "Verbs[argparse.ArgumentParser]",
+    name: str,
+    text: str,
+    parents: list[argparse.ArgumentParser],
+) -> argparse.ArgumentParser:
+    parser = nouns.add_parser(
+        name,
+        aliases=[name.replace("_", "-")],
+        help=f"try {text}",
+        parents=parents,
+        description=f"Try {text} on the server: its queries are real, its writes are shown and "
+        "not stored.",
+    )
+    parser.add_argument("filename", metavar="FILENAME", help="as in create trigger --path")
+    parser.add_argument(
+        "--input-arguments", action="append", metavar="K=V,K=V", help="arguments of the trigger"
+    )
+    parser.add_argument("--cache-name", metavar="NAME", help="tests of one name share their cache")
+    parser.add_argument("--trigger", metavar="NAME", help="see a copy of this trigger's state")
+    parser.set_defaults(module="trial", function=name)
+    return parser
+
+
+def _add_span(parser: argparse.ArgumentParser, text: str) -> None:
+    parser.add_argument("--from", dest="from_time", metavar="TIME", help=text)
+    parser.add_argument("--to", dest="to_time", metavar="TIME", help="and before this one")
