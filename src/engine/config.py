@@ -90,6 +90,17 @@ def parse_url(text: str) -> str:
     return text
 
 
+def parse_package_manager(text: str) -> str:
+    """The name of what installs packages.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if text.lower() not in ("discover", "pip", "uv", "disabled"):
+        raise ValueError(f"'{text}' is no package manager: use discover, pip, uv or disabled")
+    return text.lower()
+
+
 def parse_level(text: str) -> str:
     """A log level.
 
@@ -152,6 +163,9 @@ class ServeConfig:
     data_dir: Path = field(default_factory=lambda: Path.home() / ".headrace")
     plugin_dir: Path | None = None
     plugin_repo: str | None = None
+    virtual_env_location: Path | None = None
+    package_manager: str = "discover"
+    disable_package_management: bool = False
     http_bind: tuple[str, int] = ("127.0.0.1", 8181)
     without_auth: bool = False
     max_http_request_size: int = 10 * 1024 * 1024
@@ -176,6 +190,12 @@ class ServeConfig:
     def plugins_path(self) -> Path:
         """Plugin directory, below the data directory unless set."""
         return self.plugin_dir if self.plugin_dir is not None else self.data_dir / "plugins"
+
+    @property
+    def venv_path(self) -> Path:
+        """Virtual environment of the plugins, in the plugin directory unless set."""
+        location = self.virtual_env_location
+        return location if location is not None else self.plugins_path / ".venv"
 
 
 OPTIONS = (
@@ -213,6 +233,27 @@ OPTIONS = (
         parse_url,
         "where plugins with the prefix gh: are fetched from (default: the public collection)",
         "URL",
+    ),
+    Option(
+        "--virtual-env-location",
+        ("HEADRACE_VIRTUAL_ENV_LOCATION", "INFLUXDB3_VIRTUAL_ENV_LOCATION"),
+        Path,
+        "virtual environment of the plugins' packages (default PLUGIN_DIR/.venv)",
+        "DIR",
+    ),
+    Option(
+        "--package-manager",
+        ("HEADRACE_PACKAGE_MANAGER", "INFLUXDB3_PACKAGE_MANAGER"),
+        parse_package_manager,
+        "what installs packages: discover (uv where there is one, else pip), pip, uv, or disabled",
+        "NAME",
+    ),
+    Option(
+        "--disable-package-management",
+        ("HEADRACE_DISABLE_PACKAGE_MANAGEMENT", "INFLUXDB3_DISABLE_PACKAGE_MANAGEMENT"),
+        str,
+        "the same as --package-manager disabled",
+        is_switch=True,
     ),
     Option(
         "--http-bind",

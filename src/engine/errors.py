@@ -182,6 +182,18 @@ class PluginFetchError(PluginError):
     code = "plugin_fetch"
 
 
+class PackageInstallError(PluginError):
+    """A package for plugins could not be installed."""
+
+    code = "package_install"
+
+
+class PackagesDisabledError(PluginError):
+    """The server does not install packages."""
+
+    code = "packages_disabled"
+
+
 class PluginLoadError(PluginError):
     """The plugin file exists but cannot be executed or lacks its entry point."""
 

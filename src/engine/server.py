@@ -33,6 +33,7 @@ from engine.metrics import MetricsRegistry
 from engine.paths import DataPaths
 from engine.plugins.dispatcher import Dispatcher, DispatcherConfig, DispatcherPorts
 from engine.plugins.dry_run import DryRuns
+from engine.plugins.environment import PluginPackages
 from engine.plugins.flush_index import NOTE_ROWS_MAX, FlushIndex
 from engine.plugins.host import PluginConfig, PluginHost
 from engine.plugins.log_history import LogHistory
@@ -271,6 +272,7 @@ class Server:
         host = PluginHost(
             PluginConfig(
                 plugin_dir=config.plugins_path,
+                venv=config.venv_path,
                 run_timeout_s=config.plugin_timeout,
                 memory_bytes_max=config.plugin_memory_max,
                 nice=config.plugin_nice,
@@ -300,6 +302,7 @@ class Server:
                 trigger_factory=TriggerFactory(self._repository, self._clock, history),
                 plugin_repository=self._repository,
                 plugin_files=PluginFiles(config.plugins_path),
+                packages=self._build_packages(host),
                 dry_runs=DryRuns(
                     host,
                     self._repository,
@@ -383,6 +386,12 @@ class Server:
             ),
             self._plugin_log,
         )
+
+    def _build_packages(self, host: PluginHost) -> PluginPackages:
+        config = self._config
+        manager = "disabled" if config.disable_package_management else config.package_manager
+        venv = config.venv_path.absolute()
+        return PluginPackages(venv, manager, on_change=host.renew_soon)
 
     async def _listen(self, app: App, http: HttpConfig) -> None:
         listener = GranianServer(

@@ -86,6 +86,9 @@ def build_parser() -> argparse.ArgumentParser:
         _nouns(verbs, "update", "update a trigger's code"), [connection, database]
     )
     plugin_parsers.add_test(_nouns(verbs, "test", "try a plugin out"), [connection, database])
+    plugin_parsers.add_install(
+        _nouns(verbs, "install", "install packages for plugins"), [connection]
+    )
     for verb in ("enable", "disable"):
         _add_switch(verbs, verb, connection, database)
     _add_delete(verbs, connection, database)

@@ -72,3 +72,25 @@ def _test_parser(
 def _add_span(parser: argparse.ArgumentParser, text: str) -> None:
     parser.add_argument("--from", dest="from_time", metavar="TIME", help=text)
     parser.add_argument("--to", dest="to_time", metavar="TIME", help="and before this one")
+
+
+def add_install(
+    nouns: "Verbs[argparse.ArgumentParser]", parents: list[argparse.ArgumentParser]
+) -> None:
+    """``headrace install package|requirements``."""
+    package = nouns.add_parser(
+        "package",
+        help="install packages that plugins import",
+        parents=parents,
+        description="Install packages into the server's environment for plugins.",
+    )
+    package.add_argument("packages", nargs="*", metavar="PACKAGE", help="such as pandas==2.2")
+    package.add_argument(
+        "-r", "--requirements", metavar="FILE", help="local requirements file, or its URL"
+    )
+    package.set_defaults(module="packages", function="package")
+    requirements = nouns.add_parser(
+        "requirements", help="install what a requirements file says", parents=parents
+    )
+    requirements.add_argument("file", metavar="FILE", help="local file, or its URL")
+    requirements.set_defaults(module="packages", function="requirements")

@@ -23,6 +23,7 @@ from engine.http.routes import (
     configure,
     dead_letters,
     health,
+    packages,
     plugin_files,
     plugin_tests,
     plugins,
@@ -59,6 +60,7 @@ def routes(services: Services) -> list[Route]:
         *dead_letters.routes(services),
         *plugin_files.routes(services),
         *plugin_tests.routes(services),
+        *packages.routes(services),
         *plugins.routes(services),
     ]
 

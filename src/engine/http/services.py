@@ -13,6 +13,7 @@ from engine.ingest.pipeline import IngestPipeline
 from engine.metrics import MetricsRegistry
 from engine.plugins.dispatcher import Dispatcher
 from engine.plugins.dry_run import DryRuns
+from engine.plugins.environment import PluginPackages
 from engine.plugins.plugin_files import PluginFiles
 from engine.plugins.repository import PluginRepository
 from engine.plugins.trigger_factory import TriggerFactory
@@ -43,5 +44,6 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     trigger_factory: TriggerFactory
     plugin_repository: PluginRepository
     plugin_files: PluginFiles
+    packages: PluginPackages
     dry_runs: DryRuns
     health: Health

@@ -260,6 +260,7 @@ class PluginHost:
             size_of=len, size_max=GLOBAL_BYTES_MAX
         )
         self._workers: dict[str, Worker] = {}
+        self._chores: set[asyncio.Task[int]] = set()
 
     async def start(self) -> None:
         """Starts the zygote; call it on the thread that lives as long as the server."""
@@ -298,6 +299,12 @@ class PluginHost:
         worker = self._workers.pop(identity, None)
         if worker is not None:
             await worker.close(grace_s)
+
+    def renew_soon(self) -> None:
+        """Ends idle workers, so that the next run imports anew; those with cached objects stay."""
+        task = asyncio.get_running_loop().create_task(self.reap_idle(0.0))
+        self._chores.add(task)
+        task.add_done_callback(self._chores.discard)
 
     async def reap_idle(self, idle_s: float) -> int:
         """Ends the processes of workers unused for some time; those with cached objects stay."""

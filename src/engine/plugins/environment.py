@@ -1,0 +1,187 @@
+# Owns the packages of plugins: a virtual environment beside the plugins, and the installs into it.
+# The server's own packages are visible there and pinned to their versions, so that no install can
+# change what the server runs on: one that would need another version fails and says so.
+"""The virtual environment of plugins."""
+
+import asyncio
+import importlib.metadata
+import logging
+import re
+import shutil
+import site
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from engine.errors import PackageInstallError, PackagesDisabledError, RequestError
+from engine.logs import keys
+
+logger = logging.getLogger(__name__)
+
+INSTALL_TIMEOUT_S = 1800.0
+_OUTPUT_LINES_SHOWN = 20
+_LINKS_FILE = "_headrace_server.pth"
+
+
+class PluginPackages:
+    """Installs packages for plugins, one request after the other."""
+
+    def __init__(
+        self, venv: Path, manager: str, on_change: Callable[[], None] = lambda: None
+    ) -> None:
+        """Packages of `venv`, which need not exist; `on_change` is called after an install.
+
+        The manager is discover (uv where there is one, else pip), pip, uv or disabled.
+        """
+        self._venv = venv
+        self._manager = manager
+        self._on_change = on_change
+        self._one_at_a_time = asyncio.Lock()
+
+    async def install(self, packages: Sequence[str]) -> None:
+        """Install packages by their specifiers, such as ``pandas==2.2``.
+
+        Raises:
+            PackagesDisabledError: The server allows no installs.
+            RequestError: No package is named, or something that is an option.
+            PackageInstallError: The package manager failed; its last lines are the message.
+        """
+        self._check_allowed()
+        if not packages:
+            raise RequestError("no packages are named", hint='send {"packages": ["NAME", …]}')
+        for package in packages:
+            if not package.strip() or package.lstrip().startswith("-") or "\0" in package:
+                raise RequestError(
+                    f"'{package}' is not a package", hint="options are not taken; name packages"
+                )
+        await self._install(["--", *packages])
+
+    async def install_requirements(self, location: str) -> None:
+        """Install what a requirements file says: a path on this machine, or a URL.
+
+        Raises:
+            PackagesDisabledError, RequestError, PackageInstallError: As `install`.
+        """
+        self._check_allowed()
+        is_url = re.match(r"https?://", location) is not None
+        if not is_url and not await asyncio.to_thread(Path(location).is_file):
+            raise RequestError(
+                f"no requirements file at {location}", hint="the path is one on the server"
+            )
+        await self._install(["-r", location])
+
+    async def install_requirements_text(self, text: str) -> None:
+        """Install what the text of a requirements file says.
+
+        Raises:
+            PackagesDisabledError, RequestError, PackageInstallError: As `install`.
+        """
+        self._check_allowed()
+        with tempfile.NamedTemporaryFile("w", prefix="requirements-", suffix=".txt") as file:
+            file.write(text)
+            file.flush()
+            await self._install(["-r", file.name])
+
+    def _check_allowed(self) -> None:
+        if self._manager == "disabled":
+            raise PackagesDisabledError(
+                "Package installation has been disabled. Contact your administrator for more "
+                "information.",
+                hint="the server was started with --package-manager disabled",
+            )
+
+    async def _install(self, what: Sequence[str]) -> None:
+        async with self._one_at_a_time:
+            uv = shutil.which("uv") if self._manager in ("discover", "uv") else None
+            if self._manager == "uv" and uv is None:
+                raise PackageInstallError("uv is not installed", hint="use --package-manager pip")
+            python = await self._ready(uv)
+            with tempfile.NamedTemporaryFile("w", prefix="constraints-", suffix=".txt") as file:
+                file.write("\n".join(await asyncio.to_thread(_server_versions)))
+                file.flush()
+                if uv is not None:
+                    command = [uv, "pip", "install", "--python", str(python), "-c", file.name]
+                else:
+                    command = [str(python), "-m", "pip", "install", "--disable-pip-version-check"]
+                    command += ["--no-input", "-c", file.name]
+                await _run([*command, *what])
+        logger.info("packages installed", extra=keys(venv=self._venv, packages=" ".join(what)))
+        self._on_change()
+
+    async def _ready(self, uv: str | None) -> Path:
+        """The environment's interpreter; the environment is made where there is none."""
+        python = self._venv / "bin" / "python"
+        if not python.exists():
+            if uv is not None:
+                await _run([uv, "venv", "--python", sys.executable, str(self._venv)])
+            else:
+                await _run([sys.executable, "-m", "venv", str(self._venv)])
+        await asyncio.to_thread(_link_server_packages, self._venv)
+        return python
+
+
+def _link_server_packages(venv: Path) -> None:
+    """With these on its path the package manager knows what need not be installed."""
+    packages = site_packages(venv)
+    if not packages.is_dir():
+        raise PackageInstallError(
+            f"{venv} was not made by the server's Python {sys.version_info.major}."
+            f"{sys.version_info.minor}, which could not import what is installed there",
+            hint="remove it, and the next install makes a new one",
+        )
+    links = packages / _LINKS_FILE
+    text = "".join(f"{directory}\n" for directory in server_site_packages())
+    if not links.is_file() or links.read_text() != text:
+        links.write_text(text)
+
+
+def site_packages(venv: Path) -> Path:
+    """Where a virtual environment of this interpreter's version keeps its packages."""
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    return venv / "lib" / version / "site-packages"
+
+
+def server_site_packages() -> list[str]:
+    """The directories that the server's own packages lie in."""
+    return [directory for directory in site.getsitepackages() if Path(directory).is_dir()]
+
+
+def _server_versions() -> list[str]:
+    """``name==version`` of everything that the server's own packages take precedence with."""
+    found: dict[str, str] = {}
+    for distribution in importlib.metadata.distributions(path=server_site_packages()):
+        name = distribution.metadata["Name"]
+        # The tools of an environment are not what plugins import, and pip may renew its own.
+        if name and name.lower() not in ("pip", "setuptools", "wheel"):
+            found.setdefault(name.lower(), f"{name}=={distribution.version}")
+    return sorted(found.values())
+
+
+async def _run(command: Sequence[str]) -> None:
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+    except OSError as error:
+        raise PackageInstallError(f"{command[0]} cannot be started: {error}") from error
+    try:
+        async with asyncio.timeout(INSTALL_TIMEOUT_S):
+            output, _ = await process.communicate()
+    except TimeoutError:
+        raise PackageInstallError(
+            f"the package manager took longer than {INSTALL_TIMEOUT_S:.0f} s"
+        ) from None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode != 0:
+        lines = output.decode("utf-8", "replace").strip().splitlines()[-_OUTPUT_LINES_SHOWN:]
+        raise PackageInstallError(
+            "\n".join(lines) or f"the package manager ended with status {process.returncode}",
+            hint="nothing that the server runs on was changed",
+        )
