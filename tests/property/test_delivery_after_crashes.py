@@ -130,7 +130,7 @@ class Machine:
         self.commit(Step(selection.start, selection.end))
 
     def deliver(self, selection: Selection, job: WritesRun) -> None:
-        for batch in delivery_for(job).table_batches:
+        for batch in delivery_for(job).table_batches():
             rows: list[dict[str, Any]] = batch["rows"]
             assert all(selection.start < row["f"] <= selection.end for row in rows)
             assert len(rows) < ROWS_MAX + NOTE_ROWS_MAX

@@ -4,12 +4,13 @@
 
 import threading
 import time
-from typing import Any, Protocol
+from collections.abc import Iterable
+from typing import Any, Literal, Protocol, overload
 
 import lp_core
 from engine.plugins.cache import GlobalStore, PluginCache
 from engine.plugins.channel import LogLevel, QueryParameter, shortened
-from engine.plugins.result_rows import rows_from_stream
+from engine.plugins.result_rows import ResultForm, result_from_stream
 from engine.plugins.state import PluginState, StateStore
 
 
@@ -67,25 +68,25 @@ class WriteBuffer:
         """An empty buffer; without `is_joined` what was added stays apart at the end."""
         self._is_joined = is_joined
         self._lock = threading.Lock()
-        self._lines: dict[str, list[str]] | None = {}
+        self._lines: dict[str, list[bytes]] | None = {}
 
-    def add(self, database: str, text: str) -> None:
-        """Keeps the text of one or more lines."""
+    def add(self, database: str, lines: bytes) -> None:
+        """Keeps one or more lines."""
         with self._lock:
             if self._lines is None:
                 raise RuntimeError(
                     "this call of the plugin has ended, so its buffered writes are already "
                     "stored; use write_sync from threads that live on"
                 )
-            self._lines.setdefault(database, []).append(text)
+            self._lines.setdefault(database, []).append(lines)
 
     def close(self) -> list[tuple[str, bytes]]:
         """Returns the lines joined for each database and accepts no more."""
         with self._lock:
             lines, self._lines = self._lines or {}, None
         if not self._is_joined:
-            return [(database, text.encode()) for database in lines for text in lines[database]]
-        return [(database, "\n".join(texts).encode()) for database, texts in lines.items()]
+            return [(database, text) for database in lines for text in lines[database]]
+        return [(database, b"\n".join(texts)) for database, texts in lines.items()]
 
 
 class InfluxDB3Local:
@@ -162,19 +163,73 @@ class InfluxDB3Local:
         """Like ``write_sync``, into the named database."""
         self._write_now(_checked_name(db_name), line_builder, no_sync)
 
+    def write_table(
+        self,
+        name: str,
+        table: Any,
+        *,
+        tags: Iterable[str] | None = None,
+        time: str | None = "time",
+        database: str | None = None,
+    ) -> None:
+        """Keeps the rows of an Arrow, pandas or polars table, to be written like ``write``.
+
+        Args:
+            name: Table to write to.
+            table: Anything with ``__arrow_c_stream__``. Nulls are left out.
+            tags: Columns that are tags; dictionaries of texts when None.
+            time: Column of the times; None leaves them to the server.
+            database: Where to write; the trigger's own database by default.
+
+        Raises:
+            TypeError, ValueError, InfluxDBError: No lines can be made of it.
+        """
+        self._calls.check()
+        target = self._database if database is None else _checked_name(database)
+        lines = lp_core.build_lines(table, measurement=name, tags=tags, time=time)
+        if lines:
+            self._buffer.add(target, lines.removesuffix(b"\n"))
+
+    @overload
     def query(
-        self, query: str, args: dict[str, Any] | None = None, database: str | None = None
-    ) -> list[dict[str, Any]]:
+        self,
+        query: str,
+        args: dict[str, Any] | None = None,
+        database: str | None = None,
+        *,
+        as_: Literal["rows"] = "rows",
+    ) -> list[dict[str, Any]]: ...
+    @overload
+    def query(
+        self,
+        query: str,
+        args: dict[str, Any] | None = None,
+        database: str | None = None,
+        *,
+        as_: Literal["arrow", "pandas", "polars"],
+    ) -> Any: ...
+    def query(
+        self,
+        query: str,
+        args: dict[str, Any] | None = None,
+        database: str | None = None,
+        *,
+        as_: ResultForm = "rows",
+    ) -> Any:
         """Runs SQL and returns one dict per row, with every column of the result in it.
 
         Args:
             query: SQL; ``$name`` stands for a parameter.
             args: Values of the parameters.
             database: Where to run it; the trigger's own database by default.
+            as_: ``"arrow"``, ``"pandas"`` or ``"polars"`` for a table instead of dicts.
 
         Raises:
             QueryError: The query is refused or failed.
+            ImportError: The library that was asked for is not installed.
         """
+        if as_ not in ("rows", "arrow", "pandas", "polars"):
+            raise ValueError(f"as_ must be 'rows', 'arrow', 'pandas' or 'polars', not {as_!r}")
         if not isinstance(query, str):
             raise TypeError(f"query must be a str, not {type(query).__name__}")
         target = self._database if database is None else _checked_name(database)
@@ -182,7 +237,7 @@ class InfluxDB3Local:
             stream = self._calls.query(query, _parameters(args), target)
         except CallFailedError as error:
             raise QueryError(str(error)) from None
-        return rows_from_stream(stream)
+        return result_from_stream(stream, as_)
 
     def _log(self, level: LogLevel, values: tuple[Any, ...]) -> None:
         # Half of a surrogate pair cannot cross the channel; its escape can.
@@ -193,7 +248,7 @@ class InfluxDB3Local:
     def _write_now(self, database: str, line: Any, no_sync: bool) -> None:
         if not isinstance(no_sync, bool):
             raise TypeError(f"no_sync must be a bool, not {type(no_sync).__name__}")
-        lines = _built(line).encode()
+        lines = _built(line)
         try:
             self._calls.write(database, lines, no_sync=no_sync)
         except CallFailedError as error:
@@ -205,13 +260,12 @@ class InfluxDB3Local:
             raise WriteError(f"error writing line protocol to {database}: {reason}") from None
 
 
-def _built(line: Any) -> str:
+def _built(line: Any) -> bytes:
     # Any object with build() will do: plugins bring their own that return several lines.
     text = line.build()
     if not isinstance(text, str):
         raise TypeError(f"build() must return a str, not {type(text).__name__}")
-    text.encode()  # text that is not Unicode must fail here, where the plugin can see it
-    return text
+    return text.encode()  # text that is not Unicode fails here, where the plugin can see it
 
 
 def _checked_name(name: Any) -> str:

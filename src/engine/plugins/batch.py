@@ -53,7 +53,7 @@ class Batch:
         job = self.part(start, end)
         loop = asyncio.get_running_loop()
         delivery = await loop.run_in_executor(None, self._deliveries.deliver, job)
-        return [(batch["table_name"], batch["rows"]) for batch in delivery.table_batches]
+        return [(batch["table_name"], batch["rows"]) for batch in delivery.table_batches()]
 
     def _is_last(self, end: int | None) -> bool:
         return end is None or end == self.total

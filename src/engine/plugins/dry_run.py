@@ -35,7 +35,7 @@ from engine.plugins.state import STATE_BYTES_MAX
 from engine.store.live import LiveStore
 from engine.store.plugin_state import StateTable, TriggerState
 from engine.store.run_records import StateChange
-from lp_core import Precision, SchemaConflictError, SchemaIndex, parse
+from lp_core import ColumnType, Precision, SchemaConflictError, SchemaIndex, parse
 
 DEFAULT_CACHE_NAME = "_shared_test"
 CACHE_TTL_S = 1800.0
@@ -240,8 +240,15 @@ class DryRuns:
     async def _wal(
         self, request: DryRunRequest, calls: Sequence[Call], scratch: dict[str, SchemaIndex]
     ) -> DryRunReport:
+        schema = scratch.get(request.database) or self._schema(request.database)
+        tags = {
+            table: [name for name, kind in schema.columns(table) if kind == ColumnType.TAG]
+            for table in schema.tables()
+        }
         jobs = [
-            WritesRun(database=request.database, inline=call, batch_id=f"test-{number}")
+            WritesRun(
+                database=request.database, inline=call, inline_tags=tags, batch_id=f"test-{number}"
+            )
             for number, call in enumerate(calls)
         ]
         first_lines = ["starting execution of wal plugin."] * len(jobs)

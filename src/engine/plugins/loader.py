@@ -18,7 +18,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import CodeType, ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from engine.errors import PluginLoadError, PluginNotFoundError, PluginPathError
 from engine.plugins.channel import EntryPointKind
@@ -28,6 +28,8 @@ ENTRY_POINTS: dict[EntryPointKind, str] = {
     "schedule": "process_scheduled_call",
     "request": "process_request",
 }
+# Takes the place of process_writes where a plugin has it.
+ARROW_ENTRY_POINT = "process_batches"
 _SIGNATURES: dict[EntryPointKind, str] = {
     "wal": "process_writes(influxdb3_local, table_batches, args=None)",
     "schedule": "process_scheduled_call(influxdb3_local, call_time, args=None)",
@@ -135,8 +137,9 @@ def _compiled(source: bytes, filename: str) -> ast.Module:
 
 
 def _check_entry_point(body: list[ast.stmt], kind: EntryPointKind) -> None:
-    name = ENTRY_POINTS[kind]
-    found = list(_bindings(body, name))
+    found = list(_bindings(body, ENTRY_POINTS[kind]))
+    if kind == "wal":
+        found += _bindings(body, ARROW_ENTRY_POINT)
     if not found:
         raise _missing_entry_point(kind)
     if all(isinstance(statement, ast.AsyncFunctionDef) for statement in found):
@@ -193,6 +196,13 @@ def install_builtins(names: dict[str, object]) -> None:
         setattr(sys.modules["__main__"], name, value)
 
 
+class EntryPoint(NamedTuple):
+    """What to call; a write plugin may take Arrow tables instead of dicts."""
+
+    function: Callable[..., Any]
+    takes_arrow: bool
+
+
 class PluginLoader:
     """Gives the entry point of one plugin, in the version that is on disk."""
 
@@ -207,7 +217,7 @@ class PluginLoader:
         if parent not in sys.path:
             sys.path.append(parent)
 
-    def load(self) -> Callable[..., Any]:
+    def load(self) -> EntryPoint:
         """Executes or imports the plugin as needed and returns the function to call.
 
         Raises:
@@ -217,13 +227,17 @@ class PluginLoader:
         # Overlapping calls share sys.modules, which module code may look itself up in.
         with self._lock:
             module = self._package.module() if self._package else self._executed_anew()
-        function: Any = getattr(module, ENTRY_POINTS[self._kind], None)
+        function: Any = None
+        if self._kind == "wal":
+            function = getattr(module, ARROW_ENTRY_POINT, None)
+        takes_arrow = callable(function)
+        if not takes_arrow:
+            function = getattr(module, ENTRY_POINTS[self._kind], None)
         if not callable(function):
             raise _missing_entry_point(self._kind)
         if inspect.iscoroutinefunction(function):
             raise _async_entry_point(self._kind)
-        entry_point: Callable[..., Any] = function
-        return entry_point
+        return EntryPoint(function, takes_arrow)
 
     def _executed_anew(self) -> ModuleType:
         try:

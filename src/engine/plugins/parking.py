@@ -227,4 +227,4 @@ class Parking:
 
 
 def _encoded_rows(delivery: Delivery) -> bytes:
-    return encode_rows([(batch["table_name"], batch["rows"]) for batch in delivery.table_batches])
+    return encode_rows([(batch["table_name"], batch["rows"]) for batch in delivery.table_batches()])

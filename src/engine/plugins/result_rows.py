@@ -1,14 +1,48 @@
-# Owns how a query result, an Arrow IPC stream, becomes the rows a plugin gets: plain dicts of plain
-# Python scalars, every column present. Runs in the worker; pyarrow is imported at the first query
-# only.
-"""Query results as lists of dicts."""
+# Owns how a query result, an Arrow IPC stream, becomes what a plugin gets: plain dicts of plain
+# Python scalars, every column present, or a table of a library. Runs in the worker; pyarrow is
+# imported at the first query only.
+"""Query results as lists of dicts, or as tables."""
 
 import datetime
 import decimal
+import importlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 _NS_PER_UNIT = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
+
+
+ResultForm = Literal["rows", "arrow", "pandas", "polars"]
+
+
+def result_from_stream(stream: bytes, form: ResultForm) -> Any:
+    """Decodes an Arrow IPC stream into what the plugin asked for.
+
+    Raises:
+        ImportError: The library of that form is not installed.
+    """
+    if form == "rows":
+        return rows_from_stream(stream)
+    import pyarrow as pa
+
+    return in_form(pa.ipc.open_stream(stream).read_all(), form)
+
+
+def in_form(table: Any, form: ResultForm) -> Any:
+    """A ``pyarrow.Table`` as another kind of table.
+
+    Raises:
+        ImportError: The library of that form is not installed.
+    """
+    if form == "arrow":
+        return table
+    try:
+        library = importlib.import_module(form)
+    except ImportError as error:
+        raise ImportError(
+            f"as_='{form}' needs {form}, which is not installed: headrace install package {form}"
+        ) from error
+    return table.to_pandas() if form == "pandas" else library.from_arrow(table)
 
 
 def rows_from_stream(stream: bytes) -> list[dict[str, Any]]:

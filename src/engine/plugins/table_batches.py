@@ -1,9 +1,10 @@
-# Owns how stretches of the log become the `table_batches` of a writes run. Segment files are mapped
-# read-only, so table data reaches the plugin without passing through the server.
+# Owns how stretches of the log become the rows of a writes run, as dicts or as Arrow tables.
+# Segment files are mapped read-only, so table data reaches the plugin without passing through the
+# server.
 """Rows of log segments for plugins."""
 
 import mmap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -46,12 +47,78 @@ class Section(Protocol):
         """The tables."""
 
 
-class Delivery(NamedTuple):
-    """What a writes run gives to the plugin."""
+class _InlineTable:
+    """Rows that came with the run instead of lying in the log."""
 
-    table_batches: TableBatches
-    rows: int
-    hops_max: int
+    def __init__(self, rows: Sequence[dict[str, Any]], tags: Sequence[str]) -> None:
+        self._rows = rows
+        self._tags = tags
+        self.num_rows = len(rows)
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [dict(row) for row in self._rows]
+
+    def arrow(self, pa: Any) -> Any:
+        names = list(dict.fromkeys(name for row in self._rows for name in row if name != "time"))
+        columns = {}
+        for name in names:
+            column = pa.array([row.get(name) for row in self._rows])
+            columns[name] = column.dictionary_encode() if name in self._tags else column
+        times = pa.array([row["time"] for row in self._rows], pa.int64())
+        return pa.table({**columns, "time": times.cast(pa.timestamp("ns"))})
+
+
+class Delivery:
+    """What a writes run gives to the plugin; made into dicts or Arrow when that is asked for.
+
+    Attributes:
+        rows: How many rows.
+        hops_max: Greatest hop count of the sections that they come from.
+    """
+
+    def __init__(
+        self,
+        parts_of: Mapping[str, Sequence[SectionTable]],
+        hops_max: int,
+        row_start: int = 0,
+        row_end: int | None = None,
+    ) -> None:
+        self.hops_max = hops_max
+        # Per table its parts and the rows [start, end) to deliver of all of them together.
+        self._parts: dict[str, tuple[Sequence[SectionTable], int, int]] = {}
+        offset = 0
+        for table, parts in parts_of.items():
+            count = sum(part.num_rows for part in parts)
+            start = min(max(0, row_start - offset), count)
+            end = count if row_end is None else min(max(0, row_end - offset), count)
+            if start < end:
+                self._parts[table] = (parts, start, end)
+            offset += count
+        self.rows = sum(end - start for _, start, end in self._parts.values())
+
+    def table_batches(self) -> TableBatches:
+        """Fresh dicts, for ``process_writes``."""
+        batches: TableBatches = []
+        for table, (parts, start, end) in self._parts.items():
+            rows: list[dict[str, Any]] = []
+            for part, lower, upper in _overlapping(parts, start, end):
+                made = part.rows()
+                rows += made if upper - lower == len(made) else made[lower:upper]
+            batches.append({"table_name": table, "rows": rows})
+        return batches
+
+    def arrow_tables(self) -> dict[str, Any]:
+        """``pyarrow.Table`` by name, over the mapped log, for ``process_batches``."""
+        import pyarrow as pa
+
+        tables: dict[str, Any] = {}
+        for table, (parts, start, end) in self._parts.items():
+            pieces = [
+                _arrow(pa, part).slice(lower, upper - lower)
+                for part, lower, upper in _overlapping(parts, start, end)
+            ]
+            tables[table] = pieces[0] if len(pieces) == 1 else _joined(pa, pieces)
+        return tables
 
 
 class _Selected(NamedTuple):
@@ -103,14 +170,10 @@ def delivery_for(run: WritesRun) -> Delivery:
     """
     if run.inline is None:
         return merged_sections(_sections(run), run)
-    batches: TableBatches = []
-    offset = 0
-    for table, rows in run.inline:
-        part = [dict(row) for row in _cut(rows, offset, run)]
-        if part:
-            batches.append({"table_name": table, "rows": part})
-        offset += len(rows)
-    return Delivery(batches, _count(batches), 0)
+    inline: dict[str, list[SectionTable]] = {
+        table: [_InlineTable(rows, run.inline_tags.get(table, []))] for table, rows in run.inline
+    }
+    return Delivery(inline, 0, run.row_start, run.row_end)
 
 
 def merged_sections(sections: Iterable[Section], run: WritesRun) -> Delivery:
@@ -119,18 +182,7 @@ def merged_sections(sections: Iterable[Section], run: WritesRun) -> Delivery:
 
 
 def _merged(selected: _Selected, run: WritesRun) -> Delivery:
-    batches: TableBatches = []
-    offset = 0
-    for table, parts in selected.parts.items():
-        rows: list[dict[str, Any]] = []
-        for part in parts:
-            # A run over a few rows of many does not make the others.
-            if offset + part.num_rows > run.row_start and not _is_behind(offset, run):
-                rows += _cut(part.rows(), offset, run)
-            offset += part.num_rows
-        if rows:
-            batches.append({"table_name": table, "rows": rows})
-    return Delivery(batches, _count(batches), selected.hops_max)
+    return Delivery(selected.parts, selected.hops_max, run.row_start, run.row_end)
 
 
 def _select(sections: Iterable[Section], run: WritesRun) -> _Selected:
@@ -149,18 +201,30 @@ def _select(sections: Iterable[Section], run: WritesRun) -> _Selected:
     return _Selected(parts, hops_max)
 
 
-def _count(batches: TableBatches) -> int:
-    return sum(len(batch["rows"]) for batch in batches)
+def _overlapping(
+    parts: Sequence[SectionTable], start: int, end: int
+) -> Iterator[tuple[SectionTable, int, int]]:
+    """Parts with rows in [start, end) of all of them together, and which of theirs these are."""
+    offset = 0
+    for part in parts:
+        lower, upper = max(0, start - offset), min(part.num_rows, end - offset)
+        if lower < upper:
+            # A run over a few rows of many does not make the others.
+            yield part, lower, upper
+        offset += part.num_rows
 
 
-def _is_behind(offset: int, run: WritesRun) -> bool:
-    return run.row_end is not None and offset >= run.row_end
+def _arrow(pa: Any, part: SectionTable) -> Any:
+    if isinstance(part, _InlineTable):
+        return part.arrow(pa)
+    return pa.Table.from_batches([pa.record_batch(part)])
 
 
-def _cut(rows: list[dict[str, Any]], offset: int, run: WritesRun) -> list[dict[str, Any]]:
-    """Those of `rows`, the first of which is row number `offset`, that the run asks for."""
-    upper = None if run.row_end is None else max(0, run.row_end - offset)
-    return rows[max(0, run.row_start - offset) : upper]
+def _joined(pa: Any, pieces: list[Any]) -> Any:
+    """One table of pieces that may lack columns of each other; ``time`` stays the last column."""
+    joined = pa.concat_tables(pieces, promote_options="default")
+    names = [name for name in joined.column_names if name != "time"]
+    return joined if joined.column_names[-1] == "time" else joined.select([*names, "time"])
 
 
 def _sections(run: WritesRun) -> Iterator[Section]:

@@ -21,10 +21,12 @@ from engine.plugins.cache import ExpiringStore, PluginCache
 from engine.plugins.channel import EntryPointKind, LogLevel, QueryParameter, Response
 from engine.plugins.loader import PluginLoader, install_builtins
 from engine.plugins.responses import to_response
+from engine.plugins.result_rows import ResultForm, in_form
 from engine.plugins.state import PluginState
-from lp_core import LineBuilder, Precision, parse
+from engine.plugins.table_batches import Delivery
+from lp_core import LineBuilder, Precision, WriteBatch, parse
 
-__all__ = ["FakeApi", "LineBuilder", "Plugin", "QueryError", "batches"]
+__all__ = ["FakeApi", "LineBuilder", "Plugin", "QueryError", "batches", "tables"]
 
 Rows = list[dict[str, Any]]
 Answer = Callable[[str, dict[str, Any] | None, str], Rows]
@@ -40,13 +42,24 @@ def batches(lines: str, *, now_ns: int | None = None) -> Rows:
     Raises:
         LineProtocolError: A line is wrong.
     """
-    result = parse(
+    parsed = _parsed(lines, now_ns)
+    return [{"table_name": table, "rows": rows.rows()} for table, rows in parsed.items()]
+
+
+def tables(lines: str, *, now_ns: int | None = None) -> dict[str, Any]:
+    """The Arrow tables that ``process_batches`` gets for some lines, as `batches`."""
+    return Delivery(
+        {name: [part] for name, part in _parsed(lines, now_ns).items()}, 0
+    ).arrow_tables()
+
+
+def _parsed(lines: str, now_ns: int | None) -> WriteBatch:
+    return parse(
         lines.encode(),
         precision=Precision.NANOSECOND,
         now_ns=time.time_ns() if now_ns is None else now_ns,
         accept_partial=False,
-    )
-    return [{"table_name": table, "rows": rows.rows()} for table, rows in result.batch.items()]
+    ).batch
 
 
 class _Record:
@@ -127,9 +140,14 @@ class FakeApi(InfluxDB3Local):
         )
 
     def query(
-        self, query: str, args: dict[str, Any] | None = None, database: str | None = None
-    ) -> Rows:
-        """The prepared rows, copied.
+        self,
+        query: str,
+        args: dict[str, Any] | None = None,
+        database: str | None = None,
+        *,
+        as_: ResultForm = "rows",
+    ) -> Any:
+        """The prepared rows, copied, or a table made of them.
 
         Raises:
             QueryError: None are prepared for this SQL.
@@ -137,11 +155,16 @@ class FakeApi(InfluxDB3Local):
         where = self._database if database is None else database
         self.queries.append((query, args, where))
         if callable(self._answer):
-            return [dict(row) for row in self._answer(query, args, where)]
-        rows = (self._answer or {}).get(query)
-        if rows is None:
+            rows = self._answer(query, args, where)
+        elif self._answer is not None and query in self._answer:
+            rows = self._answer[query]
+        else:
             raise QueryError(f"the test has no answer to: {query}")
-        return [dict(row) for row in rows]
+        if as_ == "rows":
+            return [dict(row) for row in rows]
+        import pyarrow as pa
+
+        return in_form(pa.Table.from_pylist(rows), as_)
 
     @property
     def lines(self) -> list[str]:
@@ -187,6 +210,12 @@ class Plugin:
         """Call ``process_writes``; what it raises passes, and drops what it had buffered."""
         self._call("wal", api, [table_batches], args)
 
+    def process_batches(
+        self, api: FakeApi, tables: Mapping[str, Any], args: Mapping[str, str] | None = None
+    ) -> None:
+        """Call ``process_batches`` with Arrow tables, such as those of `tables`."""
+        self._call("wal", api, [dict(tables)], args)
+
     def process_scheduled_call(
         self,
         api: FakeApi,
@@ -229,10 +258,16 @@ class Plugin:
     ) -> Any:
         if kind not in self._loaders:
             self._loaders[kind] = PluginLoader(self._path, kind)
-        function = self._loaders[kind].load()
+        entry_point = self._loaders[kind].load()
+        if kind == "wal" and entry_point.takes_arrow != isinstance(arguments[0], dict):
+            raise TypeError(
+                "the plugin defines process_batches: call that, with tables(…)"
+                if entry_point.takes_arrow
+                else "the plugin defines process_writes only: call that, with batches(…)"
+            )
         api._settle()
         try:
-            return function(api, *arguments, None if args is None else dict(args))
+            return entry_point.function(api, *arguments, None if args is None else dict(args))
         except BaseException:
             api.drop_buffered()
             raise

@@ -61,7 +61,7 @@ from engine.plugins.channel import (
 from engine.plugins.loader import PluginLoader, install_builtins, without_own_frames
 from engine.plugins.responses import StreamedResponse, to_response
 from engine.plugins.state import PluginState
-from engine.plugins.table_batches import Deliveries
+from engine.plugins.table_batches import Deliveries, Delivery
 
 EXIT_CHANNEL_LOST = 70
 EXIT_UNHANDLED = 71
@@ -235,6 +235,7 @@ class PluginRunner:
         state = PluginState(self._server)
         failure: Failure = "input"
         rows = hops_max = 0
+        delivery: Delivery | None = None
         try:
             if isinstance(job, WritesRun):
                 delivery = self._deliveries.deliver(job)
@@ -243,13 +244,17 @@ class PluginRunner:
                     return RunDone(
                         run_id=job.run_id, ok=True, called=False, cache_entries=len(self._store)
                     )
-                arguments: list[Any] = [delivery.table_batches]
-                del delivery
-            else:
-                arguments = _arguments(job)
             failure = "load"
             self._environment.refresh()
-            function = self._loader.load()
+            entry_point = self._loader.load()
+            failure = "input"
+            if delivery is None:
+                arguments = _arguments(job)
+            elif entry_point.takes_arrow:
+                arguments = [delivery.arrow_tables()]
+            else:
+                arguments = [delivery.table_batches()]
+            del delivery
             failure = "exception"
             local = InfluxDB3Local(
                 self._server,
@@ -261,7 +266,7 @@ class PluginRunner:
                 buffer=buffer,
             )
             trigger_arguments = self._start.arguments
-            returned = function(
+            returned = entry_point.function(
                 local, *arguments, None if trigger_arguments is None else dict(trigger_arguments)
             )
             response = self._response(job, returned) if isinstance(job, RequestRun) else None
@@ -336,7 +341,8 @@ def _kind_of(error: BaseException, failure: Failure) -> Failure:
     return "load" if isinstance(error, PluginLoadError) else failure
 
 
-def _arguments(job: ScheduleRun | RequestRun) -> list[Any]:
+def _arguments(job: Job) -> list[Any]:
+    assert not isinstance(job, WritesRun)
     if isinstance(job, ScheduleRun):
         # Naive, in UTC: plugins read it as UTC and as local time, which are the same here.
         tick = datetime.fromtimestamp(job.time_ns // 1_000_000_000, tz=UTC)

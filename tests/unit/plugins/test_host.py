@@ -863,7 +863,7 @@ def test_the_api_has_exactly_the_public_names_that_plugins_know(with_bench):
         await bench.worker(bench.plugin(source)).run(msgspec.structs.replace(TICK, batch_id="b-1"))
         names = (
             "batch_id cache error info query state warn "
-            "write write_sync write_sync_to_db write_to_db"
+            "write write_sync write_sync_to_db write_table write_to_db"
         )
         assert bench.services.logs == [("INFO", names), ("INFO", "b-1")]
 

@@ -25,7 +25,8 @@ def merged(sections, **settings):
 
 def flat(delivery):
     return {
-        batch["table_name"]: [row["v"] for row in batch["rows"]] for batch in delivery.table_batches
+        batch["table_name"]: [row["v"] for row in batch["rows"]]
+        for batch in delivery.table_batches()
     }
 
 
@@ -33,7 +34,7 @@ def test_tables_come_by_first_appearance_and_rows_in_write_order():
     delivery = merged([section(b=Table(1), a=Table(2)), section(a=Table(3, 3), c=Table())])
     assert list(flat(delivery).items()) == [("b", [1]), ("a", [2, 3, 3])]
     assert delivery.rows == 4
-    assert all(set(batch) == {"table_name", "rows"} for batch in delivery.table_batches)
+    assert all(set(batch) == {"table_name", "rows"} for batch in delivery.table_batches())
 
 
 def test_other_databases_and_tables_are_left_out():
