@@ -369,7 +369,9 @@ class DryRuns:
 
     def _ticks(self, schedule: str, span: tuple[int, int] | None) -> list[int]:
         has_form = schedule.startswith(("every:", "cron:", "schedule:"))
-        spec = trigger_spec.parse(schedule if has_form else f"cron:{schedule}", now_ns=0)
+        spec = trigger_spec.parse(
+            schedule if has_form else f"cron:{schedule}", now_ns=trigger_spec.ACCEPTED_BEFORE
+        )
         if span is None:
             tick_ns = trigger_spec.next_time(spec, self._clock.now_ns())
             if tick_ns is None:

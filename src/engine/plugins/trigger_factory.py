@@ -104,7 +104,7 @@ class TriggerFactory:
                 f"{trigger.plugin_filename}",
                 hint="change the file, or upload another with --path; the next run uses it",
             )
-        kind = trigger_spec.parse(trigger.spec, now_ns=0).kind
+        kind = trigger_spec.parse(trigger.spec, now_ns=trigger_spec.ACCEPTED_BEFORE).kind
         plugin = await asyncio.to_thread(self._repository.obtain, trigger.plugin_filename, kind)
         return plugin.digest
 

@@ -142,4 +142,4 @@ def _contents(body: PackageBody) -> dict[str, str]:
 
 
 def _kind(trigger: Trigger) -> trigger_spec.Kind:
-    return trigger_spec.parse(trigger.spec, now_ns=0).kind
+    return trigger_spec.parse(trigger.spec, now_ns=trigger_spec.ACCEPTED_BEFORE).kind
