@@ -44,6 +44,9 @@ CACHES_MAX = 100
 # Captured writes that a report shows of each database; it says how many there were.
 WRITES_SHOWN_MAX = 10_000
 LOG_LINES_SHOWN_MAX = 10_000
+# The server keeps what a dry run writes until it has ended.
+CAPTURED_BYTES_MAX = 64 * 1024 * 1024
+BODY_BYTES_SHOWN_MAX = 1024 * 1024
 TICKS_MAX = 1_000
 
 
@@ -108,6 +111,7 @@ class _Capture:
         self.log_lines: list[str] = []
         self.log_lines_left_out = 0
         self.writes: list[tuple[str, str]] = []
+        self._captured_bytes = 0
 
     async def query(
         self,
@@ -121,7 +125,20 @@ class _Capture:
     async def write(
         self, trigger: WorkerTrigger, database: str, lines: bytes, no_sync: bool
     ) -> None:
+        self.admit(len(lines))
         self.writes.append((database, lines.decode()))
+
+    def admit(self, nbytes: int) -> None:
+        """Account for bytes that are kept.
+
+        Raises:
+            PluginError: They are too many.
+        """
+        self._captured_bytes += nbytes
+        if self._captured_bytes > CAPTURED_BYTES_MAX:
+            raise PluginError(
+                f"a dry run may write {CAPTURED_BYTES_MAX} bytes", hint="try fewer rows"
+            )
 
     def state_get(self, trigger: WorkerTrigger, key: str) -> tuple[bytes | None, int]:
         return self._state.get(key)
@@ -183,8 +200,8 @@ class DryRuns:
             PluginError: The code cannot be found or lacks the entry point.
         """
         scratch = {request.database: self._schema(request.database)}
-        calls = [self._rows_of(lines, scratch[request.database])]
-        return await self._wal(request, calls, scratch)
+        rows = await asyncio.to_thread(self._rows_of, lines, scratch[request.database])
+        return await self._wal(request, [rows], scratch)
 
     async def wal_history(
         self, request: DryRunRequest, start_ns: int, end_ns: int, table: str | None
@@ -272,12 +289,14 @@ class DryRuns:
                 if not outcome.ok:
                     _report_failure(report, outcome)
                     break
+                for database, lines in outcome.writes:
+                    capture.admit(len(lines))
+                    buffered.append((database, lines.decode()))
                 try:
                     capture.change_state(outcome.state_changes)
                 except PluginError as error:
                     report.errors.append(f"error executing plugin: {error.message}")
                     break
-                buffered += [(database, lines.decode()) for database, lines in outcome.writes]
                 capture.note("INFO", f"finished execution in {render_duration(outcome.duration_s)}")
                 if outcome.response is not None:
                     report.response = {
@@ -292,7 +311,9 @@ class DryRuns:
         }
         if capture.log_lines_left_out:
             report.left_out["log_lines"] = capture.log_lines_left_out
-        self._take_writes(report, [*capture.writes, *buffered], scratch or {})
+        await asyncio.to_thread(
+            self._take_writes, report, [*capture.writes, *buffered], scratch or {}
+        )
         return report
 
     @asynccontextmanager
@@ -443,10 +464,10 @@ async def _run_once(worker: Worker, job: Job) -> tuple[RunOutcome, bytes]:
 
 
 async def _collect(stream: ResponseStream) -> bytes:
-    pieces: list[bytes] = []
+    body = bytearray()
     while (piece := await stream.next()) is not None:
-        pieces.append(piece)
-    return b"".join(pieces)
+        body += piece[: BODY_BYTES_SHOWN_MAX - len(body)]
+    return bytes(body)
 
 
 def _report_failure(report: DryRunReport, outcome: RunOutcome) -> None:
