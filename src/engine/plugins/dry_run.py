@@ -457,6 +457,8 @@ async def _run_once(worker: Worker, job: Job) -> tuple[RunOutcome, bytes]:
     collecting = asyncio.create_task(_collect(stream))
     try:
         outcome = await worker.run(job, None, stream)
+        if not stream.has_started:
+            return outcome, b""
         await stream.end()
         return outcome, await collecting
     finally:

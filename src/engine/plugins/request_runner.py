@@ -66,16 +66,14 @@ class RequestRunner:
         call = asyncio.create_task(self._run(request, stream))
         self._calls.add(call)
         call.add_done_callback(self._calls.discard)
-        started = asyncio.create_task(stream.started.wait())
+        call.add_done_callback(lambda _: stream.decide())
         try:
-            await asyncio.wait({call, started}, return_when=asyncio.FIRST_COMPLETED)
+            await stream.decided
         except asyncio.CancelledError:
             stream.abandon()
             call.cancel()
             raise
-        finally:
-            started.cancel()
-        if stream.started.is_set():
+        if stream.has_started:
             return RequestAnswer(stream.status, stream.headers, b"", _pieces(stream, call))
         return await call
 

@@ -20,11 +20,13 @@ class ResponseStream:
     """Pieces of one response on their way to the client.
 
     Attributes:
-        started: Set with the first piece; status and headers are known from then on.
+        has_started: Whether a first piece has come; status and headers are known from then on.
+        decided: Done with the first piece, or with `decide` when the run ends without any.
     """
 
     def __init__(self) -> None:
-        self.started = asyncio.Event()
+        self.has_started = False
+        self.decided: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.status = 200
         self.headers: list[tuple[str, str]] = []
         self._pieces: asyncio.Queue[bytes | None] = asyncio.Queue(_PIECES_WAITING_MAX)
@@ -36,14 +38,20 @@ class ResponseStream:
         Raises:
             StreamAbandonedError: The client has gone.
         """
-        if not self.started.is_set():
+        if not self.has_started:
+            self.has_started = True
             self.status, self.headers = status, headers
-            self.started.set()
+            self.decide()
         await self._put(body)
+
+    def decide(self) -> None:
+        """It is known now whether the response is streamed."""
+        if not self.decided.done():
+            self.decided.set_result(None)
 
     async def end(self) -> None:
         """Tell the reader that no piece follows."""
-        if not self._abandoned.is_set():
+        if self.has_started and not self._abandoned.is_set():
             try:
                 await self._put(None)
             except StreamAbandonedError:

@@ -202,7 +202,7 @@ class TriggerRuns:
                 break
             conflicts += 1
             self.metrics.conflicts.add(1, *self.labels)
-            if stream is not None and stream.started.is_set():
+            if stream is not None and stream.has_started:
                 # What the client has seen cannot be taken back, so the run cannot be repeated.
                 failure = Failure(_CONFLICT_WHILE_STREAMED, kind="write")
                 break

@@ -63,7 +63,7 @@ def test_a_slow_reader_holds_the_writer_and_one_who_leaves_lets_it_go():
                 sent.append(number)
 
         writing = asyncio.create_task(write())
-        await stream.started.wait()
+        await stream.decided
         assert await stream.next() == b"0"
         before = -1
         while before != len(sent):  # until it cannot go on
