@@ -14,15 +14,14 @@ from engine.catalog.catalog import Catalog, validate_database_name
 from engine.clock import Clock
 from engine.errors import InvalidNameError, PartialWriteError, PluginError
 from engine.plugins import trigger_spec
-from engine.plugins.cache import ExpiringStore
 from engine.plugins.channel import (
     EntryPointKind,
     Job,
-    QueryParameter,
     RequestRun,
     ScheduleRun,
     WritesRun,
 )
+from engine.plugins.dry_run_capture import Capture, DryRunCache
 from engine.plugins.history import Call, history_calls
 from engine.plugins.host import PluginHost, RunOutcome, Worker
 from engine.plugins.ports import Questioner
@@ -31,21 +30,15 @@ from engine.plugins.response_stream import ResponseStream
 from engine.plugins.runs import render_duration
 from engine.plugins.schedule_runner import render_tick
 from engine.plugins.services import WorkerTrigger
-from engine.plugins.state import STATE_BYTES_MAX
 from engine.store.live import LiveStore
 from engine.store.plugin_state import StateTable, TriggerState
-from engine.store.run_records import StateChange
 from lp_core import ColumnType, Precision, SchemaConflictError, SchemaIndex, parse
 
 DEFAULT_CACHE_NAME = "_shared_test"
-CACHE_TTL_S = 1800.0
 CACHE_BYTES_MAX = 16 * 1024 * 1024
 CACHES_MAX = 100
 # Captured writes that a report shows of each database; it says how many there were.
 WRITES_SHOWN_MAX = 10_000
-LOG_LINES_SHOWN_MAX = 10_000
-# The server keeps what a dry run writes until it has ended.
-CAPTURED_BYTES_MAX = 64 * 1024 * 1024
 BODY_BYTES_SHOWN_MAX = 1024 * 1024
 TICKS_MAX = 1_000
 
@@ -94,82 +87,6 @@ class DryRunReport(msgspec.Struct, kw_only=True, omit_defaults=True):
     left_out: dict[str, int] = {}
 
 
-class _TestCache(ExpiringStore[bytes]):
-    """A cache that keeps nothing for ever."""
-
-    def put(self, key: str, value: bytes, ttl_s: float | None) -> None:
-        super().put(key, value, CACHE_TTL_S if ttl_s is None else ttl_s)
-
-
-class _Capture:
-    """Stands for the server: answers queries, takes down everything else."""
-
-    def __init__(self, questioner: Questioner, state: TriggerState) -> None:
-        self._questioner = questioner
-        self._state = state
-        self.state_changes: dict[str, bytes | None] = {}
-        self.log_lines: list[str] = []
-        self.log_lines_left_out = 0
-        self.writes: list[tuple[str, str]] = []
-        self._captured_bytes = 0
-
-    async def query(
-        self,
-        trigger: WorkerTrigger,
-        sql: str,
-        params: dict[str, QueryParameter] | None,
-        database: str,
-    ) -> bytes:
-        return await self._questioner.arrow_ipc(database, sql, params)
-
-    async def write(
-        self, trigger: WorkerTrigger, database: str, lines: bytes, no_sync: bool
-    ) -> None:
-        self.admit(len(lines))
-        self.writes.append((database, lines.decode()))
-
-    def admit(self, nbytes: int) -> None:
-        """Account for bytes that are kept.
-
-        Raises:
-            PluginError: They are too many.
-        """
-        self._captured_bytes += nbytes
-        if self._captured_bytes > CAPTURED_BYTES_MAX:
-            raise PluginError(
-                f"a dry run may write {CAPTURED_BYTES_MAX} bytes", hint="try fewer rows"
-            )
-
-    def state_get(self, trigger: WorkerTrigger, key: str) -> tuple[bytes | None, int]:
-        return self._state.get(key)
-
-    def state_items(
-        self, trigger: WorkerTrigger, prefix: str
-    ) -> tuple[list[tuple[str, bytes]], int]:
-        return self._state.items(prefix), self._state.position
-
-    def change_state(self, changes: list[StateChange]) -> None:
-        """Let the next call see what one has changed.
-
-        Raises:
-            PluginError: The state would become too large.
-        """
-        size = self._state.size_after(changes)
-        if size > STATE_BYTES_MAX and size > self._state.size_bytes:
-            raise PluginError(f"the state would take {size} bytes, the limit is {STATE_BYTES_MAX}")
-        self._state.apply(changes, self._state.position)
-        self.state_changes.update(changes)
-
-    def log(self, trigger: WorkerTrigger, level: str, text: str, time_ns: int) -> None:
-        self.note(level, text)
-
-    def note(self, level: str, text: str) -> None:
-        if len(self.log_lines) < LOG_LINES_SHOWN_MAX:
-            self.log_lines.append(f"{level}: {text}")
-        else:
-            self.log_lines_left_out += 1
-
-
 class DryRuns:
     """Tries plugins out."""
 
@@ -190,7 +107,7 @@ class DryRuns:
         self._state = state
         self._questioner = questioner
         self._clock = clock
-        self._caches: dict[str, _TestCache] = {}
+        self._caches: dict[str, DryRunCache] = {}
 
     async def wal(self, request: DryRunRequest, lines: str) -> DryRunReport:
         """Call ``process_writes`` with the rows of `lines`; the database need not exist.
@@ -280,7 +197,7 @@ class DryRuns:
         scratch: dict[str, SchemaIndex] | None = None,
     ) -> DryRunReport:
         report = DryRunReport(log_lines=[], database_writes={}, errors=[])
-        capture = _Capture(self._questioner, self._scratch_state(request))
+        capture = Capture(self._questioner, self._scratch_state(request))
         buffered: list[tuple[str, str]] = []
         async with self._worker(request, kind, capture) as worker:
             for job, first_line in zip(jobs, first_lines, strict=True):
@@ -318,7 +235,7 @@ class DryRuns:
 
     @asynccontextmanager
     async def _worker(
-        self, request: DryRunRequest, kind: EntryPointKind, capture: _Capture
+        self, request: DryRunRequest, kind: EntryPointKind, capture: Capture
     ) -> AsyncIterator[Worker]:
         plugin = await asyncio.to_thread(self._repository.obtain, request.filename, kind)
         worker = self._host.detached_worker(
@@ -345,10 +262,10 @@ class DryRuns:
         trigger = self._catalog.trigger(request.database, request.trigger_name)
         return self._state.get(trigger.id).copy()
 
-    def _cache(self, name: str) -> _TestCache:
+    def _cache(self, name: str) -> DryRunCache:
         cache = self._caches.pop(name, None)
         if cache is None:
-            cache = _TestCache(size_of=len, size_max=CACHE_BYTES_MAX)
+            cache = DryRunCache(size_of=len, size_max=CACHE_BYTES_MAX)
             while len(self._caches) >= CACHES_MAX:
                 del self._caches[next(iter(self._caches))]
         self._caches[name] = cache  # the one used last stands last

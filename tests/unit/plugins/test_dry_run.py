@@ -5,17 +5,18 @@ import asyncio
 import pytest
 
 from engine.errors import PluginError
-from engine.plugins import dry_run
+from engine.plugins import dry_run, dry_run_capture
 from engine.plugins.cache import ExpiringStore
-from engine.plugins.dry_run import _Capture, _collect, _TestCache
+from engine.plugins.dry_run import _collect
+from engine.plugins.dry_run_capture import Capture, DryRunCache
 from engine.plugins.response_stream import ResponseStream, StreamAbandonedError
 from engine.store.plugin_state import TriggerState
 
 
 def test_captured_writes_and_log_lines_are_bounded(monkeypatch):
-    monkeypatch.setattr(dry_run, "CAPTURED_BYTES_MAX", 10)
-    monkeypatch.setattr(dry_run, "LOG_LINES_SHOWN_MAX", 2)
-    capture = _Capture(None, TriggerState())
+    monkeypatch.setattr(dry_run_capture, "CAPTURED_BYTES_MAX", 10)
+    monkeypatch.setattr(dry_run_capture, "LOG_LINES_SHOWN_MAX", 2)
+    capture = Capture(None, TriggerState())
     asyncio.run(capture.write(None, "db", b"m f=1", False))
     asyncio.run(capture.write(None, "db", b"m f=2", True))
     with pytest.raises(PluginError, match="may write 10 bytes"):
@@ -41,9 +42,9 @@ def test_of_a_long_streamed_answer_the_start_is_kept(monkeypatch):
 
 
 def test_values_of_test_caches_expire(monkeypatch):
-    monkeypatch.setattr(dry_run, "CACHE_TTL_S", 5.0)
+    monkeypatch.setattr(dry_run_capture, "CACHE_TTL_S", 5.0)
     now = [0.0]
-    cache = _TestCache(lambda: now[0])
+    cache = DryRunCache(lambda: now[0])
     assert isinstance(cache, ExpiringStore)
     cache.put("k", b"v", None)
     cache.put("long", b"v", 50.0)
