@@ -378,6 +378,7 @@ class Server:
                 index=self._index,
                 history=history,
                 passed_positions=self._state.passed_positions,
+                columns=self._state.store.columns,
                 committer=_Committer(pipeline),
                 questioner=queries,
                 switch=_Switch(writer),

@@ -103,7 +103,8 @@ class WritesRun(msgspec.Struct, frozen=True, kw_only=True, tag=True):
         row_start: First row to deliver, counted over all rows in the order of delivery.
         row_end: First row not to deliver; None for no limit. Bisection of a bad batch uses both.
         inline: Rows to deliver instead of extents, as (table, rows): dry runs have no log.
-        inline_tags: Which columns of the inline rows are tags, by table.
+        inline_types: What the columns of the inline rows hold, as ColumnType by name, by table;
+            Arrow tables of them are then like those of the log.
     """
 
     run_id: int = 0
@@ -117,7 +118,7 @@ class WritesRun(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     row_start: int = 0
     row_end: int | None = None
     inline: list[tuple[str, list[dict[str, QueryParameter]]]] | None = None
-    inline_tags: dict[str, list[str]] = {}
+    inline_types: dict[str, dict[str, int]] = {}
 
 
 class ScheduleRun(msgspec.Struct, frozen=True, kw_only=True, tag=True):

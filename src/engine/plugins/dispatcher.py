@@ -4,7 +4,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 
 import msgspec
 
@@ -44,7 +44,7 @@ from engine.store.cursors import CursorTable
 from engine.store.dead_letters import DeadLetterTable
 from engine.store.plugin_state import StateTable
 from engine.wal.log import DurableFrame
-from lp_core import LpCoreError
+from lp_core import ColumnType, LpCoreError
 
 logger = logging.getLogger(__name__)
 
@@ -81,6 +81,8 @@ class DispatcherPorts(msgspec.Struct, frozen=True, kw_only=True):
     switch: TriggerSwitch
     clock: Clock
     metrics: MetricsRegistry
+    # Columns of a table of a database, as they are now.
+    columns: Callable[[str, str], Iterable[tuple[str, ColumnType]]]
 
 
 class Dispatcher:
@@ -105,6 +107,7 @@ class Dispatcher:
             plugin_log=plugin_log,
             clock=ports.clock,
             metrics=RunMetrics(ports.metrics),
+            columns=ports.columns,
         )
         self.board = StatusBoard(
             ports.cursors,

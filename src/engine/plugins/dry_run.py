@@ -32,7 +32,7 @@ from engine.plugins.schedule_runner import render_tick
 from engine.plugins.services import WorkerTrigger
 from engine.store.live import LiveStore
 from engine.store.plugin_state import StateTable, TriggerState
-from lp_core import ColumnType, Precision, SchemaConflictError, SchemaIndex, parse
+from lp_core import Precision, SchemaConflictError, SchemaIndex, parse
 
 DEFAULT_CACHE_NAME = "_shared_test"
 CACHE_BYTES_MAX = 16 * 1024 * 1024
@@ -175,13 +175,16 @@ class DryRuns:
         self, request: DryRunRequest, calls: Sequence[Call], scratch: dict[str, SchemaIndex]
     ) -> DryRunReport:
         schema = scratch.get(request.database) or self._schema(request.database)
-        tags = {
-            table: [name for name, kind in schema.columns(table) if kind == ColumnType.TAG]
+        types = {
+            table: {name: int(kind) for name, kind in schema.columns(table)}
             for table in schema.tables()
         }
         jobs = [
             WritesRun(
-                database=request.database, inline=call, inline_tags=tags, batch_id=f"test-{number}"
+                database=request.database,
+                inline=call,
+                inline_types=types,
+                batch_id=f"test-{number}",
             )
             for number, call in enumerate(calls)
         ]

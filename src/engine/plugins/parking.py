@@ -165,9 +165,15 @@ class Parking:
 
     async def _run_letter(self, letter: DeadLetter) -> Failure | None:
         trigger = self._runs.trigger
+        rows = decode_rows(letter.parked.rows)
+        columns = self._runs.ports.columns
         job = WritesRun(
             database=trigger.database,
-            inline=decode_rows(letter.parked.rows),
+            inline=rows,
+            inline_types={
+                table: {name: int(kind) for name, kind in columns(trigger.database, table)}
+                for table, _ in rows
+            },
             batch_id=letter.parked.batch_id,
         )
         record = RunRecord(trigger_id=trigger.id, unparked=[letter.id])

@@ -23,6 +23,7 @@ from engine.plugins.state import STATE_BYTES_MAX
 from engine.store.dead_letters import DeadLetterTable
 from engine.store.plugin_state import StateReads, StateTable
 from engine.store.run_records import RunRecord
+from lp_core import ColumnType
 
 logger = logging.getLogger(__name__)
 
@@ -129,6 +130,8 @@ class RunPorts(msgspec.Struct, frozen=True, kw_only=True):
     plugin_log: PluginLog
     clock: Clock
     metrics: RunMetrics
+    # Columns of a table of a database, as they are now.
+    columns: Callable[[str, str], Iterable[tuple[str, ColumnType]]]
 
 
 class TriggerRuns:

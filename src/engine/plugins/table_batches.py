@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from engine.plugins.channel import WritesRun
-from lp_core import FrameCorruptError, SegmentReader
+from lp_core import ColumnType, FrameCorruptError, SegmentReader
 
 TableBatches = list[dict[str, Any]]
 
@@ -50,9 +50,9 @@ class Section(Protocol):
 class _InlineTable:
     """Rows that came with the run instead of lying in the log."""
 
-    def __init__(self, rows: Sequence[dict[str, Any]], tags: Sequence[str]) -> None:
+    def __init__(self, rows: Sequence[dict[str, Any]], types: Mapping[str, int]) -> None:
         self._rows = rows
-        self._tags = tags
+        self._types = types
         self.num_rows = len(rows)
 
     def rows(self) -> list[dict[str, Any]]:
@@ -62,10 +62,28 @@ class _InlineTable:
         names = list(dict.fromkeys(name for row in self._rows for name in row if name != "time"))
         columns = {}
         for name in names:
-            column = pa.array([row.get(name) for row in self._rows])
-            columns[name] = column.dictionary_encode() if name in self._tags else column
+            values = [row.get(name) for row in self._rows]
+            columns[name] = _arrow_column(pa, values, self._types.get(name))
         times = pa.array([row["time"] for row in self._rows], pa.int64())
-        return pa.table({**columns, "time": times.cast(pa.timestamp("ns"))})
+        columns["time"] = times.cast(pa.timestamp("ns"))
+        fields = [
+            pa.field(name, column.type, nullable=name != "time") for name, column in columns.items()
+        ]
+        return pa.table(list(columns.values()), schema=pa.schema(fields))
+
+
+def _arrow_column(pa: Any, values: list[Any], column_type: int | None) -> Any:
+    match column_type:
+        case ColumnType.TAG:
+            return pa.array(values, pa.utf8()).dictionary_encode()
+        case ColumnType.INT64:
+            return pa.array(values, pa.int64())
+        case ColumnType.UINT64:
+            return pa.array(values, pa.uint64())
+        case ColumnType.FLOAT64:
+            return pa.array(values, pa.float64())
+        case _:
+            return pa.array(values)
 
 
 class Delivery:
@@ -171,7 +189,7 @@ def delivery_for(run: WritesRun) -> Delivery:
     if run.inline is None:
         return merged_sections(_sections(run), run)
     inline: dict[str, list[SectionTable]] = {
-        table: [_InlineTable(rows, run.inline_tags.get(table, []))] for table, rows in run.inline
+        table: [_InlineTable(rows, run.inline_types.get(table, {}))] for table, rows in run.inline
     }
     return Delivery(inline, 0, run.row_start, run.row_end)
 

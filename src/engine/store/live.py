@@ -118,6 +118,11 @@ class LiveStore:
         """The database of that name, or None."""
         return self._databases.get(name)
 
+    def columns(self, database: str, table: str) -> tuple[tuple[str, ColumnType], ...]:
+        """Columns of a table as LiveDatabase.columns; none where there is no such database."""
+        found = self._databases.get(database)
+        return () if found is None else found.columns(table)
+
     def databases(self) -> Iterable[LiveDatabase]:
         """All databases."""
         return self._databases.values()

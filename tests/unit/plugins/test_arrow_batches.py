@@ -7,7 +7,7 @@ from engine.plugins.channel import WritesRun
 from engine.plugins.result_rows import in_form
 from engine.plugins.table_batches import delivery_for, merged_sections
 from engine.plugins.testing import FakeApi, Plugin, tables
-from lp_core import Section
+from lp_core import ColumnType, Section
 from tests.support.segments import batch_of
 
 
@@ -75,16 +75,35 @@ def test_the_columns_are_those_of_the_frame_not_copies():
 def test_rows_that_came_with_the_run_have_dictionary_tags():
     run = WritesRun(
         database="db",
-        inline=[("m", [{"t": "a", "s": "x", "time": 1}, {"f": 1.5, "time": 2}])],
-        inline_tags={"m": ["t"]},
+        inline=[("m", [{"t": "a", "s": "x", "time": 1}, {"f": 1.5, "u": 3, "time": 2}])],
+        inline_types={"m": {"t": ColumnType.TAG, "u": ColumnType.UINT64}},
     )
     (table,) = delivery_for(run).arrow_tables().values()
     assert pa.types.is_dictionary(table.schema.field("t").type)
     assert pa.types.is_string(table.schema.field("s").type)
     assert plain(table) == [
-        {"t": "a", "s": "x", "f": None, "time": 1},
-        {"t": None, "s": None, "f": 1.5, "time": 2},
+        {"t": "a", "s": "x", "f": None, "u": None, "time": 1},
+        {"t": None, "s": None, "f": 1.5, "u": 3, "time": 2},
     ]
+    assert table.schema.field("u").type == pa.uint64()
+
+
+def test_inline_rows_have_the_schema_of_the_log():
+    """So that a plugin that is given dead letters again cannot tell the difference."""
+    (section,) = sections('m,t=a i=1i,u=2u,f=1,b=t,s="x" 1\nm,t=b i=2i,u=3u,f=2,b=f,s="y" 2')
+    from_log = merged_sections([section], WritesRun(database="db"))
+    types = {
+        "t": ColumnType.TAG,
+        "i": ColumnType.INT64,
+        "u": ColumnType.UINT64,
+        "f": ColumnType.FLOAT64,
+        "b": ColumnType.BOOL,
+        "s": ColumnType.STRING,
+    }
+    rows = from_log.table_batches()[0]["rows"]
+    run = WritesRun(database="db", inline=[("m", rows)], inline_types={"m": types})
+    inline = delivery_for(run).arrow_tables()["m"]
+    assert inline.schema == from_log.arrow_tables()["m"].schema
 
 
 def written(table, **settings):
@@ -147,9 +166,10 @@ def in_form_of_real_api(api):
 def test_a_library_that_is_not_there_is_named(form, monkeypatch):
     import sys
 
+    table = pa.table({"x": [1]})  # first, because pyarrow looks for pandas when it is first used
     monkeypatch.setitem(sys.modules, form, None)
     with pytest.raises(ImportError, match=f"headrace install package {form}"):
-        in_form(pa.table({"x": [1]}), form)
+        in_form(table, form)
 
 
 def test_tables_of_pandas_and_polars():
