@@ -2,6 +2,7 @@
 
 import http.client
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -148,3 +149,38 @@ def test_a_streamed_run_is_not_repeated_when_its_state_was_changed_under_it(prob
         lambda: any("changed the state that this one had read" in t for t in probe.texts(name)),
         "the run fails",
     )
+
+
+ENDLESS = """
+import os
+def process_request(api, query, headers, body, args):
+    if "pid" in query:
+        return str(os.getpid())
+    def pieces():
+        try:
+            while True:
+                yield b"x" * 5_000_000
+        finally:
+            api.info("cleaned up")
+    return pieces()
+"""
+
+
+def test_a_client_that_does_not_read_costs_neither_worker_nor_memory(probe: Probe) -> None:
+    path = f"slow-{probe.database}"
+    name = probe.trigger(f"request:{path}", ENDLESS, run_async=True, timeout_s=2.0)
+    pid = probe.server.request("GET", f"/api/v3/engine/{path}?pid=1").body
+    server_pid = probe.server.process.pid if probe.server.process else 0
+    before = memory_mb(server_pid)
+    with socket.create_connection(("127.0.0.1", probe.server.port), timeout=20) as client:
+        client.sendall(f"GET /api/v3/engine/{path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+        assert client.recv(100).startswith(b"HTTP/1.1 200")
+        wait_for(lambda: "cleaned up" in probe.texts(name), "the run ends at its time-out")
+        assert memory_mb(server_pid) - before < 50
+    assert probe.server.request("GET", f"/api/v3/engine/{path}?pid=1").body == pid
+
+
+def memory_mb(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    (size,) = (line.split()[1] for line in lines if line.startswith("VmRSS"))
+    return int(size) // 1024

@@ -155,8 +155,7 @@ class Worker:
         try:
             connection = await self._connected()
             started = time.monotonic()
-            async with asyncio.timeout(limit_s if limit_s != float("inf") else None):
-                done = await connection.run(job, stream)
+            done = await self._run_within(limit_s, connection, job, stream)
         except TimeoutError:
             assert connection is not None
             text = f"the plugin ran longer than {limit_s:g} s and its worker was killed"
@@ -179,6 +178,27 @@ class Worker:
         self._cache_entries = done.cache_entries
         self._bad_ends = 0
         return _outcome(done, time.monotonic() - started)
+
+    async def _run_within(
+        self,
+        limit_s: float,
+        connection: WorkerConnection,
+        job: Job,
+        stream: ResponseStream | None,
+    ) -> RunDone:
+        timeout_s = limit_s if limit_s != float("inf") else None
+        running = asyncio.ensure_future(connection.run(job, stream))
+        try:
+            await asyncio.wait([running], timeout=timeout_s)
+            if not running.done() and stream is not None and stream.is_blocked:
+                # It waits for its client, which must not cost the trigger its worker.
+                stream.abandon()
+                await asyncio.wait([running], timeout=self._config.cancel_grace_s)
+            if not running.done():
+                raise TimeoutError
+            return running.result()
+        finally:
+            running.cancel()
 
     async def close(self, grace_s: float = 0.0) -> None:
         """Ends the worker for good.

@@ -4,7 +4,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncIterator
 
 import msgspec
 
@@ -36,7 +36,7 @@ class RequestAnswer(msgspec.Struct, frozen=True):
     status: int
     headers: list[tuple[str, str]]
     body: bytes
-    pieces: AsyncGenerator[bytes, None] | None = None
+    pieces: "Pieces | None" = None
     is_failure: bool = False
 
 
@@ -74,7 +74,7 @@ class RequestRunner:
             call.cancel()
             raise
         if stream.has_started:
-            return RequestAnswer(stream.status, stream.headers, b"", _pieces(stream, call))
+            return RequestAnswer(stream.status, stream.headers, b"", pieces_of(stream, call))
         return await call
 
     async def _run(self, request: RequestCall, stream: ResponseStream) -> RequestAnswer:
@@ -111,14 +111,30 @@ class RequestRunner:
         return RequestAnswer(response.status, list(response.headers), response.body)
 
 
-async def _pieces(
-    stream: ResponseStream, call: asyncio.Task[RequestAnswer]
-) -> AsyncGenerator[bytes, None]:
-    try:
+class Pieces:
+    """The body of a streamed answer; closing it, at any time, tells the plugin to end."""
+
+    def __init__(self, stream: ResponseStream, pieces: AsyncIterator[bytes]) -> None:
+        self._stream = stream
+        self._pieces = pieces
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._pieces
+
+    async def aclose(self) -> None:
+        """Nobody reads on."""
+        # Not left to the generator: one that was never begun closes without running its code.
+        self._stream.abandon()
+
+
+def pieces_of(stream: ResponseStream, call: asyncio.Task[RequestAnswer]) -> Pieces:
+    """What comes through `stream` until `call`, which fills it, has ended well."""
+
+    async def pieces() -> AsyncIterator[bytes]:
         while (piece := await stream.next()) is not None:
             yield piece
         answer = await call
         if answer.is_failure:
             raise StreamBrokenError(answer.body.decode())
-    finally:
-        stream.abandon()
+
+    return Pieces(stream, pieces())

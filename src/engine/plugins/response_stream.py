@@ -31,6 +31,12 @@ class ResponseStream:
         self.headers: list[tuple[str, str]] = []
         self._pieces: asyncio.Queue[bytes | None] = asyncio.Queue(_PIECES_WAITING_MAX)
         self._abandoned = asyncio.Event()
+        self._putting = 0
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether the plugin waits for its client."""
+        return self._putting > 0
 
     async def put(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
         """Hand on a piece; return when there is room for another.
@@ -77,10 +83,14 @@ class ResponseStream:
     async def _put(self, piece: bytes | None) -> None:
         putting = asyncio.ensure_future(self._pieces.put(piece))
         leaving = asyncio.ensure_future(self._abandoned.wait())
+        self._putting += 1
         try:
             await asyncio.wait({putting, leaving}, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            self._putting -= 1
             putting.cancel()
             leaving.cancel()
         if self._abandoned.is_set():
-            raise StreamAbandonedError("the client closed the connection while the plugin answered")
+            raise StreamAbandonedError(
+                "the client closed the connection, or did not read on, while the plugin answered"
+            )

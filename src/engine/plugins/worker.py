@@ -67,6 +67,7 @@ EXIT_CHANNEL_LOST = 70
 EXIT_UNHANDLED = 71
 _READER_STACK_BYTES = 512 * 1024
 _TRACEBACK_CHARACTERS_MAX = 64 * 1024
+_PIECE_BYTES_MAX = 64 * 1024
 
 
 class Server:
@@ -286,9 +287,11 @@ class PluginRunner:
             return answer
         with contextlib.closing(answer.pieces):
             for piece in answer.pieces:
-                # HTTP takes an empty piece for the end.
-                if piece:
-                    self._server.send_piece(job.run_id, answer, piece)
+                # HTTP takes an empty piece for the end; of a large one the server need not hold
+                # more than the client can take.
+                for start in range(0, len(piece), _PIECE_BYTES_MAX):
+                    part = piece[start : start + _PIECE_BYTES_MAX]
+                    self._server.send_piece(job.run_id, answer, part)
         return Response(answer.status, answer.headers, b"")
 
     def _success(
