@@ -69,6 +69,7 @@ def test_status_of_a_trigger_from_lag_to_parked_rows(
     assert now["retries"] == 1
     assert 0 < now["mean_run_seconds"] <= now["max_run_seconds"]
     assert now["last_run_seconds"] <= now["max_run_seconds"]
+    assert 0 < now["last_dispatch_seconds"] < 30
     assert now["worker_memory_bytes"] > 1_000_000
     assert now["worker_cpu_seconds"] >= 0.0
     shown = gauges(server)

@@ -103,6 +103,8 @@ class WritesRun(msgspec.Struct, frozen=True, kw_only=True, tag=True):
         row_start: First row to deliver, counted over all rows in the order of delivery.
         row_end: First row not to deliver; None for no limit. Bisection of a bad batch uses both.
         inline: Rows to deliver instead of extents, as (table, rows): dry runs have no log.
+        flushed_s: When its newest rows could first be handed over, on the monotonic clock, which
+            all processes share; None where nobody measures that.
         inline_types: What the columns of the inline rows hold, as ColumnType by name, by table;
             Arrow tables of them are then like those of the log.
     """
@@ -118,6 +120,7 @@ class WritesRun(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     row_start: int = 0
     row_end: int | None = None
     inline: list[tuple[str, list[dict[str, QueryParameter]]]] | None = None
+    flushed_s: float | None = None
     inline_types: dict[str, dict[str, int]] = {}
 
 
@@ -271,6 +274,8 @@ class RunDone(msgspec.Struct, frozen=True, kw_only=True, tag=True):
         called: Whether the plugin was called; it is not when a writes run has no rows for it.
         writes: Buffered lines for each database, in order of first use; empty after a failure.
         rows: Rows delivered to the plugin.
+        dispatch_s: From the flush to the call of the plugin, its rows made; None where the job
+            does not say when the flush was.
         hops_max: Greatest hop count of the delivered sections.
         cache_entries: Live objects that the trigger's own cache holds now.
         state_changes: Keys of the trigger's state with their new values, None to delete; empty
@@ -289,6 +294,7 @@ class RunDone(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     response: Response | None = None
     called: bool = True
     rows: int = 0
+    dispatch_s: float | None = None
     hops_max: int = 0
     cache_entries: int = 0
     state_changes: list[tuple[str, bytes | None]] = []

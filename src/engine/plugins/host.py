@@ -73,6 +73,7 @@ class RunOutcome(msgspec.Struct, frozen=True, kw_only=True):
     response: Response | None = None
     called: bool = True
     rows: int = 0
+    dispatch_s: float | None = None
     hops_max: int = 0
     state_changes: list[tuple[str, bytes | None]] = []
     state_reads: list[tuple[str, int]] = []
@@ -355,6 +356,7 @@ def _outcome(done: RunDone, duration_s: float) -> RunOutcome:
         response=done.response,
         called=done.called,
         rows=done.rows,
+        dispatch_s=done.dispatch_s,
         hops_max=done.hops_max,
         state_changes=done.state_changes,
         state_reads=done.state_reads,

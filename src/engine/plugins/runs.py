@@ -55,6 +55,7 @@ class TriggerRecord(msgspec.Struct):
     total_s: float = 0.0
     last_s: float | None = None
     max_s: float | None = None
+    last_dispatch_s: float | None = None
     last_error: str | None = None
     last_error_time_ns: int | None = None
 
@@ -90,6 +91,10 @@ class RunMetrics:
             labels,
         )
         self.seconds = metrics.histogram("headrace_trigger_run_seconds", "Time of plugin runs.")
+        self.dispatch_seconds = metrics.histogram(
+            "headrace_trigger_dispatch_seconds",
+            "From the flush of the newest rows to the call of a WAL plugin, rows made.",
+        )
         self._records: dict[tuple[str, str], TriggerRecord] = {}
 
     def record(self, labels: tuple[str, str]) -> TriggerRecord:
@@ -100,6 +105,11 @@ class RunMetrics:
         """A run took so long."""
         self.seconds.observe(seconds)
         self._records.setdefault(labels, TriggerRecord()).ran(seconds)
+
+    def dispatched(self, seconds: float, labels: tuple[str, str]) -> None:
+        """The plugin of a run was called so long after the flush."""
+        self.dispatch_seconds.observe(seconds)
+        self._records.setdefault(labels, TriggerRecord()).last_dispatch_s = seconds
 
     def failed(self, text: str, time_ns: int, labels: tuple[str, str]) -> None:
         """A run failed."""
@@ -227,6 +237,8 @@ class TriggerRuns:
             self.log("WARN", "the run is cancelled: the trigger stops")
             raise
         self.metrics.ran(outcome.duration_s, self.labels)
+        if outcome.dispatch_s is not None:
+            self.metrics.dispatched(outcome.dispatch_s, self.labels)
         if outcome.ok:
             return outcome, None
         message = f"{outcome.error_type}: {outcome.error_message}"

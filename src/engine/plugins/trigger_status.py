@@ -30,6 +30,7 @@ class TriggerStatus(msgspec.Struct, frozen=True, kw_only=True):
         lag_rows: Rows that wait for it, those of other tables in the same writes included.
         lag_seconds: Since the oldest of them was written.
         parked_rows: Rows in its dead letters.
+        last_dispatch_seconds: From the flush of the newest rows to the call of the plugin.
         worker_pid: Process that runs it, None while there is none; the two after are about it.
     """
 
@@ -45,6 +46,7 @@ class TriggerStatus(msgspec.Struct, frozen=True, kw_only=True):
     last_run_seconds: float | None = None
     mean_run_seconds: float | None = None
     max_run_seconds: float | None = None
+    last_dispatch_seconds: float | None = None
     worker_pid: int | None = None
     worker_memory_bytes: int | None = None
     worker_cpu_seconds: float | None = None
@@ -92,6 +94,7 @@ class StatusBoard:
             last_run_seconds=record.last_s,
             mean_run_seconds=record.total_s / record.count if record.count else None,
             max_run_seconds=record.max_s,
+            last_dispatch_seconds=record.last_dispatch_s,
             worker_pid=pid,
             worker_memory_bytes=memory,
             worker_cpu_seconds=cpu,

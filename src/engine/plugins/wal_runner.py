@@ -6,6 +6,7 @@
 import asyncio
 import logging
 import sys
+import time
 
 import msgspec
 
@@ -69,6 +70,7 @@ class WalRunner:
         self._index = index
         self._config = config
         self._flushed = Position(0)
+        self._flushed_s = 0.0
         # Ranges up to here are handed out (finished or running).
         self._claimed = cursor.low
         self._replays: set[asyncio.Task[Replayed]] = set()
@@ -95,6 +97,7 @@ class WalRunner:
         else:
             self._wake.set()
         self._flushed = position
+        self._flushed_s = time.monotonic()
 
     @property
     def is_idle(self) -> bool:
@@ -169,7 +172,7 @@ class WalRunner:
             return
         self.hops = selection.hops
         batch = Batch(
-            writes_run(self.trigger, self.interest, selection),
+            writes_run(self.trigger, self.interest, selection, self._flushed_s),
             Step(selection.start, selection.end),
             selection.hops,
         )
@@ -214,7 +217,12 @@ class WalRunner:
         return failure is None
 
 
-def writes_run(trigger: Trigger, interest: Interest, selection: Selection) -> WritesRun:
+def writes_run(
+    trigger: Trigger,
+    interest: Interest,
+    selection: Selection,
+    flushed_s: float | None = None,
+) -> WritesRun:
     """The call that delivers `selection` to the plugin of `trigger`."""
     return WritesRun(
         batch_id=f"{trigger.id}-{selection.start}-{selection.end}",
@@ -223,6 +231,7 @@ def writes_run(trigger: Trigger, interest: Interest, selection: Selection) -> Wr
         start=selection.start,
         end=selection.end,
         skip_origin=interest.skip_origin,
+        flushed_s=flushed_s,
         extents=[
             Extent(path=note.path, start_offset=note.start_offset, end_offset=note.end_offset)
             for note in selection.notes

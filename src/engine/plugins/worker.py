@@ -13,6 +13,7 @@ import site
 import socket
 import sys
 import threading
+import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -236,6 +237,7 @@ class PluginRunner:
         state = PluginState(self._server)
         failure: Failure = "input"
         rows = hops_max = 0
+        dispatch_s: float | None = None
         delivery: Delivery | None = None
         try:
             if isinstance(job, WritesRun):
@@ -267,13 +269,18 @@ class PluginRunner:
                 buffer=buffer,
             )
             trigger_arguments = self._start.arguments
+            if isinstance(job, WritesRun) and job.flushed_s is not None:
+                dispatch_s = time.monotonic() - job.flushed_s
             returned = entry_point.function(
                 local, *arguments, None if trigger_arguments is None else dict(trigger_arguments)
             )
             response = self._response(job, returned) if isinstance(job, RequestRun) else None
             if isinstance(self._store, CarriedStore):
                 self._store.hand_over()
-            return self._success(job, buffer, state, response, rows, hops_max)
+            done = self._success(job, buffer, state, response)
+            return msgspec.structs.replace(
+                done, rows=rows, hops_max=hops_max, dispatch_s=dispatch_s
+            )
         except BaseException as error:
             buffer.close()
             state.close()
@@ -295,13 +302,7 @@ class PluginRunner:
         return Response(answer.status, answer.headers, b"")
 
     def _success(
-        self,
-        job: Job,
-        buffer: WriteBuffer,
-        state: PluginState,
-        response: Response | None,
-        rows: int,
-        hops_max: int,
+        self, job: Job, buffer: WriteBuffer, state: PluginState, response: Response | None
     ) -> RunDone:
         use = state.close()
         return RunDone(
@@ -309,8 +310,6 @@ class PluginRunner:
             ok=True,
             writes=buffer.close(),
             response=response,
-            rows=rows,
-            hops_max=hops_max,
             cache_entries=len(self._store),
             state_changes=use.changes,
             state_reads=use.reads,

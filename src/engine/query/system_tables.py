@@ -47,6 +47,7 @@ _TRIGGERS = pyarrow.schema(
         ("last_run_seconds", pyarrow.float64()),
         ("mean_run_seconds", pyarrow.float64()),
         ("max_run_seconds", pyarrow.float64()),
+        ("last_dispatch_seconds", pyarrow.float64()),
         ("worker_pid", pyarrow.int64()),
         ("worker_memory_bytes", pyarrow.int64()),
         ("worker_cpu_seconds", pyarrow.float64()),
@@ -55,6 +56,7 @@ _TRIGGERS = pyarrow.schema(
 _STATUS_NAMES = (
     *("cursor", "lag_rows", "lag_seconds", "runs", "errors", "retries", "parked_rows"),
     *("last_error", "last_run_seconds", "mean_run_seconds", "max_run_seconds"),
+    "last_dispatch_seconds",
     *("worker_pid", "worker_memory_bytes", "worker_cpu_seconds"),
 )
 _ARGUMENTS = pyarrow.schema(
