@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.cli.main import build_parser
-from engine.config import OPTIONS
+from engine.config import FLAGS
 from engine.errors import EngineError
 from engine.http.app import routes
 from engine.plugins import loader
@@ -60,7 +60,7 @@ def test_every_command_is_documented() -> None:
 
 def test_every_setting_with_a_limit_is_documented() -> None:
     text = (DOCS / "operations.md").read_text()
-    for option in OPTIONS:
+    for option in FLAGS:
         if option.flag not in ("--node-id", "--object-store", "--without-auth", "--log-level"):
             assert f"`{option.flag}`" in text, option.flag
 

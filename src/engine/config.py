@@ -1,137 +1,35 @@
 # Owns the settings of `headrace serve`: every flag with its environment variables, default and
-# check. This module alone reads the environment; components get their own struct (built in
-# server.py). Imports nothing heavy: the command line reads it for --help.
-"""Server settings from flags and environment."""
+# check. This module alone reads the environment and the settings file; components get their own
+# struct (built in server.py). Imports nothing heavy: the command line reads it for --help.
+"""Server settings from flags, environment and file."""
 
+import difflib
 import re
 import socket
-from collections.abc import Callable, Mapping
+import tomllib
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from engine.errors import ConfigError
+from engine.errors import SettingError
+from engine.setting_values import (
+    DEFAULT_BIND,
+    parse_bind,
+    parse_bytes,
+    parse_count,
+    parse_exemptions,
+    parse_level,
+    parse_nice,
+    parse_package_manager,
+    parse_seconds,
+    parse_switch,
+    parse_url,
+    render_bytes,
+)
 
-_BYTE_UNITS = {
-    "": 1,
-    "b": 1,
-    "kb": 1 << 10,
-    "mb": 1 << 20,
-    "gb": 1 << 30,
-    "k": 1 << 10,
-    "m": 1 << 20,
-    "g": 1 << 30,
-}
-# Longer than anybody waits, and short enough for every timer of the system.
-_SECONDS_MAX = 366 * 86_400
-_SECOND_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _NODE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}\Z")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-
-DEFAULT_BIND = "127.0.0.1:8181"
-
-
-def parse_bytes(text: str) -> int:
-    """A size such as ``64MB``, ``512kb`` or ``1048576`` (bytes; units count in 1024).
-
-    Raises:
-        ValueError: It is not a size.
-    """
-    match = re.fullmatch(r"(\d+)\s*([a-zA-Z]*)", text.strip())
-    if match is None or match[2].lower() not in _BYTE_UNITS:
-        raise ValueError(f"'{text}' is not a size: write for example 64MB or 1048576")
-    return int(match[1]) * _BYTE_UNITS[match[2].lower()]
-
-
-def render_bytes(size: int) -> str:
-    """`size` as `parse_bytes` reads it, in the largest unit that divides it."""
-    for unit in ("gb", "mb", "kb"):
-        if size and size % _BYTE_UNITS[unit] == 0:
-            return f"{size // _BYTE_UNITS[unit]}{unit.upper()}"
-    return str(size)
-
-
-def parse_seconds(text: str) -> float:
-    """A duration such as ``1s``, ``500ms`` or ``5m``.
-
-    Raises:
-        ValueError: It is not a duration between a millisecond and a year.
-    """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h)?", text.strip())
-    if match is None:
-        raise ValueError(f"'{text}' is not a duration: write for example 500ms, 1s or 5m")
-    seconds = float(match[1]) * _SECOND_UNITS[match[2] or "s"]
-    if not 0.001 <= seconds <= _SECONDS_MAX:
-        raise ValueError(f"'{text}' is not between 1ms and {_SECONDS_MAX // 3600}h")
-    return seconds
-
-
-def parse_bind(text: str) -> tuple[str, int]:
-    """Host and port of an address such as ``127.0.0.1:8181`` or ``[::1]:8181``.
-
-    Raises:
-        ValueError: It is not an address.
-    """
-    host, colon, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not colon or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise ValueError(f"'{text}' is not an address: write HOST:PORT, for example {DEFAULT_BIND}")
-    return host or "127.0.0.1", int(port)
-
-
-def parse_url(text: str) -> str:
-    """The address of a web server's directory.
-
-    Raises:
-        ValueError: It is none.
-    """
-    if not text.startswith(("http://", "https://")):
-        raise ValueError(f"'{text}' is not a URL: write for example https://example.org/plugins/")
-    return text
-
-
-def parse_package_manager(text: str) -> str:
-    """The name of what installs packages.
-
-    Raises:
-        ValueError: It is none.
-    """
-    if text.lower() not in ("discover", "pip", "uv", "disabled"):
-        raise ValueError(f"'{text}' is no package manager: use discover, pip, uv or disabled")
-    return text.lower()
-
-
-def parse_level(text: str) -> str:
-    """A log level.
-
-    Raises:
-        ValueError: It is none.
-    """
-    if text.lower() not in ("debug", "info", "warn", "error"):
-        raise ValueError(f"'{text}' is not a log level: use debug, info, warn or error")
-    return text.lower()
-
-
-def parse_count(text: str) -> int:
-    """A whole number of at least 1.
-
-    Raises:
-        ValueError: It is none.
-    """
-    if not text.isdecimal() or int(text) < 1:
-        raise ValueError(f"'{text}' is not a whole number above 0")
-    return int(text)
-
-
-def parse_nice(text: str) -> int:
-    """A whole number from 0 to 19.
-
-    Raises:
-        ValueError: It is none.
-    """
-    if not text.isdecimal() or int(text) > 19:
-        raise ValueError(f"'{text}' is not a whole number from 0 to 19")
-    return int(text)
 
 
 @dataclass(frozen=True)
@@ -144,6 +42,8 @@ class Option:
     help: str
     metavar: str = "VALUE"
     is_switch: bool = False
+    # Not a flag, for everybody can read those, and never shown.
+    is_secret: bool = False
     # Smallest and largest value of a size or count.
     least: int = 1
     most: int = 1 << 50
@@ -151,7 +51,12 @@ class Option:
     @property
     def attribute(self) -> str:
         """Name in `ServeConfig`."""
-        return self.flag.removeprefix("--").replace("-", "_")
+        return self.key.replace("-", "_")
+
+    @property
+    def key(self) -> str:
+        """Name in a settings file."""
+        return self.flag.removeprefix("--")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,7 +72,13 @@ class ServeConfig:
     package_manager: str = "discover"
     disable_package_management: bool = False
     http_bind: tuple[str, int] = ("127.0.0.1", 8181)
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
     without_auth: bool = False
+    disable_authz: frozenset[str] = frozenset()
+    admin_token_file: Path | None = None
+    admin_token: str | None = field(default=None, repr=False)
+    config: Path | None = None
     max_http_request_size: int = 10 * 1024 * 1024
     http_receive_timeout: float = 15.0
     wal_flush_interval: float = 1.0
@@ -251,7 +162,7 @@ OPTIONS = (
     Option(
         "--disable-package-management",
         ("HEADRACE_DISABLE_PACKAGE_MANAGEMENT", "INFLUXDB3_DISABLE_PACKAGE_MANAGEMENT"),
-        str,
+        parse_switch,
         "the same as --package-manager disabled",
         is_switch=True,
     ),
@@ -263,11 +174,53 @@ OPTIONS = (
         "HOST:PORT",
     ),
     Option(
+        "--tls-cert",
+        ("HEADRACE_TLS_CERT", "INFLUXDB3_TLS_CERT"),
+        Path,
+        "certificate chain (PEM): serve HTTPS; needs --tls-key",
+        "FILE",
+    ),
+    Option(
+        "--tls-key",
+        ("HEADRACE_TLS_KEY", "INFLUXDB3_TLS_KEY"),
+        Path,
+        "private key (PEM) of the certificate",
+        "FILE",
+    ),
+    Option(
         "--without-auth",
         ("HEADRACE_WITHOUT_AUTH", "INFLUXDB3_WITHOUT_AUTH", "INFLUXDB3_START_WITHOUT_AUTH"),
-        str,
-        "accept everybody who can reach the address; needed for any address but loopback",
+        parse_switch,
+        "accept everybody who can reach the address, whatever token they send",
         is_switch=True,
+    ),
+    Option(
+        "--disable-authz",
+        ("HEADRACE_DISABLE_AUTHZ", "INFLUXDB3_DISABLE_AUTHZ"),
+        parse_exemptions,
+        "what needs no token: metrics (health and ping never do), separated by commas",
+        "NAMES",
+    ),
+    Option(
+        "--admin-token-file",
+        ("HEADRACE_ADMIN_TOKEN_FILE", "INFLUXDB3_ADMIN_TOKEN_FILE"),
+        Path,
+        "admin token to begin with, made by 'headrace create token --admin --offline'",
+        "FILE",
+    ),
+    Option(
+        "--admin-token",
+        ("HEADRACE_ADMIN_TOKEN",),
+        str,
+        "admin token to begin with",
+        is_secret=True,
+    ),
+    Option(
+        "--config",
+        ("HEADRACE_CONFIG",),
+        Path,
+        "TOML file with settings, named as the flags without --; flags and environment win",
+        "FILE",
     ),
     Option(
         "--max-http-request-size",
@@ -392,53 +345,130 @@ OPTIONS = (
 )
 
 
+FLAGS = tuple(option for option in OPTIONS if not option.is_secret)
+
+DEFAULT_SOURCE = "default"
+
+
 def load(flags: Mapping[str, str | bool | None], environment: Mapping[str, str]) -> ServeConfig:
-    """Settings from `flags` (by attribute name) first, then `environment`, then the defaults.
+    """Settings from `flags` (by attribute name), `environment`, file and defaults, in this order.
 
     Raises:
-        ConfigError: A value cannot be understood, or values do not go together.
+        SettingError: A value cannot be understood, or values do not go together.
     """
+    return load_with_sources(flags, environment)[0]
+
+
+def load_with_sources(
+    flags: Mapping[str, str | bool | None], environment: Mapping[str, str]
+) -> tuple[ServeConfig, dict[str, str]]:
+    """As `load`, and for each setting where it comes from.
+
+    Raises:
+        SettingError: A value cannot be understood, or values do not go together.
+    """
+    by_attribute = {option.attribute: option for option in OPTIONS}
+    path, source = _given(by_attribute["config"], flags, environment, {}, "")
+    entries = {} if path is None else _read_file(Path(path), source)
     values: dict[str, Any] = {}
-    for option in OPTIONS:
-        source, text = option.flag, flags.get(option.attribute)
-        if text is None or text is False:
-            source = next((name for name in option.environment if environment.get(name)), "")
-            text = environment.get(source) if source else None
-        if text is None:
-            continue
-        if option.is_switch:
-            values[option.attribute] = text is True or str(text).lower() in ("1", "true", "yes")
-            continue
-        try:
-            value = option.parse(str(text))
-        except ValueError as error:
-            raise ConfigError(f"{source}: {error}") from error
-        if isinstance(value, int) and not option.least <= value <= option.most:
-            raise ConfigError(
-                f"{source}: {text} is not between {render_bytes(option.least)} and "
-                f"{render_bytes(option.most)}"
-            )
-        values[option.attribute] = value
+    sources = dict.fromkeys(by_attribute, DEFAULT_SOURCE)
+    for attribute, option in by_attribute.items():
+        text, source = _given(option, flags, environment, entries, f"{path}: {option.key}")
+        if text is not None:
+            values[attribute] = _parsed(option, text, source)
+            sources[attribute] = source
     config = ServeConfig(**values)
     _check(config)
-    return config
+    return config, sources
+
+
+def _given(
+    option: Option,
+    flags: Mapping[str, str | bool | None],
+    environment: Mapping[str, str],
+    entries: Mapping[str, str],
+    place: str,
+) -> tuple[str | None, str]:
+    """The text that is given for a setting, and where."""
+    flag = flags.get(option.attribute)
+    if flag is not None and flag is not False:
+        return ("true" if flag is True else str(flag)), option.flag
+    for name in option.environment:
+        if environment.get(name):
+            return environment[name], name
+    return entries.get(option.attribute), place
+
+
+def _parsed(option: Option, text: str, source: str) -> Any:
+    try:
+        value = option.parse(text)
+    except ValueError as error:
+        raise SettingError(f"{source}: {error}") from error
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    if is_number and not option.least <= value <= option.most:
+        raise SettingError(
+            f"{source}: {text} is not between {render_bytes(option.least)} and "
+            f"{render_bytes(option.most)}"
+        )
+    return value
+
+
+def _read_file(path: Path, source: str) -> dict[str, str]:
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingError(f"{source}: cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise SettingError(f"{source}: {path} is not TOML: {error}") from error
+    known = {option.key: option for option in FLAGS if option.attribute != "config"}
+    entries: dict[str, str] = {}
+    for key, value in content.items():
+        option = known.get(key.replace("_", "-"))
+        if option is None:
+            nearest = difflib.get_close_matches(key.replace("_", "-"), known, 1)
+            raise SettingError(
+                f"{path}: there is no setting '{key}'",
+                hint=f"did you mean '{nearest[0]}'?"
+                if nearest
+                else "settings are named as the flags of 'headrace serve', without --",
+            )
+        if isinstance(value, bool) and option.is_switch:
+            value = str(value).lower()
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise SettingError(f"{path}: {key}: write it as a string or a number")
+        entries[option.attribute] = str(value)
+    return entries
 
 
 def _check(config: ServeConfig) -> None:
     if not _NODE_ID.match(config.node_id):
-        raise ConfigError(
+        raise SettingError(
             f"--node-id: '{config.node_id}' is not a node id",
             hint="use 1 to 32 letters, digits, dots, underscores and hyphens, the first a letter "
             "or digit",
         )
     if config.object_store != "file":
-        raise ConfigError(
+        raise SettingError(
             f"--object-store: '{config.object_store}' is not supported yet",
             hint="use --object-store file",
         )
-    if config.http_bind[0] not in _LOOPBACK and not config.without_auth:
-        raise ConfigError(
-            f"--http-bind: {config.http_bind[0]} can be reached from other machines, and the "
-            "server has no tokens",
-            hint="bind to 127.0.0.1, or add --without-auth when the network keeps strangers out",
-        )
+    if (config.tls_cert is None) != (config.tls_key is None):
+        raise SettingError("--tls-cert and --tls-key go together: give both or neither")
+    for flag, path in (("--tls-cert", config.tls_cert), ("--tls-key", config.tls_key)):
+        if path is not None and not path.is_file():
+            raise SettingError(f"{flag}: there is no file {path}")
+    if config.admin_token is not None and config.admin_token_file is not None:
+        raise SettingError("HEADRACE_ADMIN_TOKEN and --admin-token-file exclude each other")
+
+
+def forget_secrets(environment: MutableMapping[str, str]) -> None:
+    """Take what nobody else should read out of `environment`, which plugins inherit."""
+    for option in OPTIONS:
+        if option.is_secret:
+            for name in option.environment:
+                environment.pop(name, None)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches `host`."""
+    return host in _LOOPBACK

@@ -27,6 +27,12 @@ class ConfigError(EngineError):
     code = "config_error"
 
 
+class SettingError(ConfigError):
+    """A setting of the server cannot be understood, or settings do not go together."""
+
+    code = "setting_error"
+
+
 class CatalogError(EngineError):
     """A catalog change or look-up is not possible."""
 
@@ -43,6 +49,18 @@ class TriggerNotFoundError(CatalogError):
     """No trigger of that name exists in the database."""
 
     code = "trigger_not_found"
+
+
+class TokenNotFoundError(CatalogError):
+    """No token of that name exists."""
+
+    code = "token_not_found"
+
+
+class LastAdminTokenError(CatalogError):
+    """Without this token nobody could administer the server any more."""
+
+    code = "last_admin_token"
 
 
 class AlreadyExistsError(CatalogError):
@@ -228,3 +246,43 @@ class AuthError(EngineError):
     """A request is not allowed to do this."""
 
     code = "auth_error"
+
+
+class ForeignHostError(AuthError):
+    """While there are no tokens, a request comes from or through another site."""
+
+    code = "foreign_host"
+
+
+class ForbiddenError(AuthError):
+    """A valid token does not permit what was asked."""
+
+    code = "forbidden"
+
+
+class UnauthenticatedError(AuthError):
+    """A request brings no token (``is_missing``), or one that is not valid."""
+
+    code = "unauthenticated"
+
+    def __init__(self, message: str, *, hint: str = "", is_missing: bool) -> None:
+        super().__init__(message, hint=hint)
+        self.is_missing = is_missing
+
+
+class MalformedCredentialsError(AuthError):
+    """An Authorization header cannot be understood."""
+
+    code = "malformed_credentials"
+
+
+class TooManyFailuresError(AuthError):
+    """So many clients are being slowed for wrong tokens that one more cannot wait its time."""
+
+    code = "too_many_failures"
+
+
+class EndpointDisabledError(AuthError):
+    """The server was started without what this route is about."""
+
+    code = "endpoint_disabled"

@@ -6,6 +6,7 @@ from typing import NewType
 
 DatabaseId = NewType("DatabaseId", int)
 TriggerId = NewType("TriggerId", int)
+TokenId = NewType("TokenId", int)
 
 # Position of a frame in the writer's log: 1, 2, 3 … in the order of commits; gaps are legal (a
 # group that could not be written keeps its numbers), going back is not.

@@ -9,19 +9,18 @@ import signal
 from collections.abc import Sequence
 
 import uvloop
-from granian.constants import HTTPModes, Interfaces
-from granian.server.embed import Server as GranianServer
 
 import engine
-from engine.catalog.catalog import INTERNAL_DATABASE
 from engine.catalog.changes import CatalogChange, DeleteDatabase
-from engine.catalog.model import Trigger
+from engine.catalog.model import INTERNAL_DATABASE, Trigger
 from engine.clock import SystemClock
 from engine.config import ServeConfig
 from engine.errors import ConfigError, PluginError
 from engine.filesystem import FileSystem
 from engine.http.app import App
 from engine.http.asgi import BodyGate, HttpConfig
+from engine.http.listener import TlsFiles, listener, url_of
+from engine.http.preset_token import PresetToken, apply_preset, check_address, read_preset
 from engine.http.services import Services
 from engine.ids import Position
 from engine.ingest.catalog_writer import CatalogWriter
@@ -129,6 +128,7 @@ class Server:
         self._stop = asyncio.Event()
         self._dispatcher: Dispatcher | None = None
         self._queries: QueryService | None = None
+        self._preset: PresetToken | None = None
         self._lock = -1
 
     async def run(self) -> None:
@@ -140,9 +140,12 @@ class Server:
         loop = asyncio.get_running_loop()
         for signum in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(signum, self._stop.set)
+        self._preset = read_preset(self._config)
         self._open_directories()
         report = await loop.run_in_executor(None, self._recover)
         self._announce(report)
+        if self._preset is None:
+            check_address(self._config, self._state.catalog.tokens)
         log = self._build_log(report)
         log.start()
         await self._serve(log)
@@ -286,6 +289,7 @@ class Server:
             body_bytes_max=config.max_http_request_size,
             receive_idle_s=config.http_receive_timeout,
             without_auth=config.without_auth,
+            paths_without_token=frozenset(f"/{name}" for name in config.disable_authz),
         )
         app = App(
             Services(
@@ -318,6 +322,8 @@ class Server:
         await host.start()
         await dispatcher.start(host, log.durable_position)
         try:
+            if self._preset is not None:
+                await apply_preset(self._preset, catalog.tokens, writer)
             await self._listen(app, http)
         finally:
             await dispatcher.stop()
@@ -394,48 +400,48 @@ class Server:
         venv = config.venv_path.absolute()
         return PluginPackages(venv, manager, on_change=host.renew_soon)
 
+    @property
+    def _tls(self) -> TlsFiles | None:
+        certificate, key = self._config.tls_cert, self._config.tls_key
+        return None if certificate is None or key is None else TlsFiles(certificate, key)
+
     async def _listen(self, app: App, http: HttpConfig) -> None:
-        listener = GranianServer(
-            app,
-            address=http.host,
-            port=http.port,
-            interface=Interfaces.ASGINL,
-            http=HTTPModes.auto,
-            websockets=False,
-            backlog=1024,
-            # Our own limits answer with 503; granian's would let /health wait in line.
-            backpressure=10_000,
-            log_enabled=False,
-        )
-        serving = asyncio.create_task(listener.serve())
+        tls = self._tls
+        url = url_of(http.host, http.port, tls)
+        server = listener(app, http.host, http.port, tls)
+        serving = asyncio.create_task(server.serve())
         stopping = asyncio.create_task(self._stop.wait())
-        host = f"[{http.host}]" if ":" in http.host else http.host
         logger.info(
             "listening",
             extra=keys(
-                url=f"http://{host}:{http.port}",
+                url=url,
                 version=engine.__version__,
                 data_dir=self._config.data_dir,
                 plugin_dir=self._config.plugins_path,
                 pid=os.getpid(),
             ),
         )
-        if not http.without_auth:
-            logger.info("no tokens exist: only this machine may connect")
+        if http.without_auth:
+            logger.warning("started without auth: everybody who reaches the address may do all")
+        elif not self._state.catalog.tokens.has_admin:
+            logger.warning(
+                "no admin token exists: this machine alone may connect, and it may do everything; "
+                "create one with 'headrace create token --admin'"
+            )
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if serving.done():
             # The listener ended by itself: the address is taken, or granian failed.
             stopping.cancel()
             error: BaseException | None = serving.exception()
             raise ConfigError(
-                f"cannot serve on {host}:{http.port}: {error or 'the listener ended'}",
+                f"cannot serve on {url}: {error or 'the listener ended'}",
                 hint="another program may use the port; choose one with --http-bind",
             )
         logger.info("stopping")
         given_up = await app.drain(self._config.shutdown_timeout)
         if given_up:
             logger.warning("requests cut off by the shutdown", extra=keys(requests=given_up))
-        listener.stop()  # type: ignore[no-untyped-call]  # granian leaves it untyped
+        server.stop()  # type: ignore[no-untyped-call]  # granian leaves it untyped
         # A connection that never ends keeps granian's loop; nothing of ours depends on it. Its task
         # is left alone: granian reports its end to it later, and stumbles when it is cancelled.
         await asyncio.wait({serving}, timeout=1.0)

@@ -41,6 +41,41 @@ def test_write_from_argument_file_and_standard_input(server: ServerProcess, tmp_
     ]
 
 
+def test_an_empty_input_is_an_error(server: ServerProcess, tmp_path: Path) -> None:
+    empty = tmp_path / "empty.lp"
+    empty.touch()
+    for arguments, stdin in ((["", "--quiet"], None), (["--file", str(empty)], None), ([], "")):
+        result = server.cli("write", "-d", "db", *arguments, stdin=stdin)
+        assert result.returncode == 1
+        assert "no lines given" in result.stderr
+
+
+def test_wrong_settings_of_a_server_are_wrong_usage(tmp_path: Path) -> None:
+    server = ServerProcess(tmp_path)
+    for flags in (("--query-concurrency", "0"), ("--http-bind", "x"), ("--config", "/nowhere")):
+        result = server.cli("serve", *flags)
+        assert result.returncode == 2
+        assert flags[0] in result.stderr
+
+
+def test_show_config_names_the_source_of_each_value(tmp_path: Path) -> None:
+    path = tmp_path / "headrace.toml"
+    path.write_text("query-concurrency = 3\n")
+    server = ServerProcess(tmp_path)
+    server.environment |= {"HEADRACE_NODE_ID": "named", "HEADRACE_ADMIN_TOKEN": "apiv3_hidden"}
+    flags = ("--config", str(path), "--query-timeout", "5s")
+    shown = json.loads(server.cli("show", "config", "--format", "json", *flags).stdout)
+    assert shown["query-concurrency"] == {"value": "3", "source": f"{path}: query-concurrency"}
+    assert shown["query-timeout"] == {"value": "5s", "source": "--query-timeout"}
+    assert shown["node-id"] == {"value": "named", "source": "HEADRACE_NODE_ID"}
+    assert shown["max-http-request-size"] == {"value": "10MB", "source": "default"}
+    assert shown["admin-token"] == {"value": "***", "source": "HEADRACE_ADMIN_TOKEN"}
+    pretty = server.cli("show", "config", *flags)
+    assert pretty.returncode == 0
+    assert "apiv3_hidden" not in pretty.stdout
+    assert "query-timeout" in pretty.stdout
+
+
 def test_refused_lines_are_printed_with_their_numbers(server: ServerProcess) -> None:
     result = server.cli("write", "-d", "db", "m f=1i 1\nm f=oops\n")
     assert result.returncode == 1

@@ -9,14 +9,18 @@ import msgspec
 from engine.catalog.changes import (
     CatalogChange,
     CreateDatabase,
+    CreateToken,
     CreateTrigger,
     DeleteDatabase,
+    DeleteToken,
     DeleteTrigger,
     DisableTrigger,
     EnableTrigger,
+    RegenerateToken,
     UpdateTrigger,
 )
 from engine.catalog.model import Database, Trigger
+from engine.catalog.tokens import TokenTable
 from engine.errors import (
     AlreadyExistsError,
     DatabaseNotFoundError,
@@ -27,7 +31,6 @@ from engine.ids import DatabaseId, TriggerId
 
 DATABASE_NAME_BYTES_MAX = 511
 TRIGGER_NAME_BYTES_MAX = 511
-INTERNAL_DATABASE = "_internal"
 
 _DATABASE_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*\Z")
 _RETENTION_PART = re.compile(r"[A-Za-z0-9_-]+\Z")
@@ -73,9 +76,10 @@ def validate_trigger_name(name: str) -> None:
 
 
 class Catalog:
-    """Databases and triggers as of the last applied change."""
+    """Databases, triggers and tokens as of the last applied change."""
 
     def __init__(self) -> None:
+        self.tokens = TokenTable()
         self._databases: dict[str, Database] = {}
         self._triggers: dict[TriggerId, Trigger] = {}
         self._next_database_id = 1
@@ -121,6 +125,11 @@ class Catalog:
             if trigger.database == database and trigger.name == name:
                 return trigger
         raise TriggerNotFoundError(f"the requested resource was not found: {name}")
+
+    def trigger_of_request(self, path: str) -> Trigger | None:
+        """The trigger that requests below ``/api/v3/engine/`` with this path are for, or None."""
+        spec = f"request:{path}"
+        return next((trigger for trigger in self._triggers.values() if trigger.spec == spec), None)
 
     def trigger_by_id(self, trigger_id: TriggerId) -> Trigger | None:
         """The trigger with that id, or None when it is gone."""
@@ -204,6 +213,8 @@ class Catalog:
                     self._triggers[trigger_id] = msgspec.structs.replace(
                         known, plugin_digest=digest
                     )
+            case CreateToken() | RegenerateToken() | DeleteToken():
+                self.tokens.apply(change)
 
     def _set_disabled(self, trigger_id: TriggerId, *, disabled: bool, reason: str) -> None:
         trigger = self._triggers.get(trigger_id)

@@ -6,8 +6,8 @@
 
 import msgspec
 
-from engine.catalog.model import Database, Trigger
-from engine.ids import DatabaseId, TriggerId
+from engine.catalog.model import Database, Token, Trigger
+from engine.ids import DatabaseId, TokenId, TriggerId
 
 
 class CreateDatabase(msgspec.Struct, frozen=True, tag="create_database"):
@@ -55,6 +55,27 @@ class UpdateTrigger(msgspec.Struct, frozen=True, tag="update_trigger"):
     plugin_digest: str
 
 
+class CreateToken(msgspec.Struct, frozen=True, tag="create_token"):
+    """A new token."""
+
+    token: Token
+
+
+class RegenerateToken(msgspec.Struct, frozen=True, tag="regenerate_token"):
+    """A token gets another text, and with it another time to live; the old text is void."""
+
+    token_id: TokenId
+    hash: bytes
+    updated_ns: int
+    expiry_ns: int | None = None
+
+
+class DeleteToken(msgspec.Struct, frozen=True, tag="delete_token"):
+    """A token opens nothing any more."""
+
+    token_id: TokenId
+
+
 CatalogChange = (
     CreateDatabase
     | DeleteDatabase
@@ -63,6 +84,9 @@ CatalogChange = (
     | EnableTrigger
     | DisableTrigger
     | UpdateTrigger
+    | CreateToken
+    | RegenerateToken
+    | DeleteToken
 )
 
 _encoder = msgspec.msgpack.Encoder()

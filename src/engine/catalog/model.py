@@ -7,7 +7,10 @@ from enum import StrEnum
 
 import msgspec
 
-from engine.ids import DatabaseId, TriggerId
+from engine.ids import DatabaseId, TokenId, TriggerId
+
+# The database that shows things of all others; nothing can be written to it.
+INTERNAL_DATABASE = "_internal"
 
 _IDENTITY_PREFIX = "trigger:"
 
@@ -65,6 +68,20 @@ class Trigger(msgspec.Struct, frozen=True, kw_only=True):
     def identity(self) -> str:
         """Text that names this trigger as the origin of a frame; never reused."""
         return identity_of(self.id)
+
+
+class Token(msgspec.Struct, frozen=True, kw_only=True):
+    """What lets a client in. Of the token itself only the SHA-512 of its text is kept."""
+
+    id: TokenId
+    name: str
+    hash: bytes
+    # As permissions.py reads them: ``*:*:*``, ``db:NAME:read,write`` or ``system:metrics:read``.
+    permissions: tuple[str, ...]
+    created_ns: int
+    # From this moment on it opens nothing; None for never.
+    expiry_ns: int | None = None
+    updated_ns: int | None = None
 
 
 def identity_of(trigger_id: TriggerId) -> str:

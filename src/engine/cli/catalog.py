@@ -7,8 +7,8 @@ from pathlib import Path
 
 from engine.cli.client import Client, print_answer
 from engine.cli.plugins import upload
-from engine.config import parse_bytes, parse_count, parse_seconds
 from engine.errors import ConfigError
+from engine.setting_values import parse_bytes, parse_count, parse_seconds
 
 _DATABASE = "/api/v3/configure/database"
 _TRIGGER = "/api/v3/configure/processing_engine_trigger"
@@ -43,14 +43,15 @@ def create_database(namespace: argparse.Namespace) -> None:
 
 def delete_database(namespace: argparse.Namespace) -> None:
     """``headrace delete database``."""
-    if not namespace.yes and not _confirm(f'Delete database "{namespace.name}" with all its rows?'):
+    if not namespace.yes and not confirm(f'Delete database "{namespace.name}" with all its rows?'):
         raise ConfigError("nothing was deleted", hint="answer yes, or add --yes")
     with Client(namespace) as client:
         client.request("DELETE", _DATABASE, parameters={"db": namespace.name})
     print(f'Database "{namespace.name}" deleted successfully')
 
 
-def _confirm(question: str) -> bool:
+def confirm(question: str) -> bool:
+    """Whether the user says yes; without a terminal to ask on, no."""
     if not sys.stdin.isatty():
         return False
     print(f"{question} [yes/no] ", end="", file=sys.stderr, flush=True)

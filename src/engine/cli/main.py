@@ -12,8 +12,8 @@ from typing import NoReturn
 
 import engine
 from engine.cli import plugin_parsers
-from engine.config import OPTIONS
-from engine.errors import EngineError
+from engine.config import FLAGS
+from engine.errors import EngineError, SettingError
 
 DEFAULT_HOST = "http://127.0.0.1:8181"
 FORMATS = ("pretty", "json", "jsonl", "csv", "parquet")
@@ -104,13 +104,17 @@ _Verbs = argparse._SubParsersAction
 
 def _add_serve(verbs: "_Verbs[argparse.ArgumentParser]") -> None:
     serve = verbs.add_parser("serve", help="run a server", description="Run a server.")
-    for option in OPTIONS:
+    _add_settings(serve)
+    serve.set_defaults(module="serve", function="serve")
+
+
+def _add_settings(serve: argparse.ArgumentParser) -> None:
+    for option in FLAGS:
         text = f"{option.help} [{option.environment[0]}]"
         if option.is_switch:
             serve.add_argument(option.flag, action="store_true", help=text)
         else:
             serve.add_argument(option.flag, metavar=option.metavar, help=text)
-    serve.set_defaults(module="serve", function="serve")
 
 
 def _nouns(
@@ -125,7 +129,8 @@ def _add_create(
     connection: argparse.ArgumentParser,
     database: argparse.ArgumentParser,
 ) -> None:
-    nouns = _nouns(verbs, "create", "create a database or a trigger")
+    nouns = _nouns(verbs, "create", "create a database, a token or a trigger")
+    _add_create_token(nouns, connection)
     creation = nouns.add_parser("database", help="create a database", parents=[connection])
     creation.add_argument("name", metavar="NAME")
     creation.set_defaults(module="catalog", function="create_database")
@@ -197,10 +202,57 @@ def _add_create(
     trigger.set_defaults(module="catalog", function="create_trigger")
 
 
+def _add_create_token(
+    nouns: "_Verbs[argparse.ArgumentParser]", connection: argparse.ArgumentParser
+) -> None:
+    token = nouns.add_parser(
+        "token",
+        help="create a token",
+        parents=[connection],
+        description="Create a token: for everything (--admin), or for some databases. It is shown "
+        "once.",
+    )
+    token.add_argument("--admin", action="store_true", help="a token that permits everything")
+    token.add_argument(
+        "--database",
+        action="append",
+        metavar="NAME:read,write",
+        help="a database and what may be done with it (* for every database); may be repeated",
+    )
+    token.add_argument(
+        "--permission",
+        action="append",
+        metavar="KIND:NAME:ACTIONS",
+        help="the same in full: db:NAME:read,write or system:metrics:read",
+    )
+    token.add_argument("--name", metavar="NAME", help="name of the token")
+    token.add_argument("--expiry", metavar="DURATION", help="how long it is valid, such as 30d")
+    token.add_argument(
+        "--regenerate", action="store_true", help="make a new admin token; the old one is void"
+    )
+    token.add_argument("-y", "--yes", action="store_true", help="do not ask")
+    token.add_argument("--format", choices=("text", "json"), default="text")
+    token.add_argument(
+        "--offline", action="store_true", help="make a file for --admin-token-file; needs no server"
+    )
+    token.add_argument("--output-file", metavar="FILE", help="where --offline puts it")
+    token.set_defaults(module="tokens", function="create")
+
+
 def _add_show(
     verbs: "_Verbs[argparse.ArgumentParser]", connection: argparse.ArgumentParser
 ) -> None:
-    nouns = _nouns(verbs, "show", "show databases or triggers")
+    nouns = _nouns(verbs, "show", "show databases, tokens, triggers or settings")
+    tokens = nouns.add_parser("tokens", help="list tokens", parents=[connection, _format()])
+    tokens.set_defaults(module="tokens", function="show")
+    settings = nouns.add_parser(
+        "config",
+        help="show the settings of a server, and where each comes from",
+        description="Show the settings that 'headrace serve' with the same flags would have.",
+    )
+    settings.add_argument("--format", choices=("pretty", "json"), default="pretty")
+    _add_settings(settings)
+    settings.set_defaults(module="serve", function="show_config")
     databases = nouns.add_parser(
         "databases", help="list databases", parents=[connection, _format()]
     )
@@ -231,7 +283,11 @@ def _add_delete(
     connection: argparse.ArgumentParser,
     database: argparse.ArgumentParser,
 ) -> None:
-    nouns = _nouns(verbs, "delete", "delete a database or a trigger")
+    nouns = _nouns(verbs, "delete", "delete a database, a token or a trigger")
+    token = nouns.add_parser("token", help="delete a token", parents=[connection])
+    token.add_argument("--token-name", metavar="NAME", required=True)
+    token.add_argument("-y", "--yes", action="store_true", help="do not ask")
+    token.set_defaults(module="tokens", function="delete")
     deletion = nouns.add_parser(
         "database", help="delete a database with all its rows", parents=[connection]
     )
@@ -336,7 +392,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"headrace: {error.message}", file=sys.stderr)
         if error.hint:
             print(f"  hint: {error.hint}", file=sys.stderr)
-        return EXIT_FAILED
+        return EXIT_USAGE if isinstance(error, SettingError) else EXIT_FAILED
     except BrokenPipeError:
         # Who read our output has seen enough (`| head`); what is still buffered has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -2,10 +2,12 @@
 """Run a server."""
 
 import argparse
+import json
 import os
 import sys
 
 from engine import config, logs
+from engine.setting_values import parse_bytes, render_bytes
 
 
 def serve(namespace: argparse.Namespace) -> None:
@@ -15,6 +17,7 @@ def serve(namespace: argparse.Namespace) -> None:
         EngineError: The settings are wrong, or the server cannot start.
     """
     settings = config.load(vars(namespace), os.environ)
+    config.forget_secrets(os.environ)
     logs.configure(settings.log_level)
     # Imported late: the libraries behind it take a third of a second.
     from engine import server
@@ -24,3 +27,42 @@ def serve(namespace: argparse.Namespace) -> None:
     # Everything is stored and closed. Threads that are still at it (a query text of a megabyte is
     # translated for seconds, and nothing can stop that) would hold up the interpreter's own end.
     os._exit(0)
+
+
+def show_config(namespace: argparse.Namespace) -> None:
+    """Print each setting with its value and where that comes from.
+
+    Raises:
+        SettingError: The settings are wrong.
+    """
+    flags = {key: value for key, value in vars(namespace).items() if key != "format"}
+    settings, sources = config.load_with_sources(flags, os.environ)
+    rows = [
+        (option.key, _shown(option, getattr(settings, option.attribute)), sources[option.attribute])
+        for option in config.OPTIONS
+    ]
+    if namespace.format == "json":
+        print(json.dumps({key: {"value": value, "source": source} for key, value, source in rows}))
+        return
+    widths = [max(len(row[index] or "") for row in rows) for index in (0, 1)]
+    for key, value, source in rows:
+        print(f"{key:{widths[0]}}  {value or '':{widths[1]}}  {source}")
+
+
+def _shown(option: config.Option, value: object) -> str | None:
+    if value is None:
+        return None
+    if option.is_secret:
+        return "***"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        host, port = value
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    if isinstance(value, frozenset):
+        return ",".join(sorted(value))
+    if isinstance(value, float):
+        return f"{value:g}s"
+    if option.parse is parse_bytes and isinstance(value, int):
+        return render_bytes(value)
+    return str(value)

@@ -92,6 +92,8 @@ def write(namespace: argparse.Namespace) -> None:
             progress.add(len(chunk))
             lines_before += chunk.count(b"\n")
     progress.close()
+    if not progress.done_bytes and not refused:
+        raise ConfigError("no lines given", hint="the input is empty: nothing was written")
     if refused:
         raise _joined(refused)
     if not namespace.quiet:

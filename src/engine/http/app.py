@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import Any
 
-from engine.errors import EngineError
+from engine.errors import EngineError, ForbiddenError
 from engine.http.asgi import (
     ClientGoneError,
     Receive,
@@ -28,6 +28,7 @@ from engine.http.routes import (
     plugin_tests,
     plugins,
     query,
+    tokens,
     write,
 )
 from engine.http.routing import Route, Router
@@ -61,6 +62,7 @@ def routes(services: Services) -> list[Route]:
         *plugin_files.routes(services),
         *plugin_tests.routes(services),
         *packages.routes(services),
+        *tokens.routes(services),
         *plugins.routes(services),
     ]
 
@@ -71,7 +73,9 @@ class App:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._router = Router(routes(services))
-        self._gatekeeper = Gatekeeper(services.config)
+        self._gatekeeper = Gatekeeper(
+            services.config, services.catalog.tokens, services.clock, services.metrics
+        )
         self._active: set[asyncio.Task[Any]] = set()
         self._requests = services.metrics.counter(
             "headrace_http_requests_total", "Requests answered.", ("method", "status")
@@ -106,18 +110,24 @@ class App:
 
     async def _answer(self, request: Request) -> Response:
         try:
-            self._gatekeeper.check(request)
             if request.method == "OPTIONS":
+                self._gatekeeper.check_site(request)
                 return Response(204, headers=list(_CORS_HEADERS))
-            handler = self._router.find(request.method, request.path)
-            if handler is None:
+            route = self._router.find(request.method, request.path)
+            # Before anything is said about the path: strangers do not learn what exists.
+            request.access = await self._gatekeeper.admit(request, route)
+            if route is None:
                 return json_response(
                     {"error": "not found", "code": "not_found", "hint": f"no route {request.path}"},
                     404,
                 )
             if request.path not in _ALWAYS_ANSWERED:
                 self._admit()
-            response = await handler(request)
+            response = await route.handler(request)
+            assert request.access.is_checked or response.status >= 400, route.path
+        except ForbiddenError as error:
+            self._gatekeeper.count_forbidden()
+            return error_response(error)
         except ClientGoneError as error:
             logger.debug("client gone", extra=keys(path=request.path))
             return error_response(error)

@@ -12,6 +12,7 @@ import msgspec
 from isal import isal_zlib
 
 from engine.errors import BackPressureError, BodyTooLargeError, EngineError, RequestError
+from engine.http.access import Access
 
 Scope = Mapping[str, Any]
 Message = Mapping[str, Any]
@@ -44,6 +45,8 @@ class HttpConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     # Bodies being received or processed at one time, in bytes; more are refused with 503.
     bodies_bytes_max: int = 512 * 1024 * 1024
     without_auth: bool = False
+    # Paths that need no token even when tokens exist.
+    paths_without_token: frozenset[str] = frozenset()
 
 
 class ReceiveTimeoutError(EngineError):
@@ -260,6 +263,11 @@ class Request:
             name.decode("latin-1").lower(): value.decode("utf-8", "replace")
             for name, value in scope["headers"]
         }
+        client = scope.get("client")
+        # Address of the other end of the connection.
+        self.client: str = client[0] if client else ""
+        # What the client may do; set before the handler runs.
+        self.access: Access
         self.receive = receive
         self._gate = gate
         self._config = config

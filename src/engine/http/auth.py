@@ -1,14 +1,35 @@
-# Owns who may speak to the server. There are no tokens yet: only loopback may (config.py refuses
-# other addresses), and a web page of somebody else's may not make the user's browser do it (DNS
-# rebinding, cross-site requests).
+# Owns who may speak to the server. While no admin token exists only this machine may, and a web
+# page of somebody else's may not make the user's browser do it (DNS rebinding, cross-site
+# requests). From the first admin token on, every request needs one.
 """Admission of requests."""
 
 from urllib.parse import urlsplit
 
-from engine.errors import AuthError
+from engine.catalog.permissions import ALL_RIGHTS, Rights
+from engine.catalog.tokens import TokenTable
+from engine.clock import Clock
+from engine.errors import (
+    ForeignHostError,
+    MalformedCredentialsError,
+    UnauthenticatedError,
+)
+from engine.http.access import Access, Right
 from engine.http.asgi import HttpConfig, Request
+from engine.http.credentials import (
+    CREDENTIALS_CHARACTERS_MAX,
+    password_parameter,
+    token_of_header,
+)
+from engine.http.failure_brake import FailureBrake
+from engine.http.routing import Route
+from engine.metrics import MetricsRegistry
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+
+# Credentials of which the rights are remembered.
+KNOWN_MAX = 1024
+
+_NO_RIGHTS = Rights([])
 
 
 def _host_of(authority: str) -> str:
@@ -16,33 +37,126 @@ def _host_of(authority: str) -> str:
 
 
 class Gatekeeper:
-    """Checks each request before it is routed."""
+    """Decides about each request before its handler runs."""
 
-    def __init__(self, config: HttpConfig) -> None:
+    def __init__(
+        self, config: HttpConfig, tokens: TokenTable, clock: Clock, metrics: MetricsRegistry
+    ) -> None:
         self._is_open = config.without_auth
         self._hosts = LOOPBACK_NAMES | {config.host.lower()}
+        self._exempt = config.paths_without_token
+        self._tokens = tokens
+        self._clock = clock
+        self._brake = FailureBrake(clock)
+        # What credentials, as sent, have turned out to permit and until when. Holds only good ones,
+        # and only of the present tokens.
+        self._known: dict[str, tuple[Rights, int | None]] = {}
+        self._known_version = -1
+        self._has_admin = False
+        self._failures = metrics.counter(
+            "headrace_auth_failures_total", "Requests refused for their token.", ("reason",)
+        )
 
-    def check(self, request: Request) -> None:
-        """Let `request` pass.
+    @property
+    def needs_token(self) -> bool:
+        """Whether requests need a token at this moment."""
+        if self._known_version != self._tokens.version:
+            self._known.clear()
+            self._known_version = self._tokens.version
+            self._has_admin = self._tokens.has_admin
+        return self._has_admin and not self._is_open
+
+    async def admit(self, request: Request, route: Route | None) -> Access:
+        """What the client may do on `route`; None stands for a path that there is not.
 
         Raises:
-            AuthError: Its Host or Origin is not this machine.
+            UnauthenticatedError, MalformedCredentialsError, TooManyFailuresError: No valid token.
+            ForbiddenError: The token does not permit this.
+            ForeignHostError: There are no tokens yet, and the Host or Origin is not this machine.
         """
-        if self._is_open:
+        right = Right.ANY if route is None else route.right
+        if not self.needs_token:
+            self.check_site(request)
+            return Access(ALL_RIGHTS, right)
+        if right is Right.NONE or request.path in self._exempt:
+            return Access(_NO_RIGHTS, Right.NONE)
+        try:
+            rights = self._rights(request, takes_password=bool(route and route.takes_password))
+        except UnauthenticatedError as error:
+            if not error.is_missing:
+                self._failures.add(1, "wrong token")
+                await self._brake.hold(request.client)
+            else:
+                self._failures.add(1, "no token")
+            raise
+        except MalformedCredentialsError:
+            self._failures.add(1, "malformed")
+            raise
+        return Access(rights, right)
+
+    def count_forbidden(self) -> None:
+        """A valid token did not permit what was asked."""
+        self._failures.add(1, "forbidden")
+
+    def _rights(self, request: Request, *, takes_password: bool) -> Rights:
+        password = password_parameter(request) if takes_password else None
+        credentials = request.headers.get("authorization") if password is None else f"p={password}"
+        if not credentials:
+            raise _unauthenticated(is_missing=True)
+        found = self._known.get(credentials)
+        if found is None:
+            if password is None:
+                found = self._look_up(token_of_header(credentials))
+            else:
+                found = self._look_up(password)
+            if len(self._known) >= KNOWN_MAX:
+                self._known.clear()
+            self._known[credentials] = found
+        rights, expiry_ns = found
+        if expiry_ns is not None and self._clock.now_ns() >= expiry_ns:
+            raise _unauthenticated()
+        return rights
+
+    def _look_up(self, secret: str) -> tuple[Rights, int | None]:
+        token = (
+            self._tokens.of_secret(secret) if len(secret) <= CREDENTIALS_CHARACTERS_MAX else None
+        )
+        if token is None:
+            raise _unauthenticated()
+        return Rights(token.permissions), token.expiry_ns
+
+    def check_site(self, request: Request) -> None:
+        """While there are no tokens: refuse what comes from or through another site.
+
+        Raises:
+            ForeignHostError: It does.
+        """
+        if self._is_open or self.needs_token:
             return
         # Clients of HTTP/1.0 (load balancers, mostly) name no host; browsers always do.
         host = request.headers.get("host")
         try:
             if host and _host_of(host) not in self._hosts:
-                raise AuthError(
+                raise ForeignHostError(
                     f"requests for host {_host_of(host)!r} are refused while there are no tokens",
-                    hint="use localhost or 127.0.0.1, or start the server with --without-auth",
+                    hint="use localhost or 127.0.0.1, or create a token: headrace create token "
+                    "--admin",
                 )
             origin = request.headers.get("origin")
             if origin is not None and (urlsplit(origin).hostname or "").lower() not in self._hosts:
-                raise AuthError(
+                raise ForeignHostError(
                     "requests from web pages of other sites are refused while there are no tokens",
-                    hint="start the server with --without-auth to allow them",
+                    hint="create a token: headrace create token --admin",
                 )
         except ValueError:
-            raise AuthError("the Host or Origin header cannot be understood") from None
+            raise ForeignHostError("the Host or Origin header cannot be understood") from None
+
+
+def _unauthenticated(*, is_missing: bool = False) -> UnauthenticatedError:
+    return UnauthenticatedError(
+        "the request was not authenticated",
+        hint="send the header 'Authorization: Bearer TOKEN'"
+        if is_missing
+        else "the token is unknown or has expired",
+        is_missing=is_missing,
+    )

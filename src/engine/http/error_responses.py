@@ -14,8 +14,11 @@ from engine.errors import (
     ConfigError,
     DatabaseNotFoundError,
     DeadLetterNotFoundError,
+    EndpointDisabledError,
     EngineError,
     InvalidNameError,
+    LastAdminTokenError,
+    MalformedCredentialsError,
     PackageInstallError,
     PackagesDisabledError,
     PartialWriteError,
@@ -28,8 +31,11 @@ from engine.errors import (
     QueryResourceError,
     QueryTimeoutError,
     RequestError,
+    TokenNotFoundError,
+    TooManyFailuresError,
     TriggerEnabledError,
     TriggerNotFoundError,
+    UnauthenticatedError,
     WalError,
     WriteError,
 )
@@ -49,6 +55,8 @@ _STATUSES: list[tuple[type[EngineError], int]] = [
     (DatabaseNotFoundError, 404),
     (TriggerNotFoundError, 404),
     (DeadLetterNotFoundError, 404),
+    (TokenNotFoundError, 404),
+    (LastAdminTokenError, 405),
     (AlreadyExistsError, 409),
     (TriggerEnabledError, 409),
     (InvalidNameError, 400),
@@ -72,6 +80,10 @@ _STATUSES: list[tuple[type[EngineError], int]] = [
     (PackageInstallError, 422),
     (PackagesDisabledError, 403),
     (PluginError, 400),
+    (UnauthenticatedError, 401),
+    (MalformedCredentialsError, 400),
+    (TooManyFailuresError, 429),
+    (EndpointDisabledError, 405),
     (AuthError, 403),
     (ConfigError, 400),
 ]
@@ -95,8 +107,11 @@ def error_response(error: EngineError) -> Response:
     response = json_response(body, status_of(error))
     if isinstance(error, BackPressureError):
         response.headers.append(("retry-after", str(error.retry_after_s)))
-    elif isinstance(error, WalError | ShuttingDownError):
+    elif isinstance(error, WalError | ShuttingDownError | TooManyFailuresError):
         response.headers.append(("retry-after", "5"))
+    elif isinstance(error, UnauthenticatedError):
+        # Not Basic: a browser would ask its user for a name and a password.
+        response.headers.append(("www-authenticate", 'Bearer realm="headrace"'))
     return response
 
 

@@ -6,40 +6,48 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
+from engine.http.access import Right
 from engine.http.asgi import Request, Response
 
 Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Route(msgspec.Struct, frozen=True):
-    """One entry of the API table."""
+    """One entry of the API table.
+
+    ``right`` has no default on purpose: who adds a route says who may use it. With ``READ`` and
+    ``WRITE`` the handler calls ``request.access.require(database)``.
+    """
 
     methods: tuple[str, ...]
     path: str
     handler: Handler
     summary: str
+    right: Right
+    # Whether the token may come as the parameter ``p`` of the URL, as version 1 has it.
+    takes_password: bool = False
 
 
 class Router:
-    """Finds the handler of a request."""
+    """Finds the route of a request."""
 
     def __init__(self, routes: Sequence[Route]) -> None:
-        self._exact: dict[tuple[str, str], Handler] = {}
-        self._prefixes: list[tuple[str, str, Handler]] = []
+        self._exact: dict[tuple[str, str], Route] = {}
+        self._prefixes: list[tuple[str, str, Route]] = []
         for route in routes:
             for method in route.methods:
                 if route.path.endswith("/*"):
-                    self._prefixes.append((method, route.path[:-1], route.handler))
+                    self._prefixes.append((method, route.path[:-1], route))
                 else:
                     assert (method, route.path) not in self._exact
-                    self._exact[method, route.path] = route.handler
+                    self._exact[method, route.path] = route
 
-    def find(self, method: str, path: str) -> Handler | None:
-        """The handler, or None: clients rely on 404 for a wrong method as for a wrong path."""
-        handler = self._exact.get((method, path))
-        if handler is not None:
-            return handler
-        for prefix_method, prefix, prefix_handler in self._prefixes:
+    def find(self, method: str, path: str) -> Route | None:
+        """The route, or None: clients rely on 404 for a wrong method as for a wrong path."""
+        route = self._exact.get((method, path))
+        if route is not None:
+            return route
+        for prefix_method, prefix, prefix_route in self._prefixes:
             if method == prefix_method and path.startswith(prefix):
-                return prefix_handler
+                return prefix_route
         return None

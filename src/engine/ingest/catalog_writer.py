@@ -4,7 +4,7 @@
 """Durable catalog changes."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from engine.catalog.catalog import Catalog
 from engine.catalog.changes import (
@@ -13,10 +13,11 @@ from engine.catalog.changes import (
     DeleteTrigger,
     DisableTrigger,
     EnableTrigger,
+    RegenerateToken,
     UpdateTrigger,
     encode_change,
 )
-from engine.catalog.model import Trigger
+from engine.catalog.model import Token, Trigger
 from engine.clock import Clock
 from engine.errors import TriggerEnabledError
 from engine.wal.log import Log
@@ -126,6 +127,50 @@ class CatalogWriter:
             return None if trigger.disabled else DisableTrigger(trigger.id, reason)
 
         await self._change(change)
+
+    async def create_token(
+        self, name: str, *, digest: bytes, permissions: Sequence[str], expiry_ns: int | None
+    ) -> Token:
+        """Create a token of which `digest` is the hash.
+
+        Raises:
+            InvalidNameError, AlreadyExistsError, TokenNotFoundError, WalError: As they say.
+        """
+        tokens = self._catalog.tokens
+        await self._change(
+            lambda: tokens.new_token(
+                name,
+                digest=digest,
+                permissions=permissions,
+                created_ns=self._clock.now_ns(),
+                expiry_ns=expiry_ns,
+            )
+        )
+        return tokens.named(name)
+
+    async def regenerate_token(
+        self, name: str, *, digest: bytes, expiry_ns: int | None = None
+    ) -> Token:
+        """Give a token another text, of which `digest` is the hash.
+
+        Raises:
+            TokenNotFoundError, WalError: As they say.
+        """
+        tokens = self._catalog.tokens
+        await self._change(
+            lambda: RegenerateToken(
+                tokens.named(name).id, digest, self._clock.now_ns(), expiry_ns=expiry_ns
+            )
+        )
+        return tokens.named(name)
+
+    async def delete_token(self, name: str) -> None:
+        """Delete a token.
+
+        Raises:
+            TokenNotFoundError, LastAdminTokenError, WalError: As they say.
+        """
+        await self._change(lambda: self._catalog.tokens.removal(name))
 
     async def _change(self, make: Callable[[], CatalogChange | None]) -> None:
         async with self._one_at_a_time:

@@ -9,7 +9,7 @@ import pyarrow
 
 from engine.query.dialect import TableName
 from engine.query.kinds import ARROW_NAME_OF_COLUMN, Kind
-from engine.query.system_tables import SYSTEM_TABLE_NAMES
+from engine.query.system_tables import system_table_names
 from engine.query.views import QueryCatalog, columns_of
 
 _TEXT = pyarrow.utf8()
@@ -62,7 +62,7 @@ def show_tables(catalog: QueryCatalog, database: str) -> Any:
     """The answer to ``SHOW TABLES``: user tables first, sorted by name."""
     rows = [("iox", name, "BASE TABLE") for name in sorted(catalog.table_names(database))]
     # Clients take every BASE TABLE for one of theirs, so the server's own are called views.
-    rows += [("system", name, "VIEW") for name in SYSTEM_TABLE_NAMES]
+    rows += [("system", name, "VIEW") for name in system_table_names(database)]
     rows += [("information_schema", name, "VIEW") for name in _INFORMATION_SCHEMA_VIEWS]
     return _table(
         _TABLES,

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from engine.catalog.catalog import Catalog
-from engine.catalog.model import Trigger
+from engine.catalog.model import INTERNAL_DATABASE, Trigger
 from engine.query import system_tables
 from engine.query.dead_letters_table import dead_letters_table
 from engine.query.system_tables import LogRecord, PluginFileRecord, QueryRecord, StatusRecord
+from engine.query.tokens_table import tokens_table
 from engine.store.dead_letters import DeadLetterTable
 from engine.store.live import LiveStore
 from engine.store.snapshot import TableSnapshot
@@ -39,7 +40,7 @@ class LiveQueryCatalog:
 
     def has_database(self, name: str) -> bool:
         """Whether there is a database of that name, or the internal one."""
-        return name == system_tables.INTERNAL_DATABASE or self._catalog.has_database(name)
+        return name == INTERNAL_DATABASE or self._catalog.has_database(name)
 
     def table_names(self, database: str) -> list[str]:
         """The user tables of a database."""
@@ -72,5 +73,7 @@ class LiveQueryCatalog:
                 )
             case "queries":
                 return system_tables.queries_table(self._queries(database))
+            case "tokens" if database == INTERNAL_DATABASE:
+                return tokens_table(self._catalog.tokens.all())
             case _:
                 return None

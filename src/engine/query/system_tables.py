@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 import pyarrow
 
+from engine.catalog.model import INTERNAL_DATABASE
+
 SYSTEM_TABLE_NAMES = (
     "plugin_files",
     "processing_engine_dead_letters",
@@ -18,8 +20,8 @@ SYSTEM_TABLE_NAMES = (
     "queries",
 )
 
-# The database in which the logs of all triggers are shown.
-INTERNAL_DATABASE = "_internal"
+# Only the internal database has these.
+INTERNAL_TABLE_NAMES = ("tokens",)
 
 _TEXT = pyarrow.utf8()
 _TIME = pyarrow.timestamp("ns")
@@ -119,6 +121,11 @@ _UNIT_NS = {
     "w": 604_800_000_000_000,
     "week": 604_800_000_000_000,
 }
+
+
+def system_table_names(database: str) -> tuple[str, ...]:
+    """The system tables of `database`, by name."""
+    return SYSTEM_TABLE_NAMES + (INTERNAL_TABLE_NAMES if database == INTERNAL_DATABASE else ())
 
 
 class TriggerRecord(Protocol):

@@ -5,17 +5,20 @@ import pytest
 from engine.catalog.changes import (
     CatalogChange,
     CreateDatabase,
+    CreateToken,
     CreateTrigger,
     DeleteDatabase,
+    DeleteToken,
     DeleteTrigger,
     DisableTrigger,
     EnableTrigger,
+    RegenerateToken,
     UpdateTrigger,
     decode_change,
     encode_change,
 )
-from engine.catalog.model import Database, ErrorBehavior, Trigger
-from engine.ids import DatabaseId, TriggerId
+from engine.catalog.model import Database, ErrorBehavior, Token, Trigger
+from engine.ids import DatabaseId, TokenId, TriggerId
 
 TRIGGER = Trigger(
     id=TriggerId(7),
@@ -30,6 +33,14 @@ TRIGGER = Trigger(
     timeout_s=1.5,
     memory_max_bytes=1 << 20,
     created_ns=5,
+)
+TOKEN = Token(
+    id=TokenId(4),
+    name="reader",
+    hash=bytes(range(64)),
+    permissions=("db:db:read", "system:metrics:read"),
+    created_ns=5,
+    expiry_ns=9,
 )
 # As this version writes them.
 GOLDEN: dict[str, CatalogChange] = {
@@ -58,6 +69,22 @@ GOLDEN: dict[str, CatalogChange] = {
     ),
     "83a474797065ae7570646174655f74726967676572aa747269676765725f696407ad706c7567696e5f646967657374"
     "a461626162": UpdateTrigger(TriggerId(7), "abab"),
+    "82a474797065ac6372656174655f746f6b656ea5746f6b656e87a2696404a46e616d65a6726561646572a468"
+    "617368c440000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20212223242526"
+    "2728292a2b2c2d2e2f303132333435363738393a3b3c3d3e3fab7065726d697373696f6e7392aa64623a6462"
+    "3a72656164b373797374656d3a6d6574726963733a72656164aa637265617465645f6e7305a9657870697279"
+    "5f6e7309aa757064617465645f6e73c0": CreateToken(TOKEN),
+    "85a474797065b0726567656e65726174655f746f6b656ea8746f6b656e5f696404a468617368c44000000000"
+    "0000000000000000000000000000000000000000000000000000000000000000000000000000000000000000"
+    "00000000000000000000000000000000aa757064617465645f6e7307a96578706972795f6e73c0": RegenerateToken(
+        TokenId(4), bytes(64), updated_ns=7
+    ),
+    "85a474797065b0726567656e65726174655f746f6b656ea8746f6b656e5f696404a468617368c44000000000"
+    "0000000000000000000000000000000000000000000000000000000000000000000000000000000000000000"
+    "00000000000000000000000000000000aa757064617465645f6e7307a96578706972795f6e7308": RegenerateToken(
+        TokenId(4), bytes(64), updated_ns=7, expiry_ns=8
+    ),
+    "82a474797065ac64656c6574655f746f6b656ea8746f6b656e5f696404": DeleteToken(TokenId(4)),
 }
 # A trigger as the first version wrote it, before it had concurrency, batch rows, start and digest.
 FIRST_TRIGGER = (

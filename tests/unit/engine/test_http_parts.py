@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from engine.errors import BackPressureError, BodyTooLargeError, EngineError, RequestError
+from engine.http.access import Right
 from engine.http.asgi import (
     BodyGate,
     ClientGoneError,
@@ -134,9 +135,11 @@ def test_routes_are_exact_but_for_prefixes() -> None:
     async def handler(request: Any) -> Any:
         return request
 
-    router = Router([Route(("GET",), "/a", handler, ""), Route(("GET",), "/b/*", handler, "")])
-    assert router.find("GET", "/a") is handler
-    assert router.find("GET", "/b/c/d") is handler
+    exact = Route(("GET",), "/a", handler, "", Right.NONE)
+    below = Route(("GET",), "/b/*", handler, "", Right.NONE)
+    router = Router([exact, below])
+    assert router.find("GET", "/a") is exact
+    assert router.find("GET", "/b/c/d") is below
     for method, path in (("POST", "/a"), ("GET", "/a/"), ("GET", "/b")):
         assert router.find(method, path) is None
 

@@ -9,6 +9,7 @@ import msgspec
 
 from engine.catalog.model import ErrorBehavior, Trigger
 from engine.errors import RequestError
+from engine.http.access import Right
 from engine.http.asgi import Request, Response, UnsupportedMediaTypeError
 from engine.http.routes.query import pick_format
 from engine.http.routing import Route
@@ -134,7 +135,11 @@ def routes(services: Services) -> list[Route]:
         result_format = pick_format(
             request.query_parameters().get("format"), request.headers.get("accept", "")
         )
-        rows = [{"iox::database": database.name} for database in services.catalog.databases()]
+        rows = [
+            {"iox::database": database.name}
+            for database in services.catalog.databases()
+            if request.access.may_see(database.name)
+        ]
         return table_response(["iox::database"], rows, result_format)
 
     async def create_database(request: Request) -> Response:
@@ -160,7 +165,11 @@ def routes(services: Services) -> list[Route]:
         if database is not None:
             services.catalog.database(database)
         result_format = pick_format(parameters.get("format"), request.headers.get("accept", ""))
-        rows = [_trigger_row(trigger) for trigger in services.catalog.triggers(database)]
+        rows = [
+            _trigger_row(trigger)
+            for trigger in services.catalog.triggers(database)
+            if request.access.may_read(trigger.database)
+        ]
         return table_response(TRIGGER_COLUMNS, rows, result_format)
 
     async def create_trigger(request: Request) -> Response:
@@ -205,14 +214,16 @@ def routes(services: Services) -> list[Route]:
     database_path = "/api/v3/configure/database"
     trigger_path = "/api/v3/configure/processing_engine_trigger"
     return [
-        Route(("GET",), database_path, list_databases, "List databases"),
-        Route(("POST",), database_path, create_database, "Create a database"),
-        Route(("DELETE",), database_path, delete_database, "Delete a database"),
-        Route(("GET",), trigger_path, list_triggers, "List triggers"),
-        Route(("POST",), trigger_path, create_trigger, "Create a trigger"),
-        Route(("DELETE",), trigger_path, delete_trigger, "Delete a trigger"),
-        Route(("POST",), f"{trigger_path}/enable", enable_trigger, "Enable a trigger"),
-        Route(("POST",), f"{trigger_path}/disable", disable_trigger, "Disable a trigger"),
+        Route(("GET",), database_path, list_databases, "List databases", Right.ANY),
+        Route(("POST",), database_path, create_database, "Create a database", Right.ADMIN),
+        Route(("DELETE",), database_path, delete_database, "Delete a database", Right.ADMIN),
+        Route(("GET",), trigger_path, list_triggers, "List triggers", Right.ANY),
+        Route(("POST",), trigger_path, create_trigger, "Create a trigger", Right.ADMIN),
+        Route(("DELETE",), trigger_path, delete_trigger, "Delete a trigger", Right.ADMIN),
+        Route(("POST",), f"{trigger_path}/enable", enable_trigger, "Enable a trigger", Right.ADMIN),
+        Route(
+            ("POST",), f"{trigger_path}/disable", disable_trigger, "Disable a trigger", Right.ADMIN
+        ),
     ]
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from engine.http.access import Right
 from engine.http.asgi import Request, Response, json_response
 from engine.http.routes.configure import read_query_or_json, table_response
 from engine.http.routes.query import pick_format
@@ -51,7 +52,7 @@ def routes(services: Services) -> list[Route]:
         rows = [
             _row(trigger.name, letter)
             for trigger in services.catalog.triggers(database)
-            if name in (None, trigger.name)
+            if name in (None, trigger.name) and request.access.may_read(trigger.database)
             for letter in services.dead_letters.of(trigger.id)
         ]
         return table_response(COLUMNS, rows, result_format)
@@ -71,7 +72,7 @@ def routes(services: Services) -> list[Route]:
         return json_response({"dropped_rows": rows})
 
     return [
-        Route(("GET",), PATH, list_letters, "List dead letters"),
-        Route(("DELETE",), PATH, drop, "Drop dead letters"),
-        Route(("POST",), f"{PATH}/replay", replay, "Run dead letters again"),
+        Route(("GET",), PATH, list_letters, "List dead letters", Right.ANY),
+        Route(("DELETE",), PATH, drop, "Drop dead letters", Right.ADMIN),
+        Route(("POST",), f"{PATH}/replay", replay, "Run dead letters again", Right.ADMIN),
     ]

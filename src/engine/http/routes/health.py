@@ -4,6 +4,7 @@
 import uuid
 
 import engine
+from engine.http.access import Right
 from engine.http.asgi import Request, Response, json_response
 from engine.http.routing import Route
 from engine.http.services import Services
@@ -39,8 +40,10 @@ def routes(services: Services) -> list[Route]:
         return Response(200, services.metrics.render().encode(), CONTENT_TYPE)
 
     return [
-        Route(("GET",), "/health", health, "Whether the server is healthy"),
-        Route(("GET",), "/api/v1/health", health, "Whether the server is healthy"),
-        Route(("GET", "POST", "HEAD"), "/ping", ping, "Name and version of the server"),
-        Route(("GET",), "/metrics", metrics, "Metrics in the Prometheus text format"),
+        Route(("GET",), "/health", health, "Whether the server is healthy", Right.NONE),
+        Route(("GET",), "/api/v1/health", health, "Whether the server is healthy", Right.NONE),
+        Route(("GET", "POST", "HEAD"), "/ping", ping, "Name and version of the server", Right.NONE),
+        Route(
+            ("GET",), "/metrics", metrics, "Metrics in the Prometheus text format", Right.METRICS
+        ),
     ]

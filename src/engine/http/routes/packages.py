@@ -4,6 +4,7 @@
 import msgspec
 
 from engine.errors import RequestError
+from engine.http.access import Right
 from engine.http.asgi import Request, Response
 from engine.http.routes.configure import read_json
 from engine.http.routing import Route
@@ -43,11 +44,18 @@ def routes(services: Services) -> list[Route]:
 
     prefix = "/api/v3/configure/plugin_environment"
     return [
-        Route(("POST",), f"{prefix}/install_packages", install_packages, "Install packages"),
+        Route(
+            ("POST",),
+            f"{prefix}/install_packages",
+            install_packages,
+            "Install packages",
+            Right.ADMIN,
+        ),
         Route(
             ("POST",),
             f"{prefix}/install_requirements",
             install_requirements,
             "Install what a requirements file says",
+            Right.ADMIN,
         ),
     ]

@@ -8,6 +8,7 @@ import msgspec
 
 from engine.catalog.model import Trigger
 from engine.errors import PluginError, RequestError, TriggerNotFoundError
+from engine.http.access import Right
 from engine.http.asgi import Request, Response
 from engine.http.routes.configure import TriggerNameBody, read_json, read_query_or_json
 from engine.http.routing import Route
@@ -129,11 +130,21 @@ def routes(services: Services) -> list[Route]:
     directory_path = "/api/v3/plugins/directory"
     update_path = "/api/v3/configure/processing_engine_trigger/update"
     return [
-        Route(("POST",), files_path, upload_file, "Store a file in the plugin directory"),
-        Route(("PUT",), files_path, replace_file, "Replace the code of a trigger"),
-        Route(("POST",), directory_path, upload_package, "Store a package as a whole"),
-        Route(("PUT",), directory_path, replace_package, "Replace the package of a trigger"),
-        Route(("POST",), update_path, update_trigger, "Fetch the code of a trigger again"),
+        Route(
+            ("POST",), files_path, upload_file, "Store a file in the plugin directory", Right.ADMIN
+        ),
+        Route(("PUT",), files_path, replace_file, "Replace the code of a trigger", Right.ADMIN),
+        Route(("POST",), directory_path, upload_package, "Store a package as a whole", Right.ADMIN),
+        Route(
+            ("PUT",),
+            directory_path,
+            replace_package,
+            "Replace the package of a trigger",
+            Right.ADMIN,
+        ),
+        Route(
+            ("POST",), update_path, update_trigger, "Fetch the code of a trigger again", Right.ADMIN
+        ),
     ]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from engine.errors import RequestError
+from engine.http.access import Right
 from engine.http.asgi import Request, Response, json_response
 from engine.http.routes.configure import read_json
 from engine.http.routing import Route
@@ -91,9 +92,9 @@ def routes(services: Services) -> list[Route]:
 
     prefix = "/api/v3/plugin_test"
     return [
-        Route(("POST",), f"{prefix}/wal", wal, "Try a write plugin"),
-        Route(("POST",), f"{prefix}/schedule", schedule, "Try a schedule plugin"),
-        Route(("POST",), f"{prefix}/request", call, "Try a request plugin"),
+        Route(("POST",), f"{prefix}/wal", wal, "Try a write plugin", Right.ADMIN),
+        Route(("POST",), f"{prefix}/schedule", schedule, "Try a schedule plugin", Right.ADMIN),
+        Route(("POST",), f"{prefix}/request", call, "Try a request plugin", Right.ADMIN),
     ]
 
 

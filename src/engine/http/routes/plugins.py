@@ -1,6 +1,7 @@
 # Owns the route of request triggers: everything below /api/v3/engine/ belongs to plugins.
 """Request triggers over HTTP."""
 
+from engine.http.access import Right
 from engine.http.asgi import Request, Response, json_response
 from engine.http.routing import Route
 from engine.http.services import Services
@@ -16,6 +17,9 @@ def routes(services: Services) -> list[Route]:
     async def engine_request(request: Request) -> Response:
         # Paths are compared as sent, without percent-decoding, as clients of the reference rely on.
         path = request.raw_path.removeprefix(PREFIX)
+        trigger = services.catalog.trigger_of_request(path)
+        if trigger is not None:
+            request.access.require(trigger.database)
         headers = {
             name: value for name, value in request.headers.items() if name != "authorization"
         }
@@ -39,4 +43,12 @@ def routes(services: Services) -> list[Route]:
             )
         return Response(answer.status, answer.body, None, list(answer.headers))
 
-    return [Route(("GET", "POST"), f"{PREFIX}*", engine_request, "Call a request trigger's plugin")]
+    # A plugin may do both with either method; this is what they mean to most authors.
+    return [
+        Route(
+            ("GET",), f"{PREFIX}*", engine_request, "Call a request trigger's plugin", Right.READ
+        ),
+        Route(
+            ("POST",), f"{PREFIX}*", engine_request, "Call a request trigger's plugin", Right.WRITE
+        ),
+    ]

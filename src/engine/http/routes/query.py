@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from engine.errors import RequestError
+from engine.http.access import Right
 from engine.http.asgi import Request, Response
 from engine.http.routing import Route
 from engine.http.services import Services
@@ -61,10 +62,11 @@ def routes(services: Services) -> list[Route]:
         question = (
             _from_url(request) if request.method == "GET" else _from_body(await request.body())
         )
+        request.access.require(question.db)
         result_format = pick_format(question.format, request.headers.get("accept", ""))
         content = await services.queries.encoded(
             question.db, question.q, question.params, result_format
         )
         return Response(200, content, CONTENT_TYPES[result_format])
 
-    return [Route(("GET", "POST"), "/api/v3/query_sql", query_sql, "Run a SQL query")]
+    return [Route(("GET", "POST"), "/api/v3/query_sql", query_sql, "Run a SQL query", Right.READ)]

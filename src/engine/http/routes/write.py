@@ -2,6 +2,7 @@
 """Write routes."""
 
 from engine.errors import EngineError, RequestError
+from engine.http.access import Right
 from engine.http.asgi import Request, Response
 from engine.http.error_responses import v2_error_response
 from engine.http.routing import Route
@@ -48,6 +49,7 @@ def routes(services: Services) -> list[Route]:
         database = parameters.get("db")
         if database is None:
             raise RequestError("missing query parameter 'db'", hint="add ?db=NAME to the URL")
+        request.access.require(database)
         await services.pipeline.write(
             WriteRequest(
                 database=database,
@@ -65,6 +67,7 @@ def routes(services: Services) -> list[Route]:
             database = parameters.get("bucket", "")
             if not database:
                 raise RequestError("missing bucket value")
+            request.access.require(database)
             await services.pipeline.write(
                 WriteRequest(
                     database=database,
@@ -85,6 +88,7 @@ def routes(services: Services) -> list[Route]:
         policy = parameters.get("rp", "").lower()
         if policy not in _DEFAULT_RETENTION_POLICIES:
             database = f"{database}/{policy}"
+        request.access.require(database)
         await services.pipeline.write(
             WriteRequest(
                 database=database,
@@ -96,7 +100,16 @@ def routes(services: Services) -> list[Route]:
         return Response(204)
 
     return [
-        Route(("POST",), "/api/v3/write_lp", write_v3, "Write line protocol"),
-        Route(("POST",), "/api/v2/write", write_v2, "Write line protocol as to version 2"),
-        Route(("POST",), "/write", write_v1, "Write line protocol as to version 1"),
+        Route(("POST",), "/api/v3/write_lp", write_v3, "Write line protocol", Right.WRITE),
+        Route(
+            ("POST",), "/api/v2/write", write_v2, "Write line protocol as to version 2", Right.WRITE
+        ),
+        Route(
+            ("POST",),
+            "/write",
+            write_v1,
+            "Write line protocol as to version 1",
+            Right.WRITE,
+            takes_password=True,
+        ),
     ]

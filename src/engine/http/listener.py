@@ -1,0 +1,42 @@
+# Owns the settings of granian, which listens and speaks HTTP.
+"""The listening socket."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from granian.constants import HTTPModes, Interfaces, SSLProtocols
+from granian.server.embed import Server as GranianServer
+
+
+class TlsFiles(msgspec.Struct, frozen=True):
+    """Certificate chain and private key, in PEM."""
+
+    certificate: Path
+    key: Path
+
+
+def listener(app: Any, host: str, port: int, tls: TlsFiles | None) -> GranianServer:
+    """A listener for `app` on an address, not yet started; with `tls` it speaks HTTPS."""
+    return GranianServer(
+        app,
+        address=host,
+        port=port,
+        interface=Interfaces.ASGINL,
+        http=HTTPModes.auto,
+        websockets=False,
+        backlog=1024,
+        # Our own limits answer with 503; granian's would let /health wait in line.
+        backpressure=10_000,
+        log_enabled=False,
+        ssl_cert=None if tls is None else tls.certificate,
+        ssl_key=None if tls is None else tls.key,
+        # Clients of ten years ago still speak it, and nothing is known against it.
+        ssl_protocol_min=SSLProtocols.tls12,
+    )
+
+
+def url_of(host: str, port: int, tls: TlsFiles | None) -> str:
+    """The URL under which clients reach the listener."""
+    shown = f"[{host}]" if ":" in host else host
+    return f"{'http' if tls is None else 'https'}://{shown}:{port}"

@@ -1,0 +1,186 @@
+"""Every route of the API: nothing without a token, nothing with the wrong one, something with the right one."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from engine.http.access import Right
+from engine.http.app import routes
+from engine.http.routing import Route
+from tests.support.server import Answer, ServerProcess
+from tests.test_docs import AnyService
+
+pytestmark = pytest.mark.e2e
+
+ROUTES = [(method, route) for route in routes(AnyService()) for method in route.methods]
+
+# How a request names its database `{db}`: in the URL, or in a JSON body.
+QUERIES = {
+    "/api/v3/write_lp": "?db={db}",
+    "/api/v2/write": "?bucket={db}",
+    "/write": "?db={db}",
+    "/api/v3/query_sql": "?db={db}&q=SELECT+1",
+}
+BODIES = {
+    "/api/v3/write_lp": "m f=1i",
+    "/api/v2/write": "m f=1i",
+    "/write": "m f=1i",
+    "/api/v3/query_sql": '{{"db": "{db}", "q": "SELECT 1"}}',
+}
+PUBLIC = {"/health", "/api/v1/health", "/ping"}
+
+
+class Guarded:
+    """A server with tokens, a database, and a request trigger per database."""
+
+    def __init__(self, server: ServerProcess) -> None:
+        self.server = server
+        server.plugin("echo.py", "def process_request(api, q, h, b, args):\n    return 'done'\n")
+        for name in ("mine", "theirs"):
+            assert server.cli("create", "database", name).returncode == 0
+            assert server.create_trigger(name, "t", f"request:{name}", "echo.py").status == 200
+        self.admin = self._token("--admin")
+        server.environment["HEADRACE_AUTH_TOKEN"] = self.admin
+        self.reader = self._token("--database", "mine:read", "--name", "reader")
+        self.writer = self._token("--database", "mine:write", "--name", "writer")
+        self.other = self._token("--database", "theirs:read,write", "--name", "other")
+        self.scraper = self._token("--permission", "system:metrics:read", "--name", "scraper")
+
+    def _token(self, *flags: str) -> str:
+        made = self.server.cli("create", "token", *flags, "--format", "json")
+        assert made.returncode == 0, made.stderr
+        secret: str = json.loads(made.stdout)["token"]
+        return secret
+
+    def ask(self, method: str, route: Route, token: str | None, database: str = "mine") -> Answer:
+        path = route.path
+        body = BODIES.get(path, "").format(db=database).encode() if method == "POST" else None
+        query = "" if method == "POST" and path.endswith("query_sql") else QUERIES.get(path, "")
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        target = path.replace("/*", f"/{database}") + query.format(db=database)
+        return self.server.request(method, target, body, headers=headers)
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    server = ServerProcess(tmp_path_factory.mktemp("guarded"))
+    try:
+        yield Guarded(server.start())
+    finally:
+        server.kill()
+
+
+def id_of(case: object) -> str:
+    return case.path if isinstance(case, Route) else str(case)
+
+
+@pytest.mark.parametrize(("method", "route"), ROUTES, ids=id_of)
+def test_without_a_token_only_health_and_ping_answer(
+    guarded: Guarded, method: str, route: Route
+) -> None:
+    assert (route.right is Right.NONE) == (route.path in PUBLIC)
+    answer = guarded.ask(method, route, None)
+    if route.path in PUBLIC:
+        assert answer.status == 200
+        return
+    assert answer.status == 401
+    assert answer.headers["www-authenticate"].startswith("Bearer")
+    assert answer.json() == {
+        "error": "the request was not authenticated",
+        "code": "unauthenticated",
+        "hint": "send the header 'Authorization: Bearer TOKEN'",
+    }
+
+
+@pytest.mark.parametrize(("method", "route"), ROUTES, ids=id_of)
+def test_a_token_for_something_else_is_refused(guarded: Guarded, method: str, route: Route) -> None:
+    match route.right:
+        case Right.ADMIN:
+            wrong = [guarded.reader, guarded.writer, guarded.other, guarded.scraper]
+        case Right.READ:
+            wrong = [guarded.writer, guarded.other, guarded.scraper]
+        case Right.WRITE:
+            wrong = [guarded.reader, guarded.other, guarded.scraper]
+        case Right.METRICS:
+            wrong = [guarded.reader, guarded.writer, guarded.other]
+        case _:
+            wrong = []
+    for token in wrong:
+        answer = guarded.ask(method, route, token)
+        assert answer.status == 403, answer.body
+        content = answer.json()
+        if route.path == "/api/v2/write":
+            assert content["code"] == "forbidden"
+        else:
+            assert content["error"] == "unauthorized to perform requested action with the token"
+
+
+@pytest.mark.parametrize(("method", "route"), ROUTES, ids=id_of)
+def test_the_right_token_passes(guarded: Guarded, method: str, route: Route) -> None:
+    right = {
+        Right.ADMIN: guarded.admin,
+        Right.READ: guarded.reader,
+        Right.WRITE: guarded.writer,
+        Right.METRICS: guarded.scraper,
+        Right.ANY: guarded.reader,
+        Right.NONE: None,
+    }[route.right]
+    if route.path.endswith("/token/admin/regenerate"):
+        pytest.skip("it would void the token of the other tests; test_tokens.py has it")
+    answer = guarded.ask(method, route, right)
+    if route.right is Right.ADMIN:
+        # Their requests are about nothing here: what counts is that the handler was asked.
+        assert answer.status not in (401, 403), answer.body
+    else:
+        assert answer.status in (200, 204), answer.body
+
+
+def test_unknown_paths_look_like_known_ones_to_strangers(guarded: Guarded) -> None:
+    stranger = guarded.server.request("GET", "/nowhere")
+    known = guarded.server.request("GET", "/api/v3/configure/database")
+    assert (stranger.status, stranger.body) == (known.status, known.body) == (401, known.body)
+    headers = {"Authorization": f"Bearer {guarded.reader}"}
+    assert guarded.server.request("GET", "/nowhere", headers=headers).status == 404
+
+
+def test_lists_show_only_what_the_token_may_see(guarded: Guarded) -> None:
+    seen = {}
+    for name in ("admin", "reader", "writer", "other", "scraper"):
+        headers = {"Authorization": f"Bearer {getattr(guarded, name)}"}
+        databases = guarded.server.request("GET", "/api/v3/configure/database", headers=headers)
+        triggers = guarded.server.request(
+            "GET", "/api/v3/configure/processing_engine_trigger", headers=headers
+        )
+        seen[name] = (
+            [row["iox::database"] for row in databases.json()],
+            [row["database"] for row in triggers.json()],
+        )
+    assert seen == {
+        "admin": (["mine", "theirs"], ["mine", "theirs"]),
+        "reader": (["mine"], ["mine"]),
+        "writer": (["mine"], []),
+        "other": (["theirs"], ["theirs"]),
+        "scraper": ([], []),
+    }
+
+
+def test_a_databases_token_cannot_read_the_internal_database(guarded: Guarded) -> None:
+    question = json.dumps({"db": "_internal", "q": "SELECT name FROM system.tokens"}).encode()
+    for token, status in ((guarded.reader, 403), (guarded.admin, 200)):
+        headers = {"Authorization": f"Bearer {token}"}
+        answer = guarded.server.request("POST", "/api/v3/query_sql", question, headers=headers)
+        assert answer.status == status
+    assert {"name": "_admin"} in answer.json()
+
+
+def test_a_read_token_cannot_create_a_database_by_writing(guarded: Guarded) -> None:
+    for token in (guarded.reader, guarded.writer):
+        headers = {"Authorization": f"Bearer {token}"}
+        answer = guarded.server.request(
+            "POST", "/api/v3/write_lp?db=fresh", b"m f=1i", headers=headers
+        )
+        assert answer.status == 403
+    headers = {"Authorization": f"Bearer {guarded.admin}"}
+    names = guarded.server.request("GET", "/api/v3/configure/database", headers=headers)
+    assert {"iox::database": "fresh"} not in names.json()
