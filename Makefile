@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 SOURCES := $(wildcard src/lp_core/*.pyx src/lp_core/*.pxd src/lp_core/*.h)
 PYTEST_FLAGS ?=
 
-.PHONY: build demo test soak lint bench fuzz sanitize serve clean
+.PHONY: build demo test soak lint bench docs fuzz sanitize serve clean
 
 build: $(VENV)/.built
 
@@ -56,6 +56,10 @@ lint: $(VENV)/.lint
 	MYPYPATH=src $(BIN)/python -m mypy.stubtest --concise --ignore-disjoint-bases \
 	  --allowlist stubtest-allowlist.txt --ignore-unused-allowlist lp_core
 	$(BIN)/lint-imports
+
+# The parts of the documentation that are made from the code.
+docs: build
+	$(BIN)/python docs/generate.py
 
 bench: $(VENV)/.bench
 	cd benchmarks && ../$(BIN)/asv machine --yes > /dev/null && ../$(BIN)/asv run --python=same --quick --show-stderr

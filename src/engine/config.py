@@ -296,6 +296,8 @@ OPTIONS = (
         parse_nice,
         "how far plugins give way where processor time is short, 0 to 19 (default 10)",
         "N",
+        least=0,
+        most=19,
     ),
     Option(
         "--plugin-processes-max",

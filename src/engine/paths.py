@@ -16,6 +16,7 @@ class DataPaths:
         self.wal_dir = self.node_dir / "wal"
         # Plugin files fetched from the web, each below the hash of its content.
         self.fetched_plugins_dir = self.node_dir / "fetched-plugins"
+        self.cluster_uuid_file = self.node_dir / "cluster-uuid"
         self.lock_file = self.node_dir / "lock"
         # Not a segment before it is renamed to one: recovery does not look at it.
         self.prepared_segment = self.wal_dir / "next.prepared"

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+import uuid
 from collections.abc import Sequence
 
 import uvloop
@@ -186,6 +187,16 @@ class Server:
             ),
         )
 
+    def _cluster_uuid(self) -> str:
+        """The name of the data in this directory, given at its first start."""
+        path = self._paths.cluster_uuid_file
+        try:
+            return str(uuid.UUID(path.read_text().strip()))
+        except (FileNotFoundError, ValueError):
+            name = str(uuid.uuid4())
+            self._filesystem.write_whole(path, f"{name}\n".encode())
+            return name
+
     def _build_log(self, report: RecoveryReport) -> Log:
         sync_seconds = self._metrics.histogram(
             "headrace_wal_commit_seconds", "Time of a group commit, write and sync."
@@ -317,6 +328,7 @@ class Server:
                     self._clock,
                 ),
                 health=_Health(log),
+                cluster_uuid=self._cluster_uuid(),
             )
         )
         await host.start()

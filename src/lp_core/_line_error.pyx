@@ -95,6 +95,8 @@ cdef dict PRECISION_NAMES = {
     "us": "Microsecond",
     "ms": "Millisecond",
     "s": "Second",
+    "m": "Minute",
+    "h": "Hour",
 }
 
 

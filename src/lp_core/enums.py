@@ -25,6 +25,8 @@ class Precision(StrEnum):
     MICROSECOND = "us"
     MILLISECOND = "ms"
     SECOND = "s"
+    MINUTE = "m"
+    HOUR = "h"
 
 
 class FrameKind(IntEnum):

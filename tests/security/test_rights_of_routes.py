@@ -8,8 +8,8 @@ import pytest
 from engine.http.access import Right
 from engine.http.app import routes
 from engine.http.routing import Route
+from tests.support.any_service import AnyService
 from tests.support.server import Answer, ServerProcess
-from tests.test_docs import AnyService
 
 pytestmark = pytest.mark.e2e
 

@@ -70,7 +70,7 @@ class Client:
         self._connection: http.client.HTTPConnection
         if parts.scheme == "https":
             self._connection = http.client.HTTPSConnection(
-                parts.hostname, port, timeout=timeout_s, context=ssl.create_default_context()
+                parts.hostname, port, timeout=timeout_s, context=_tls(namespace)
             )
         else:
             self._connection = http.client.HTTPConnection(parts.hostname, port, timeout=timeout_s)
@@ -121,6 +121,19 @@ class Client:
         if response.status >= 300:
             raise _server_error(response.status, response.reason, answer)
         return answer
+
+
+def _tls(namespace: argparse.Namespace) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if namespace.tls_ca is not None:
+        try:
+            context.load_verify_locations(namespace.tls_ca)
+        except OSError as error:
+            raise ConfigError(f"--tls-ca: cannot read {namespace.tls_ca}: {error}") from error
+    if namespace.tls_no_verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def print_answer(answer: bytes) -> None:

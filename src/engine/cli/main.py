@@ -46,6 +46,19 @@ def _connection() -> argparse.ArgumentParser:
         default=_environment("HEADRACE_AUTH_TOKEN", "INFLUXDB3_AUTH_TOKEN"),
         help="sent as bearer token (environment: HEADRACE_AUTH_TOKEN, INFLUXDB3_AUTH_TOKEN)",
     )
+    group.add_argument(
+        "--tls-ca",
+        metavar="FILE",
+        default=_environment("HEADRACE_TLS_CA", "INFLUXDB3_TLS_CA"),
+        help="certificates (PEM) to trust besides the system's (environment: HEADRACE_TLS_CA, "
+        "INFLUXDB3_TLS_CA)",
+    )
+    group.add_argument(
+        "--tls-no-verify",
+        action="store_true",
+        default=_environment("HEADRACE_TLS_NO_VERIFY", "INFLUXDB3_TLS_NO_VERIFY") == "true",
+        help="do not check the server's certificate",
+    )
     return parent
 
 

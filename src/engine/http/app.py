@@ -7,6 +7,8 @@ import logging
 from typing import Any
 
 from engine.errors import EngineError, ForbiddenError
+from engine.http import openapi
+from engine.http.answer_headers import PREFLIGHT_HEADERS, AnswerHeaders, request_id_of
 from engine.http.asgi import (
     ClientGoneError,
     Receive,
@@ -15,10 +17,14 @@ from engine.http.asgi import (
     Scope,
     Send,
     ShuttingDownError,
-    json_response,
 )
 from engine.http.auth import Gatekeeper
-from engine.http.error_responses import error_response, internal_error_response
+from engine.http.compression import compressed
+from engine.http.error_responses import (
+    error_response,
+    internal_error_response,
+    not_found_response,
+)
 from engine.http.routes import (
     configure,
     dead_letters,
@@ -37,13 +43,6 @@ from engine.logs import keys
 
 logger = logging.getLogger(__name__)
 
-_CORS_HEADERS = [
-    ("access-control-allow-origin", "*"),
-    ("access-control-allow-methods", "*"),
-    ("access-control-allow-headers", "*"),
-    ("access-control-max-age", "86400"),
-]
-
 # Any word may be a method; only these get a time series of their own.
 _METHODS_COUNTED = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT"})
 
@@ -53,7 +52,7 @@ _ALWAYS_ANSWERED = frozenset({"/health", "/api/v1/health", "/ping", "/metrics"})
 
 def routes(services: Services) -> list[Route]:
     """The whole API."""
-    return [
+    table = [
         *health.routes(services),
         *write.routes(services),
         *query.routes(services),
@@ -65,6 +64,8 @@ def routes(services: Services) -> list[Route]:
         *tokens.routes(services),
         *plugins.routes(services),
     ]
+    table.append(openapi.route(table))
+    return table
 
 
 class App:
@@ -76,6 +77,7 @@ class App:
         self._gatekeeper = Gatekeeper(
             services.config, services.catalog.tokens, services.clock, services.metrics
         )
+        self._headers = AnswerHeaders(services.cluster_uuid)
         self._active: set[asyncio.Task[Any]] = set()
         self._requests = services.metrics.counter(
             "headrace_http_requests_total", "Requests answered.", ("method", "status")
@@ -86,11 +88,13 @@ class App:
         if scope["type"] != "http":
             return
         request = Request(scope, receive, self._services.gate, self._services.config)
+        request_id = request_id_of(request)
         task = asyncio.current_task()
         assert task is not None
         self._active.add(task)
         try:
-            response = await self._answer(request)
+            response = await self._answer(request, request_id)
+            self._headers.add(response, request_id)
             method = request.method if request.method in _METHODS_COUNTED else "other"
             self._requests.add(1, method, str(response.status))
             await response.send(send)
@@ -108,19 +112,16 @@ class App:
             task.cancel()
         return len(left)
 
-    async def _answer(self, request: Request) -> Response:
+    async def _answer(self, request: Request, request_id: str) -> Response:
         try:
             if request.method == "OPTIONS":
                 self._gatekeeper.check_site(request)
-                return Response(204, headers=list(_CORS_HEADERS))
+                return Response(204, headers=list(PREFLIGHT_HEADERS))
             route = self._router.find(request.method, request.path)
             # Before anything is said about the path: strangers do not learn what exists.
             request.access = await self._gatekeeper.admit(request, route)
             if route is None:
-                return json_response(
-                    {"error": "not found", "code": "not_found", "hint": f"no route {request.path}"},
-                    404,
-                )
+                return not_found_response(f"no route {request.method} {request.path}")
             if request.path not in _ALWAYS_ANSWERED:
                 self._admit()
             response = await route.handler(request)
@@ -134,10 +135,12 @@ class App:
         except EngineError as error:
             return error_response(error)
         except Exception:
-            logger.exception("request failed", extra=keys(method=request.method, path=request.path))
+            logger.exception(
+                "request failed",
+                extra=keys(method=request.method, path=request.path, request_id=request_id),
+            )
             return internal_error_response()
-        response.headers.append(_CORS_HEADERS[0])
-        return response
+        return await compressed(request, response)
 
     def _admit(self) -> None:
         gate = self._services.gate

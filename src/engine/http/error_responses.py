@@ -1,5 +1,5 @@
 # The only place that turns errors into HTTP statuses and bodies. Bodies are always valid JSON:
-# {"error", "data"?, "code", "hint"?}, a superset of what clients of the reference system read.
+# {"error", "data"?, "code", "hint"}, a superset of what clients of the reference system read.
 """Errors as HTTP answers."""
 
 import logging
@@ -39,6 +39,7 @@ from engine.errors import (
     WalError,
     WriteError,
 )
+from engine.http.answer_headers import error_header
 from engine.http.asgi import (
     ClientGoneError,
     ReceiveTimeoutError,
@@ -102,9 +103,12 @@ def error_response(error: EngineError) -> Response:
         # was.
         body["data"] = error.lines if error.stored else error.lines[0]
     body["code"] = error.code
-    if error.hint:
-        body["hint"] = error.hint
-    response = json_response(body, status_of(error))
+    body["hint"] = error.hint
+    return _completed(json_response(body, status_of(error)), error, error.message)
+
+
+def _completed(response: Response, error: EngineError, message: str) -> Response:
+    response.headers.append(error_header(message))
     if isinstance(error, BackPressureError):
         response.headers.append(("retry-after", str(error.retry_after_s)))
     elif isinstance(error, WalError | ShuttingDownError | TooManyFailuresError):
@@ -134,7 +138,14 @@ def v2_error_response(error: EngineError) -> Response:
     body: dict[str, Any] = {"code": names.get(status, "internal error"), "message": message}
     if isinstance(error, PartialWriteError):
         body["line"] = error.lines[0]["line_number"]
-    return json_response(body, status)
+    # What clients of the other versions look for.
+    body |= {"error": message, "hint": error.hint}
+    return _completed(json_response(body, status), error, message)
+
+
+def not_found_response(hint: str) -> Response:
+    """The answer to a path that nothing answers."""
+    return json_response({"error": "not found", "code": "not_found", "hint": hint}, 404)
 
 
 def internal_error_response() -> Response:

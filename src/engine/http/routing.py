@@ -8,6 +8,7 @@ import msgspec
 
 from engine.http.access import Right
 from engine.http.asgi import Request, Response
+from engine.http.route_description import Answer, JsonBody, Parameter, RawBody
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -26,6 +27,18 @@ class Route(msgspec.Struct, frozen=True):
     right: Right
     # Whether the token may come as the parameter ``p`` of the URL, as version 1 has it.
     takes_password: bool = False
+    # What it takes and gives, for the descriptions.
+    parameters: tuple[Parameter, ...] = ()
+    body: JsonBody | RawBody | None = None
+    answer: Answer = Answer()
+
+    def parameters_for(self, method: str) -> tuple[Parameter, ...]:
+        """Parameters of the URL when it is asked by `method`.
+
+        A route that is asked by GET or else by a body of JSON has them in the URL with GET only.
+        """
+        is_in_body = isinstance(self.body, JsonBody) and len(self.methods) > 1
+        return () if is_in_body and method != "GET" else self.parameters
 
 
 class Router:

@@ -47,3 +47,5 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     packages: PluginPackages
     dry_runs: DryRuns
     health: Health
+    # Names this server's data for good; every answer carries it.
+    cluster_uuid: str

@@ -231,7 +231,7 @@ def precision_of(text: str) -> Precision:
     Raises:
         WriteError: It names none.
     """
-    precision = _PRECISIONS.get(text)
+    precision = PRECISION_NAMES.get(text)
     if precision is None:
         raise WriteError(
             f"serde error: unknown variant `{text}`, expected one of auto, second, millisecond, "
@@ -241,7 +241,8 @@ def precision_of(text: str) -> Precision:
     return precision
 
 
-_PRECISIONS = {
+# Names of precisions in version 3.
+PRECISION_NAMES = {
     "auto": Precision.AUTO,
     "s": Precision.SECOND,
     "second": Precision.SECOND,

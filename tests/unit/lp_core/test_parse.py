@@ -351,3 +351,11 @@ def test_memory_goes_back_when_results_are_dropped():
 
     settled = churn(30)
     assert churn(200) - settled < 16 * MIB
+
+
+@pytest.mark.parametrize(("precision", "unit_ns"), [("m", 60 * 10**9), ("h", 3_600 * 10**9)])
+def test_minutes_and_hours(precision, unit_ns):
+    batch = parse(b"m f=1 -3\nm f=2", precision=precision, now_ns=2 * unit_ns + 5).batch
+    assert arrow(batch["m"]).column("time").cast("int64").to_pylist() == [-3 * unit_ns, 2 * unit_ns]
+    (error,) = parse(f"m f=1 {2**62}".encode(), precision=precision, now_ns=0).errors
+    assert "out of range for precision: " in error.message

@@ -11,6 +11,14 @@ from engine.catalog.model import ErrorBehavior, Trigger
 from engine.errors import RequestError
 from engine.http.access import Right
 from engine.http.asgi import Request, Response, UnsupportedMediaTypeError
+from engine.http.route_description import (
+    DATABASE,
+    FORMAT,
+    SOME_DATABASE,
+    TABLE_TYPES,
+    Answer,
+    JsonBody,
+)
 from engine.http.routes.query import pick_format
 from engine.http.routing import Route
 from engine.http.services import Services
@@ -213,16 +221,74 @@ def routes(services: Services) -> list[Route]:
 
     database_path = "/api/v3/configure/database"
     trigger_path = "/api/v3/configure/processing_engine_trigger"
+    tables = Answer(200, "a table", TABLE_TYPES)
+    trigger_name = JsonBody(TriggerNameBody, may_be_parameters=True)
     return [
-        Route(("GET",), database_path, list_databases, "List databases", Right.ANY),
-        Route(("POST",), database_path, create_database, "Create a database", Right.ADMIN),
-        Route(("DELETE",), database_path, delete_database, "Delete a database", Right.ADMIN),
-        Route(("GET",), trigger_path, list_triggers, "List triggers", Right.ANY),
-        Route(("POST",), trigger_path, create_trigger, "Create a trigger", Right.ADMIN),
-        Route(("DELETE",), trigger_path, delete_trigger, "Delete a trigger", Right.ADMIN),
-        Route(("POST",), f"{trigger_path}/enable", enable_trigger, "Enable a trigger", Right.ADMIN),
         Route(
-            ("POST",), f"{trigger_path}/disable", disable_trigger, "Disable a trigger", Right.ADMIN
+            ("GET",),
+            database_path,
+            list_databases,
+            "List databases",
+            Right.ANY,
+            parameters=(FORMAT,),
+            answer=tables,
+        ),
+        Route(
+            ("POST",),
+            database_path,
+            create_database,
+            "Create a database",
+            Right.ADMIN,
+            body=JsonBody(DatabaseBody),
+        ),
+        Route(
+            ("DELETE",),
+            database_path,
+            delete_database,
+            "Delete a database",
+            Right.ADMIN,
+            parameters=(DATABASE,),
+        ),
+        Route(
+            ("GET",),
+            trigger_path,
+            list_triggers,
+            "List triggers",
+            Right.ANY,
+            parameters=(SOME_DATABASE, FORMAT),
+            answer=tables,
+        ),
+        Route(
+            ("POST",),
+            trigger_path,
+            create_trigger,
+            "Create a trigger",
+            Right.ADMIN,
+            body=JsonBody(TriggerBody),
+        ),
+        Route(
+            ("DELETE",),
+            trigger_path,
+            delete_trigger,
+            "Delete a trigger",
+            Right.ADMIN,
+            body=trigger_name,
+        ),
+        Route(
+            ("POST",),
+            f"{trigger_path}/enable",
+            enable_trigger,
+            "Enable a trigger",
+            Right.ADMIN,
+            body=trigger_name,
+        ),
+        Route(
+            ("POST",),
+            f"{trigger_path}/disable",
+            disable_trigger,
+            "Disable a trigger",
+            Right.ADMIN,
+            body=trigger_name,
         ),
     ]
 

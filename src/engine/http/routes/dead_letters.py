@@ -8,6 +8,14 @@ import msgspec
 
 from engine.http.access import Right
 from engine.http.asgi import Request, Response, json_response
+from engine.http.route_description import (
+    FORMAT,
+    SOME_DATABASE,
+    TABLE_TYPES,
+    Answer,
+    JsonBody,
+    Parameter,
+)
 from engine.http.routes.configure import read_query_or_json, table_response
 from engine.http.routes.query import pick_format
 from engine.http.routing import Route
@@ -71,8 +79,33 @@ def routes(services: Services) -> list[Route]:
         rows = await services.dispatcher.letters.drop(trigger, body.ids)
         return json_response({"dropped_rows": rows})
 
+    named = JsonBody(LettersBody)
     return [
-        Route(("GET",), PATH, list_letters, "List dead letters", Right.ANY),
-        Route(("DELETE",), PATH, drop, "Drop dead letters", Right.ADMIN),
-        Route(("POST",), f"{PATH}/replay", replay, "Run dead letters again", Right.ADMIN),
+        Route(
+            ("GET",),
+            PATH,
+            list_letters,
+            "List dead letters",
+            Right.ANY,
+            parameters=(SOME_DATABASE, Parameter("trigger_name", "only of this trigger"), FORMAT),
+            answer=Answer(200, "a table", TABLE_TYPES),
+        ),
+        Route(
+            ("DELETE",),
+            PATH,
+            drop,
+            "Drop dead letters",
+            Right.ADMIN,
+            body=named,
+            answer=Answer(200, '`{"dropped_rows"}`', ("application/json",)),
+        ),
+        Route(
+            ("POST",),
+            f"{PATH}/replay",
+            replay,
+            "Run dead letters again",
+            Right.ADMIN,
+            body=named,
+            answer=Answer(200, '`{"processed_rows", "parked_rows"}`', ("application/json",)),
+        ),
     ]

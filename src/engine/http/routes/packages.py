@@ -6,6 +6,7 @@ import msgspec
 from engine.errors import RequestError
 from engine.http.access import Right
 from engine.http.asgi import Request, Response
+from engine.http.route_description import Answer, JsonBody
 from engine.http.routes.configure import read_json
 from engine.http.routing import Route
 from engine.http.services import Services
@@ -43,19 +44,24 @@ def routes(services: Services) -> list[Route]:
         return Response(200)
 
     prefix = "/api/v3/configure/plugin_environment"
+    installed = Answer(200, "installed; 422 with the package manager's last lines when not")
     return [
         Route(
             ("POST",),
             f"{prefix}/install_packages",
             install_packages,
-            "Install packages",
+            "Install packages for plugins",
             Right.ADMIN,
+            body=JsonBody(PackagesBody),
+            answer=installed,
         ),
         Route(
             ("POST",),
             f"{prefix}/install_requirements",
             install_requirements,
-            "Install what a requirements file says",
+            "Install what a requirements file says (on the server, a URL, or its text)",
             Right.ADMIN,
+            body=JsonBody(RequirementsBody),
+            answer=installed,
         ),
     ]

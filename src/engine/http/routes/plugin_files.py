@@ -10,6 +10,7 @@ from engine.catalog.model import Trigger
 from engine.errors import PluginError, RequestError, TriggerNotFoundError
 from engine.http.access import Right
 from engine.http.asgi import Request, Response
+from engine.http.route_description import JsonBody, Parameter
 from engine.http.routes.configure import TriggerNameBody, read_json, read_query_or_json
 from engine.http.routing import Route
 from engine.http.services import Services
@@ -129,21 +130,54 @@ def routes(services: Services) -> list[Route]:
     files_path = "/api/v3/plugins/files"
     directory_path = "/api/v3/plugins/directory"
     update_path = "/api/v3/configure/processing_engine_trigger/update"
+    trigger_database = Parameter(
+        "db", "database of the trigger, where several have one of that name"
+    )
     return [
         Route(
-            ("POST",), files_path, upload_file, "Store a file in the plugin directory", Right.ADMIN
+            ("POST",),
+            files_path,
+            upload_file,
+            "Store a file in the plugin directory (`plugin_name` is its path)",
+            Right.ADMIN,
+            body=JsonBody(FileBody),
         ),
-        Route(("PUT",), files_path, replace_file, "Replace the code of a trigger", Right.ADMIN),
-        Route(("POST",), directory_path, upload_package, "Store a package as a whole", Right.ADMIN),
+        Route(
+            ("PUT",),
+            files_path,
+            replace_file,
+            "Replace the code of a trigger (`plugin_name` is its name)",
+            Right.ADMIN,
+            parameters=(
+                trigger_database,
+                Parameter("path", "store the body, no JSON, as this file of the plugin directory"),
+            ),
+            body=JsonBody(FileBody),
+        ),
+        Route(
+            ("POST",),
+            directory_path,
+            upload_package,
+            "Store a package as a whole (`plugin_name` is its path)",
+            Right.ADMIN,
+            body=JsonBody(PackageBody),
+        ),
         Route(
             ("PUT",),
             directory_path,
             replace_package,
-            "Replace the package of a trigger",
+            "Replace the package of a trigger (`plugin_name` is its name)",
             Right.ADMIN,
+            parameters=(trigger_database,),
+            body=JsonBody(PackageBody),
         ),
         Route(
-            ("POST",), update_path, update_trigger, "Fetch the code of a trigger again", Right.ADMIN
+            ("POST",),
+            update_path,
+            update_trigger,
+            "Fetch the code of a `gh:` trigger again",
+            Right.ADMIN,
+            body=JsonBody(TriggerNameBody, may_be_parameters=True),
         ),
     ]
 

@@ -9,6 +9,7 @@ import msgspec
 from engine.errors import RequestError
 from engine.http.access import Right
 from engine.http.asgi import Request, Response, json_response
+from engine.http.route_description import Answer, JsonBody
 from engine.http.routes.configure import read_json
 from engine.http.routing import Route
 from engine.http.services import Services
@@ -91,10 +92,35 @@ def routes(services: Services) -> list[Route]:
         )
 
     prefix = "/api/v3/plugin_test"
+    report = Answer(200, "a report, below", ("application/json",))
     return [
-        Route(("POST",), f"{prefix}/wal", wal, "Try a write plugin", Right.ADMIN),
-        Route(("POST",), f"{prefix}/schedule", schedule, "Try a schedule plugin", Right.ADMIN),
-        Route(("POST",), f"{prefix}/request", call, "Try a request plugin", Right.ADMIN),
+        Route(
+            ("POST",),
+            f"{prefix}/wal",
+            wal,
+            "Try a write plugin, with lines or with rows of a stretch of time",
+            Right.ADMIN,
+            body=JsonBody(WalTestBody),
+            answer=report,
+        ),
+        Route(
+            ("POST",),
+            f"{prefix}/schedule",
+            schedule,
+            "Try a schedule plugin",
+            Right.ADMIN,
+            body=JsonBody(ScheduleTestBody),
+            answer=report,
+        ),
+        Route(
+            ("POST",),
+            f"{prefix}/request",
+            call,
+            "Try a request plugin",
+            Right.ADMIN,
+            body=JsonBody(RequestTestBody),
+            answer=report,
+        ),
     ]
 
 

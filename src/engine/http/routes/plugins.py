@@ -2,7 +2,9 @@
 """Request triggers over HTTP."""
 
 from engine.http.access import Right
-from engine.http.asgi import Request, Response, json_response
+from engine.http.asgi import Request, Response
+from engine.http.error_responses import not_found_response
+from engine.http.route_description import Answer, RawBody
 from engine.http.routing import Route
 from engine.http.services import Services
 from engine.http.streaming import StreamedResponse
@@ -26,14 +28,7 @@ def routes(services: Services) -> list[Route]:
         call = RequestCall(path, request.query_parameters(), headers, await request.body())
         answer = await services.dispatcher.request(call)
         if answer is None:
-            return json_response(
-                {
-                    "error": "not found",
-                    "code": "not_found",
-                    "hint": f"no enabled trigger has the specification request:{path}",
-                },
-                404,
-            )
+            return not_found_response(f"no enabled trigger has the specification request:{path}")
         if answer.pieces is not None:
             return StreamedResponse(
                 answer.status,
@@ -44,11 +39,16 @@ def routes(services: Services) -> list[Route]:
         return Response(answer.status, answer.body, None, list(answer.headers))
 
     # A plugin may do both with either method; this is what they mean to most authors.
+    summary, answer = "Call a request trigger's plugin", Answer(200, "the plugin's answer")
     return [
+        Route(("GET",), f"{PREFIX}*", engine_request, summary, Right.READ, answer=answer),
         Route(
-            ("GET",), f"{PREFIX}*", engine_request, "Call a request trigger's plugin", Right.READ
-        ),
-        Route(
-            ("POST",), f"{PREFIX}*", engine_request, "Call a request trigger's plugin", Right.WRITE
+            ("POST",),
+            f"{PREFIX}*",
+            engine_request,
+            summary,
+            Right.WRITE,
+            body=RawBody("application/octet-stream", "anything", required=False),
+            answer=answer,
         ),
     ]

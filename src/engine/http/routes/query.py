@@ -8,6 +8,14 @@ import msgspec
 from engine.errors import RequestError
 from engine.http.access import Right
 from engine.http.asgi import Request, Response
+from engine.http.route_description import (
+    DATABASE,
+    FORMAT,
+    TABLE_TYPES,
+    Answer,
+    JsonBody,
+    Parameter,
+)
 from engine.http.routing import Route
 from engine.http.services import Services
 from engine.query.formats import CONTENT_TYPES, ResultFormat, format_accepted, format_named
@@ -69,4 +77,20 @@ def routes(services: Services) -> list[Route]:
         )
         return Response(200, content, CONTENT_TYPES[result_format])
 
-    return [Route(("GET", "POST"), "/api/v3/query_sql", query_sql, "Run a SQL query", Right.READ)]
+    return [
+        Route(
+            ("GET", "POST"),
+            "/api/v3/query_sql",
+            query_sql,
+            "Run a SQL query",
+            Right.READ,
+            parameters=(
+                DATABASE,
+                Parameter("q", "SQL", required=True),
+                FORMAT,
+                Parameter("params", "JSON object with the values of `$name`"),
+            ),
+            body=JsonBody(QueryBody),
+            answer=Answer(200, "rows", TABLE_TYPES),
+        )
+    ]

@@ -20,6 +20,7 @@ from engine.catalog.tokens import OPERATOR_NAME, TOKEN_RANDOM_BYTES, hash_of, ne
 from engine.errors import AlreadyExistsError, EndpointDisabledError, RequestError
 from engine.http.access import Right
 from engine.http.asgi import Request, Response, json_response
+from engine.http.route_description import FORMAT, TABLE_TYPES, Answer, JsonBody, Parameter
 from engine.http.routes.configure import read_json, table_response
 from engine.http.routes.query import pick_format
 from engine.http.routing import Route
@@ -157,14 +158,23 @@ def routes(services: Services) -> list[Route]:
         await writer.delete_token(name)
         return Response(200)
 
+    created = Answer(201, "the token, with its text", ("application/json",))
     return [
-        Route(("POST",), f"{PATH}/admin", create_operator, "Create the admin token", Right.ADMIN),
+        Route(
+            ("POST",),
+            f"{PATH}/admin",
+            create_operator,
+            "Create the admin token",
+            Right.ADMIN,
+            answer=created,
+        ),
         Route(
             ("POST",),
             f"{PATH}/admin/regenerate",
             regenerate_operator,
             "Give the admin token a new text",
             Right.ADMIN,
+            answer=created,
         ),
         Route(
             ("POST",),
@@ -172,8 +182,33 @@ def routes(services: Services) -> list[Route]:
             create_admin,
             "Create a further admin token",
             Right.ADMIN,
+            body=JsonBody(AdminTokenBody),
+            answer=created,
         ),
-        Route(("POST",), PATH, create_token, "Create a token for databases", Right.ADMIN),
-        Route(("GET",), PATH, list_tokens, "List tokens", Right.ADMIN),
-        Route(("DELETE",), PATH, delete_token, "Delete a token", Right.ADMIN),
+        Route(
+            ("POST",),
+            PATH,
+            create_token,
+            "Create a token for databases",
+            Right.ADMIN,
+            body=JsonBody(TokenBody),
+            answer=created,
+        ),
+        Route(
+            ("GET",),
+            PATH,
+            list_tokens,
+            "List tokens, without their texts",
+            Right.ADMIN,
+            parameters=(FORMAT,),
+            answer=Answer(200, "a table", TABLE_TYPES),
+        ),
+        Route(
+            ("DELETE",),
+            PATH,
+            delete_token,
+            "Delete a token",
+            Right.ADMIN,
+            parameters=(Parameter("token_name", required=True),),
+        ),
     ]

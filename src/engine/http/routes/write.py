@@ -5,9 +5,10 @@ from engine.errors import EngineError, RequestError
 from engine.http.access import Right
 from engine.http.asgi import Request, Response
 from engine.http.error_responses import v2_error_response
+from engine.http.route_description import DATABASE, Answer, Parameter, RawBody
 from engine.http.routing import Route
 from engine.http.services import Services
-from engine.ingest.pipeline import precision_of
+from engine.ingest.pipeline import PRECISION_NAMES, precision_of
 from engine.ingest.write_request import WriteRequest
 from lp_core import Precision
 
@@ -20,6 +21,8 @@ _LEGACY_PRECISIONS = {
     "u": Precision.MICROSECOND,
     "ms": Precision.MILLISECOND,
     "s": Precision.SECOND,
+    "m": Precision.MINUTE,
+    "h": Precision.HOUR,
 }
 _DEFAULT_RETENTION_POLICIES = frozenset({"", "''", "autogen", "default"})
 
@@ -37,7 +40,7 @@ def _legacy_precision(parameters: dict[str, str]) -> Precision:
     text = parameters.get("precision", "")
     precision = _LEGACY_PRECISIONS.get(text)
     if precision is None:
-        raise RequestError(f"invalid precision '{text}'", hint="use ns, us, ms or s")
+        raise RequestError(f"invalid precision '{text}'", hint="use ns, us, ms, s, m or h")
     return precision
 
 
@@ -99,17 +102,68 @@ def routes(services: Services) -> list[Route]:
         )
         return Response(204)
 
+    lines = RawBody("text/plain", "line protocol, UTF-8; gzip with Content-Encoding")
+    stored = Answer(204, "stored")
+    precision = Parameter(
+        "precision",
+        "unit of the timestamps (default ns)",
+        choices=("ns", "n", "us", "u", "ms", "s", "m", "h"),
+    )
     return [
-        Route(("POST",), "/api/v3/write_lp", write_v3, "Write line protocol", Right.WRITE),
         Route(
-            ("POST",), "/api/v2/write", write_v2, "Write line protocol as to version 2", Right.WRITE
+            ("POST",),
+            "/api/v3/write_lp",
+            write_v3,
+            "Write line protocol",
+            Right.WRITE,
+            parameters=(
+                DATABASE,
+                Parameter(
+                    "precision",
+                    "unit of the timestamps (default auto)",
+                    choices=tuple(PRECISION_NAMES),
+                ),
+                Parameter(
+                    "accept_partial",
+                    "keep good lines beside bad ones (default true)",
+                    False,
+                    "boolean",
+                ),
+                Parameter("no_sync", "do not wait for the disk (default false)", False, "boolean"),
+            ),
+            body=lines,
+            answer=stored,
+        ),
+        Route(
+            ("POST",),
+            "/api/v2/write",
+            write_v2,
+            "Write line protocol as to version 2; all or nothing",
+            Right.WRITE,
+            parameters=(
+                Parameter("bucket", "database", required=True),
+                precision,
+                Parameter("org", "ignored"),
+            ),
+            body=lines,
+            answer=stored,
         ),
         Route(
             ("POST",),
             "/write",
             write_v1,
-            "Write line protocol as to version 1",
+            "Write line protocol as to version 1; all or nothing",
             Right.WRITE,
             takes_password=True,
+            parameters=(
+                DATABASE,
+                Parameter("rp", "other than autogen and default: the database is `db/rp`"),
+                precision,
+                Parameter("u", "ignored"),
+                Parameter("p", "a token"),
+                Parameter("consistency", "ignored"),
+            ),
+            body=lines,
+            answer=stored,
         ),
     ]

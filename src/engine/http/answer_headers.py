@@ -1,0 +1,65 @@
+# Owns the headers that every answer carries, whatever the route: who answered, which request, and
+# that web pages may read it.
+"""Headers of all answers."""
+
+import random
+import re
+import time
+
+import engine
+from engine.http.asgi import Request, Response
+
+PREFLIGHT_HEADERS = [
+    ("access-control-allow-methods", "*"),
+    # The star does not stand for Authorization, says the standard.
+    ("access-control-allow-headers", "*, Authorization"),
+    ("access-control-max-age", "86400"),
+]
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
+_ERROR_CHARACTERS_MAX = 300
+_random_bits = random.SystemRandom().getrandbits
+
+
+def request_id_of(request: Request) -> str:
+    """The id under which the request is logged and answered: the client's if it has a fit one."""
+    given = request.headers.get("x-request-id") or request.headers.get("request-id")
+    return given if given is not None and _REQUEST_ID.match(given) else new_request_id()
+
+
+def new_request_id() -> str:
+    """A UUID of version 7: unique, and in the order of time."""
+    bits = (time.time_ns() // 1_000_000) << 80 | _random_bits(80)
+    bits = bits & ~(0xF << 76) & ~(0x3 << 62) | 0x7 << 76 | 0x2 << 62
+    text = f"{bits:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def error_header(message: str) -> tuple[str, str]:
+    """The header in which clients of version 1 look for the reason of a refusal."""
+    text = message[:_ERROR_CHARACTERS_MAX]
+    safe = "".join(letter if " " <= letter <= "~" else "?" for letter in text)
+    return ("x-influxdb-error", safe.strip())
+
+
+class AnswerHeaders:
+    """Adds what all answers of a server have in common."""
+
+    def __init__(self, cluster_uuid: str) -> None:
+        self._fixed = [
+            ("cluster-uuid", cluster_uuid),
+            ("access-control-allow-origin", "*"),
+            ("access-control-expose-headers", "*"),
+            ("x-influxdb-version", engine.__version__),
+            ("x-influxdb-build", "Core"),
+        ]
+
+    def add(self, response: Response, request_id: str) -> None:
+        """Complete the headers of `response`."""
+        headers = response.headers
+        common = [*self._fixed, ("request-id", request_id), ("x-request-id", request_id)]
+        if headers:
+            # A plugin may have its own idea, of the origins for instance; twice would be wrong.
+            names = {name.lower() for name, _ in headers}
+            common = [header for header in common if header[0] not in names]
+        headers.extend(common)
