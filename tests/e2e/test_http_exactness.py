@@ -225,6 +225,18 @@ def test_head_answers_have_no_body(shared_server: ServerProcess) -> None:
     assert b"process_id" not in received
 
 
+def test_health_and_ping_speak_to_each_version_its_way(shared_server: ServerProcess) -> None:
+    def ask(path: str, accept: str) -> tuple[int, bytes]:
+        answer = shared_server.request("GET", path, headers={"Accept": accept} if accept else {})
+        return answer.status, answer.body
+
+    assert ask("/health", "") == ask("/health", "*/*") == (200, b"OK")
+    assert json.loads(ask("/health", "application/json")[1])["status"] == "pass"
+    for accept in ("", "*/*", "application/json"):
+        assert json.loads(ask("/ping", accept)[1])["version"] == engine.__version__
+    assert ask("/ping", "application/x-msgpack") == (204, b"")
+
+
 def test_http_2_with_prior_knowledge(shared_server: ServerProcess) -> None:
     # Preface and an empty SETTINGS frame: the answer begins with the server's SETTINGS frame.
     preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"

@@ -28,9 +28,24 @@ def routes(services: Services) -> list[Route]:
                 },
                 503,
             )
+        if "application/json" in request.headers.get("accept", ""):
+            # Clients of version 2 ask so, and read the status.
+            return json_response(
+                {
+                    "name": "headrace",
+                    "status": "pass",
+                    "message": "ready for queries and writes",
+                    "checks": [],
+                    "version": engine.__version__,
+                }
+            )
         return Response(200, b"OK", "text/plain; charset=utf-8")
 
     async def ping(request: Request) -> Response:
+        accept = request.headers.get("accept", "")
+        if accept and "json" not in accept and "*" not in accept:
+            # Clients of version 1 want MessagePack and insist on the answer of that version.
+            return Response(204)
         return json_response(
             {"product_name": "Headrace", "version": engine.__version__, "process_id": process_id}
         )
@@ -56,7 +71,9 @@ def routes(services: Services) -> list[Route]:
             ping,
             "Name and version of the server",
             Right.NONE,
-            answer=Answer(200, "name and version", ("application/json",)),
+            answer=Answer(
+                200, "name and version; 204 for who does not accept JSON", ("application/json",)
+            ),
         ),
         Route(
             ("GET",),
