@@ -24,6 +24,7 @@ from engine.http.listener import TlsFiles, listener, url_of
 from engine.http.preset_token import PresetToken, apply_preset, check_address, read_preset
 from engine.http.services import Services
 from engine.ids import Position
+from engine.influxql.engine import InfluxqlEngine
 from engine.ingest.catalog_writer import CatalogWriter
 from engine.ingest.pipeline import IngestConfig, IngestPipeline
 from engine.ingest.state import ServerState
@@ -256,23 +257,25 @@ class Server:
             self._metrics,
             ensure_database=writer.ensure_database,
         )
+        visible = LiveQueryCatalog(
+            catalog,
+            self._state.store,
+            self._state.dead_letters,
+            self._log_lines,
+            self._query_notes,
+            self._status,
+            self._plugin_file_records,
+        )
+        executor = QueryExecutor(
+            QueryConfig(
+                memory_limit_bytes=config.query_memory_limit,
+                timeout_ms=int(config.query_timeout * 1000),
+            ),
+            visible,
+        )
         queries = self._queries = QueryService(
             QueryServiceConfig(concurrency_max=config.query_concurrency),
-            QueryExecutor(
-                QueryConfig(
-                    memory_limit_bytes=config.query_memory_limit,
-                    timeout_ms=int(config.query_timeout * 1000),
-                ),
-                LiveQueryCatalog(
-                    catalog,
-                    self._state.store,
-                    self._state.dead_letters,
-                    self._log_lines,
-                    self._query_notes,
-                    self._status,
-                    self._plugin_file_records,
-                ),
-            ),
+            executor,
             self._clock,
             self._metrics,
         )
@@ -312,6 +315,7 @@ class Server:
                 catalog_writer=writer,
                 pipeline=pipeline,
                 queries=queries,
+                influxql=InfluxqlEngine(executor, visible, self._clock.now_ns),
                 dispatcher=dispatcher,
                 dead_letters=self._state.dead_letters,
                 trigger_factory=TriggerFactory(self._repository, self._clock, history),

@@ -245,3 +245,40 @@ def test_v1_reads_errors(tokened: Tokened) -> None:
     assert caught.value.code == 401
     assert time.monotonic() - started < 10
     client.close()
+
+
+def test_v1_creates_databases_and_asks_in_influxql(tokened: Tokened) -> None:
+    client = v1_client(tokened, password=tokened.admin)
+    client.create_database("made")
+    assert {"name": "made"} in client.get_list_database()
+    client.switch_database("made")
+    points = [
+        {"measurement": "asked", "tags": {"host": host}, "time": minute, "fields": {"f": value}}
+        for host, minute, value in (("a", 0, 1.0), ("a", 1, 3.0), ("b", 0, 5.5))
+    ]
+    assert client.write_points(points, time_precision="m")
+    assert client.get_list_measurements() == [{"name": "asked"}]
+    assert client.get_list_retention_policies("made")[0]["name"] == "autogen"
+    result = client.query("SELECT mean(f) FROM asked GROUP BY host")
+    assert list(result.get_points("asked", {"host": "a"})) == [
+        {"time": "1970-01-01T00:00:00Z", "mean": 2}
+    ]
+    assert next(result.get_points("asked", {"host": "b"}))["mean"] == 5.5
+    result = client.query("SELECT f FROM asked WHERE host = $h", bind_params={"h": "b"}, epoch="s")
+    assert list(result.get_points()) == [{"time": 0, "f": 5.5}]
+    chunks = client.query("SELECT f FROM asked", chunked=True, chunk_size=1)
+    assert sorted(point["f"] for chunk in chunks for point in chunk.get_points()) == [1, 3, 5.5]
+    keys = client.query("SHOW TAG VALUES WITH KEY = host")
+    assert [point["value"] for point in keys.get_points()] == ["a", "b"]
+    client.close()
+
+
+def test_v1_reads_errors_of_statements(tokened: Tokened) -> None:
+    from influxdb.exceptions import InfluxDBClientError
+
+    client = v1_client(tokened, password=tokened.admin)
+    with pytest.raises(InfluxDBClientError, match="error parsing query"):
+        client.query("SELECT oops")
+    with pytest.raises(InfluxDBClientError, match="database not found"):
+        client.query("SELECT f FROM m", database="nope")
+    client.close()

@@ -158,3 +158,16 @@ def test_a_wrong_token_keeps_the_metrics_at_the_sender(telegraf: Telegraf, outpu
     status, _, body = telegraf.send(output("wrong", LINES))
     assert status == 401
     assert json.loads(body)["error"] == "the request was not authenticated"
+
+
+def test_version_1_creates_its_database_first(telegraf: Telegraf) -> None:
+    form = b"q=" + quote('CREATE DATABASE "telegraf"').encode()
+    head = (
+        "POST /query HTTP/1.1\r\nHost: 127.0.0.1:8181\r\nUser-Agent: Telegraf/1.36.1 Go/1.25.1\r\n"
+        f"Content-Length: {len(form)}\r\nAuthorization: {basic(telegraf.admin)}\r\n"
+        "Content-Type: application/x-www-form-urlencoded\r\nAccept-Encoding: gzip\r\n\r\n"
+    )
+    status, _, body = telegraf.send(head.encode() + form)
+    assert status == 200
+    assert "error" not in json.loads(body)["results"][0]
+    assert telegraf.rows("telegraf", "SELECT 1 AS x") == [{"x": 1}]

@@ -134,6 +134,10 @@ def test_query_formats_output_and_parameters(server: ServerProcess, tmp_path: Pa
     )
     assert stored.returncode == 0
     assert target.read_bytes()[:4] == b"PAR1"
+    influxql = server.cli(
+        *("query", "-d", "db", "-l", "influxql", "--format", "csv", "SELECT count(f) FROM m")
+    )
+    assert influxql.stdout.splitlines()[1] == "m,1970-01-01T00:00:00,2"
     wrong = server.cli("query", "-d", "db", "SELECT nothing FROM m")
     assert wrong.returncode == 1
     assert "nothing" in wrong.stderr

@@ -21,12 +21,15 @@ QUERIES = {
     "/api/v2/write": "?bucket={db}",
     "/write": "?db={db}",
     "/api/v3/query_sql": "?db={db}&q=SELECT+1",
+    "/query": "?db={db}&q=SHOW+MEASUREMENTS",
+    "/api/v3/query_influxql": "?db={db}&q=SHOW+MEASUREMENTS",
 }
 BODIES = {
     "/api/v3/write_lp": "m f=1i",
     "/api/v2/write": "m f=1i",
     "/write": "m f=1i",
     "/api/v3/query_sql": '{{"db": "{db}", "q": "SELECT 1"}}',
+    "/api/v3/query_influxql": '{{"db": "{db}", "q": "SHOW MEASUREMENTS"}}',
 }
 PUBLIC = {"/health", "/api/v1/health", "/ping"}
 
@@ -56,7 +59,8 @@ class Guarded:
     def ask(self, method: str, route: Route, token: str | None, database: str = "mine") -> Answer:
         path = route.path
         body = BODIES.get(path, "").format(db=database).encode() if method == "POST" else None
-        query = "" if method == "POST" and path.endswith("query_sql") else QUERIES.get(path, "")
+        is_in_body = method == "POST" and path.startswith("/api/v3/query")
+        query = "" if is_in_body else QUERIES.get(path, "")
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         target = path.replace("/*", f"/{database}") + query.format(db=database)
         return self.server.request(method, target, body, headers=headers)

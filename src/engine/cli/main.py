@@ -351,9 +351,12 @@ def _add_query(
     query = verbs.add_parser(
         "query",
         aliases=["q"],
-        help="run SQL",
+        help="run SQL or InfluxQL",
         parents=[connection, database, _format()],
-        description="Run SQL from the argument, a file, or standard input.",
+        description="Run a query from the argument, a file, or standard input.",
+    )
+    query.add_argument(
+        "-l", "--language", choices=("sql", "influxql"), default="sql", help="default: sql"
     )
     query.add_argument("sql", nargs="?", metavar="SQL")
     query.add_argument("-f", "--file", metavar="FILE", help="read this file")

@@ -1,5 +1,5 @@
 # Owns `headrace query`.
-"""Run SQL."""
+"""Run SQL or InfluxQL."""
 
 import argparse
 import sys
@@ -30,7 +30,8 @@ def query(namespace: argparse.Namespace) -> None:
         "params": params,
     }
     with Client(namespace) as client:
-        answer = client.request("POST", "/api/v3/query_sql", content=content)
+        path = f"/api/v3/query_{namespace.language}"
+        answer = client.request("POST", path, content=content)
     if namespace.output is not None:
         Path(namespace.output).write_bytes(answer)
         return

@@ -62,6 +62,14 @@ class Access:
         if not self._rights.allow(action, database):
             raise _forbidden(f"the token has no right to {action} database '{database}'")
 
+    def none_required(self) -> None:
+        """What is asked is about no database."""
+        self.is_checked = True
+
+    def may(self, action: Action, database: str) -> bool:
+        """Whether the client may do `action` on `database`."""
+        return self._rights.allow(action, database)
+
     def may_see(self, database: str) -> bool:
         """Whether the client may know of `database` at all."""
         return any(self._rights.allow(action, database) for action in Action)

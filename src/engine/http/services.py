@@ -8,6 +8,7 @@ import msgspec
 from engine.catalog.catalog import Catalog
 from engine.clock import Clock
 from engine.http.asgi import BodyGate, HttpConfig
+from engine.influxql.engine import InfluxqlEngine
 from engine.ingest.catalog_writer import CatalogWriter
 from engine.ingest.pipeline import IngestPipeline
 from engine.metrics import MetricsRegistry
@@ -39,6 +40,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     catalog_writer: CatalogWriter
     pipeline: IngestPipeline
     queries: QueryService
+    influxql: InfluxqlEngine
     dispatcher: Dispatcher
     dead_letters: DeadLetterTable
     trigger_factory: TriggerFactory

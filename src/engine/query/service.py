@@ -97,10 +97,23 @@ class QueryService:
             database, sql, lambda: formats.arrow_ipc(self._executor.run(database, sql, params))
         )
 
-    async def _run(self, database: str, sql: str, work: Callable[[], _Result]) -> _Result:
+    async def run(
+        self, database: str, text: str, query_type: str, work: Callable[[], _Result]
+    ) -> _Result:
+        """What `work` gives, run in a thread and noted as a query of `query_type`.
+
+        Raises:
+            QueryError, DatabaseNotFoundError: As `work`.
+        """
+        return await self._run(database, text, work, query_type)
+
+    async def _run(
+        self, database: str, sql: str, work: Callable[[], _Result], query_type: str = "sql"
+    ) -> _Result:
         loop = asyncio.get_running_loop()
         text = sql[:QUERY_TEXT_SHOWN_MAX]
-        note = QueryNote(str(uuid.uuid4()), "received", self._clock.now_ns(), "sql", text, database)
+        issued_ns = self._clock.now_ns()
+        note = QueryNote(str(uuid.uuid4()), "received", issued_ns, query_type, text, database)
         self.remembered.append(note)
         started = loop.time()
         try:

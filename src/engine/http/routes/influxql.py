@@ -1,0 +1,256 @@
+# Owns the routes of InfluxQL: version 1's /query and version 3's. They read the same statements and
+# differ in parameters, in the form of the answer and of errors.
+"""InfluxQL routes."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from engine.catalog.permissions import Action
+from engine.errors import EngineError, ForbiddenError, QueryError, RequestError
+from engine.http.access import Access, Right
+from engine.http.asgi import Request, Response
+from engine.http.route_description import FORMAT, TABLE_TYPES, Answer, JsonBody, Parameter, RawBody
+from engine.http.routes.query import pick_format
+from engine.http.routing import Route
+from engine.http.services import Services
+from engine.influxql import tree
+from engine.influxql.engine import databases_of
+from engine.influxql.parser import parse
+from engine.influxql.rendering import Form, csv_answer, epoch_ns, json_answer, table
+from engine.influxql.results import Series, StatementResult
+from engine.query.formats import CONTENT_TYPES, encode
+
+_CHUNK_ROWS = 10_000
+# Longer texts and answers are worked on in threads, so that the loop goes on.
+_INLINE_CHARACTERS_MAX = 4_096
+_INLINE_ROWS_MAX = 500
+
+
+class InfluxqlBody(msgspec.Struct, frozen=True):
+    """A question in InfluxQL as JSON."""
+
+    q: str
+    db: str = ""
+    format: str | None = None
+    params: dict[str, Any] | None = None
+
+
+async def _parameters(request: Request) -> dict[str, str]:
+    """Parameters of version 1: those of the URL, over which those of a form in the body win."""
+    parameters = request.query_parameters()
+    if request.method == "GET":
+        if not request.query_string:
+            raise RequestError("missing query parameters 'db' and 'q'")
+        return parameters
+    body = await request.body()
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type == "multipart/form-data":
+        raise RequestError("forms in parts are not supported", hint="send the form urlencoded")
+    try:
+        text = body.decode()
+    except UnicodeDecodeError as error:
+        raise RequestError(f"the body is not UTF-8: {error}") from error
+    if content_type == "application/x-www-form-urlencoded":
+        return {**parameters, **dict(parse_qsl(text, keep_blank_values=True))}
+    if text.strip() and ("q" not in parameters or content_type == "application/vnd.influxql"):
+        return {**parameters, "q": text}
+    return parameters
+
+
+def _bound(text: str) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(text or "{}", type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise RequestError(f"query parameter 'params' is not a JSON object: {error}") from error
+
+
+def _form(parameters: dict[str, str]) -> Form:
+    chunk_rows: int | None = None
+    if parameters.get("chunked") == "true":
+        text = parameters.get("chunk_size", "")
+        if text and (not text.isdecimal() or int(text) < 1):
+            raise RequestError(f"chunk_size must be a number above 0, not '{text}'")
+        chunk_rows = int(text) if text else _CHUNK_ROWS
+    return Form(
+        epoch_ns=epoch_ns(parameters.get("epoch", "")),
+        is_pretty=parameters.get("pretty") == "true",
+        chunk_rows=chunk_rows,
+    )
+
+
+async def _parsed(text: str, values: dict[str, Any]) -> list[tree.Statement]:
+    if len(text) <= _INLINE_CHARACTERS_MAX:
+        return parse(text, values)
+    return await asyncio.get_running_loop().run_in_executor(None, parse, text, values)
+
+
+async def _made(
+    make: Callable[[list[StatementResult], Form], bytes], results: list[StatementResult], form: Form
+) -> bytes:
+    """The answer, made in a thread where it is long."""
+    rows = sum(len(series.values) for result in results for series in result.series)
+    if rows <= _INLINE_ROWS_MAX:
+        return make(results, form)
+    return await asyncio.get_running_loop().run_in_executor(None, make, results, form)
+
+
+def _permit(access: Access, statement: tree.Statement, database: str, policy: str) -> None:
+    """Let the client ask `statement`.
+
+    Raises:
+        ForbiddenError: It may not.
+        QueryError: The statement needs a database, and none is named.
+    """
+    access.none_required()
+    for name in databases_of(statement, database, policy):
+        access.require(name)
+    if isinstance(statement, tree.CreateDatabase) and not access.may(Action.WRITE, statement.name):
+        raise ForbiddenError(
+            "unauthorized to perform requested action with the token",
+            hint=f"the token has no right to write database '{statement.name}'",
+        )
+
+
+def routes(services: Services) -> list[Route]:
+    """The routes of this module."""
+
+    async def answer(
+        request: Request, statement: tree.Statement, text: str, database: str, policy: str
+    ) -> list[Series]:
+        match statement:
+            case tree.CreateDatabase(name=name):
+                if request.method != "POST":
+                    raise QueryError("CREATE DATABASE must be sent by POST")
+                await services.catalog_writer.ensure_database(name)
+                return []
+            case tree.Show(kind=tree.ShowKind.DATABASES):
+                names = [one.name for one in services.catalog.databases()]
+                rows = [[name] for name in names if request.access.may_see(name)]
+                return [Series("databases", ["name"], rows)] if rows else []
+            case _:
+                return await services.queries.run(
+                    database,
+                    text,
+                    "influxql",
+                    lambda: services.influxql.series(statement, database, policy),
+                )
+
+    async def query_v1(request: Request) -> Response:
+        parameters = await _parameters(request)
+        text = parameters.get("q", "")
+        if not text:
+            raise RequestError("expected a query to be provided in the query string or body")
+        form, values = _form(parameters), _bound(parameters.get("params", ""))
+        database, policy = parameters.get("db", ""), parameters.get("rp", "")
+        results: list[StatementResult] = []
+        try:
+            for statement in await _parsed(text, values):
+                _permit(request.access, statement, database, policy)
+                series = await answer(request, statement, text, database, policy)
+                results.append(StatementResult(series))
+        except ForbiddenError:
+            raise
+        except EngineError as error:
+            # Clients of version 1 look for failures of statements in an answer that is well.
+            request.access.none_required()
+            message = f"{error.message}: {error.hint}" if error.hint else error.message
+            results.append(StatementResult(error=message))
+        accept = request.headers.get("accept", "")
+        if "text/csv" in accept or "application/csv" in accept:
+            return Response(200, await _made(csv_answer, results, form), "application/csv")
+        return Response(200, await _made(json_answer, results, form), "application/json")
+
+    async def query_v3(request: Request) -> Response:
+        if request.method == "GET":
+            parameters = request.query_parameters()
+            if "q" not in parameters:
+                raise RequestError("serde error: missing field `q`")
+            question = InfluxqlBody(
+                parameters["q"],
+                parameters.get("db", ""),
+                parameters.get("format"),
+                _bound(parameters.get("params", "")),
+            )
+        else:
+            try:
+                question = msgspec.json.decode(await request.body(), type=InfluxqlBody)
+            except msgspec.DecodeError as error:
+                raise RequestError(f"serde json error: {error}") from error
+        result_format = pick_format(question.format, request.headers.get("accept", ""))
+        statements = await _parsed(question.q, question.params or {})
+        if len(statements) > 1:
+            raise QueryError("must provide only one InfluxQl statement per query")
+        (statement,) = statements
+        _permit(request.access, statement, question.db, "")
+        series = await answer(request, statement, question.q, question.db, "")
+        if isinstance(statement, tree.Show) and statement.kind is tree.ShowKind.DATABASES:
+            series = [_as_version_3(one) for one in series]
+        content = await asyncio.get_running_loop().run_in_executor(
+            None, lambda: encode(table(series), result_format)
+        )
+        return Response(200, content, CONTENT_TYPES[result_format])
+
+    return _table(query_v1, query_v3)
+
+
+def _as_version_3(databases: Series) -> Series:
+    rows = [[row[0], False] for row in databases.values]
+    return Series("databases", ["iox::database", "deleted"], rows)
+
+
+def _table(query_v1: Any, query_v3: Any) -> list[Route]:
+    return [
+        Route(
+            ("GET", "POST"),
+            "/query",
+            query_v1,
+            "Run InfluxQL as version 1 does",
+            Right.READ,
+            takes_password=True,
+            parameters=(
+                Parameter("q", "statements, separated by semicolons", required=True),
+                Parameter("db", "database, unless the statement names it"),
+                Parameter("rp", "other than autogen and default: the database is `db/rp`"),
+                Parameter(
+                    "epoch",
+                    "unit of times; text without",
+                    choices=("ns", "u", "ms", "s", "m", "h", "d", "w"),
+                ),
+                Parameter("pretty", "", False, "boolean"),
+                Parameter("chunked", "one document for each chunk of rows", False, "boolean"),
+                Parameter("chunk_size", "rows of a chunk (default 10000)", False, "integer"),
+                Parameter("params", "JSON object with the values of `$name`"),
+                Parameter("u", "ignored"),
+                Parameter("p", "a token"),
+            ),
+            body=RawBody(
+                "application/x-www-form-urlencoded",
+                "the parameters as a form, or the statements themselves",
+                required=False,
+            ),
+            answer=Answer(
+                200,
+                '`{"results"}`; what fails in a statement is its `error`',
+                ("application/json", "application/csv"),
+            ),
+        ),
+        Route(
+            ("GET", "POST"),
+            "/api/v3/query_influxql",
+            query_v3,
+            "Run one statement of InfluxQL",
+            Right.READ,
+            parameters=(
+                Parameter("q", "a statement", required=True),
+                Parameter("db", "database, unless the statement names it"),
+                FORMAT,
+                Parameter("params", "JSON object with the values of `$name`"),
+            ),
+            body=JsonBody(InfluxqlBody),
+            answer=Answer(200, "rows, `iox::measurement` first", TABLE_TYPES),
+        ),
+    ]

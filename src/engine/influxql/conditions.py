@@ -1,0 +1,209 @@
+# Owns the meaning of WHERE: InfluxQL's idea of missing tags and of mixed types, written as SQL, and
+# the range of time that it selects.
+"""WHERE clauses as SQL."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from engine.errors import QueryError, QueryNotSupportedError
+from engine.influxql import tree
+from engine.query.literals import TIME_NS_MAX, TIME_NS_MIN, parse_timestamp, value_sql
+from lp_core.enums import ColumnType
+
+Columns = Mapping[str, ColumnType]
+
+_TIME = "time"
+_SWAPPED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "=", "!=": "!="}
+_COMPARISONS = frozenset({*_SWAPPED, "=~", "!~"})
+_ARITHMETIC = frozenset({"+", "-", "*", "/", "%"})
+_NUMBERS = frozenset({ColumnType.INT64, ColumnType.UINT64, ColumnType.FLOAT64})
+_TEXTS = frozenset({ColumnType.TAG, ColumnType.STRING})
+
+
+class Where(msgspec.Struct, frozen=True):
+    """A condition in SQL (empty for none), with the times that it permits, both ends included."""
+
+    sql: str = ""
+    low_ns: int | None = None
+    high_ns: int | None = None
+
+
+def quoted(name: str) -> str:
+    """`name` as an identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def text_sql(text: str) -> str:
+    """`text` as a literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def time_ns_sql(time_ns: int) -> str:
+    """A time, brought into what 64 bits hold."""
+    return f"to_timestamp_nanos({min(max(time_ns, TIME_NS_MIN + 1), TIME_NS_MAX)})"
+
+
+def where_of(condition: tree.Expression | None, columns: Columns, now_ns: int) -> Where:
+    """What `condition` means for a table with these columns.
+
+    Raises:
+        QueryError: It cannot mean anything.
+    """
+    if condition is None:
+        return Where()
+    low: int | None = None
+    high: int | None = None
+    writer = _Writer(columns, now_ns)
+    for part in _conjuncts(condition):
+        bound = writer.bound(part)
+        if bound is None:
+            continue
+        operator, time_ns = bound
+        if operator in (">", ">=", "="):
+            least = time_ns + (operator == ">")
+            low = least if low is None else max(low, least)
+        if operator in ("<", "<=", "="):
+            most = time_ns - (operator == "<")
+            high = most if high is None else min(high, most)
+    return Where(writer.truth(condition), low, high)
+
+
+def _conjuncts(condition: tree.Expression) -> list[tree.Expression]:
+    if isinstance(condition, tree.Binary) and condition.operator == "AND":
+        return [*_conjuncts(condition.left), *_conjuncts(condition.right)]
+    return [condition]
+
+
+def _is_time(expression: tree.Expression) -> bool:
+    return isinstance(expression, tree.Reference) and expression.name.lower() == _TIME
+
+
+class _Writer:
+    def __init__(self, columns: Columns, now_ns: int) -> None:
+        self._columns = columns
+        self._now_ns = now_ns
+
+    def bound(self, part: tree.Expression) -> tuple[str, int] | None:
+        """Operator and time of a comparison with ``time``; None for anything else."""
+        if not isinstance(part, tree.Binary) or part.operator not in _SWAPPED:
+            return None
+        if _is_time(part.left):
+            return part.operator, self._time(part.right)
+        if _is_time(part.right):
+            return _SWAPPED[part.operator], self._time(part.left)
+        return None
+
+    def truth(self, expression: tree.Expression) -> str:
+        """`expression` as a condition."""
+        bound = self.bound(expression)
+        if bound is not None:
+            return f"time {bound[0]} {time_ns_sql(bound[1])}"
+        if isinstance(expression, tree.Binary):
+            if expression.operator in ("AND", "OR"):
+                left, right = self.truth(expression.left), self.truth(expression.right)
+                return f"({left} {expression.operator} {right})"
+            if expression.operator in _COMPARISONS:
+                return self._comparison(expression)
+        if isinstance(expression, tree.Literal) and isinstance(expression.value, bool):
+            return "TRUE" if expression.value else "FALSE"
+        if isinstance(expression, tree.Reference):
+            kind = self._kind(expression)
+            return quoted(expression.name) if kind is ColumnType.BOOL else "FALSE"
+        raise QueryError("invalid condition expression in the WHERE clause")
+
+    def _comparison(self, node: tree.Binary) -> str:
+        operator = node.operator
+        if operator in ("=~", "!~"):
+            return self._match(node)
+        left, left_kind = self._value(node.left)
+        right, right_kind = self._value(node.right)
+        # A column that the table does not have is a tag that no row has.
+        left, left_kind = _absent(left, left_kind, right_kind)
+        right, right_kind = _absent(right, right_kind, left_kind)
+        if left_kind != right_kind:
+            return "FALSE"
+        return f"{left} {operator} {right}"
+
+    def _match(self, node: tree.Binary) -> str:
+        if not isinstance(node.right, tree.Regex):
+            raise QueryError(f"operator {node.operator} needs a regular expression on its right")
+        value, kind = self._value(node.left)
+        value, kind = _absent(value, kind, "text")
+        if kind != "text":
+            return "FALSE"
+        operator = "~" if node.operator == "=~" else "!~"
+        return f"{value} {operator} {text_sql(node.right.pattern)}"
+
+    def _value(self, expression: tree.Expression) -> tuple[str, str]:
+        """SQL of a value, and what it is: number, text, truth or nothing."""
+        match expression:
+            case tree.Literal(value=bool(value)):
+                return ("TRUE" if value else "FALSE"), "truth"
+            case tree.Literal(value=str(text)):
+                return text_sql(text), "text"
+            case tree.Literal(value=value):
+                sql = value_sql(value)
+                return (f"({sql})" if sql.startswith("-") else sql), "number"
+            case tree.Reference(name=name):
+                return self._reference(name, self._kind(expression))
+            case tree.Binary(operator=operator) if operator in _ARITHMETIC:
+                left, left_kind = self._value(expression.left)
+                right, right_kind = self._value(expression.right)
+                if (left_kind, right_kind) != ("number", "number"):
+                    return "NULL", "nothing"
+                if operator == "/":
+                    return f"(CAST({left} AS DOUBLE) / nullif({right}, 0))", "number"
+                return f"({left} {operator} {right})", "number"
+            case tree.Negation(operand=operand):
+                value, kind = self._value(operand)
+                return f"(0 - {value})", kind
+            case _:
+                raise QueryNotSupportedError(
+                    "a condition compares tags, fields and time with constants and each other"
+                )
+
+    def _kind(self, reference: tree.Reference) -> ColumnType | None:
+        kind = self._columns.get(reference.name)
+        if reference.cast == "tag":
+            return kind if kind is ColumnType.TAG else None
+        if reference.cast == "field":
+            return None if kind is ColumnType.TAG else kind
+        return kind
+
+    @staticmethod
+    def _reference(name: str, kind: ColumnType | None) -> tuple[str, str]:
+        if kind is None:
+            return "NULL", "nothing"
+        if kind is ColumnType.TAG:
+            # A row without the tag is one where it is empty.
+            return f"coalesce({quoted(name)}, '')", "text"
+        if kind in _NUMBERS:
+            return quoted(name), "number"
+        return quoted(name), "text" if kind in _TEXTS else "truth"
+
+    def _time(self, expression: tree.Expression) -> int:
+        match expression:
+            case tree.Literal(value=str(text)):
+                time_ns = parse_timestamp(text)
+                if time_ns is None:
+                    raise QueryError(f"invalid timestamp string '{text}'")
+                return time_ns
+            case tree.Literal(value=int(time_ns)) if not isinstance(time_ns, bool):
+                return time_ns
+            case tree.Literal(value=float(time_ns)):
+                return int(time_ns)
+            case tree.Duration(ns=ns):
+                return ns
+            case tree.Now():
+                return self._now_ns
+            case tree.Binary(operator="+"):
+                return self._time(expression.left) + self._time(expression.right)
+            case tree.Binary(operator="-"):
+                return self._time(expression.left) - self._time(expression.right)
+            case _:
+                raise QueryError("time can be compared with times, now() and durations only")
+
+
+def _absent(value: str, kind: str, other: str) -> tuple[str, str]:
+    return ("''", "text") if kind == "nothing" and other == "text" else (value, kind)

@@ -1,0 +1,144 @@
+# Owns the running of whole InfluxQL statements: which database and tables they are about, and what
+# series come of it. Blocking; called from the threads of queries.
+"""Answers to InfluxQL."""
+
+import functools
+from collections.abc import Callable, Iterable, Sequence
+
+from engine.errors import DatabaseNotFoundError, QueryError
+from engine.influxql import tree
+from engine.influxql.names import matching
+from engine.influxql.results import Series
+from engine.influxql.selection import Runner, Selection, Table
+from engine.influxql.showing import shown
+from engine.query.executor import QueryExecutor
+from engine.query.views import QueryCatalog
+
+# The policies that mean the plain database.
+DEFAULT_POLICIES = frozenset({"", "autogen", "default"})
+
+
+def database_of(name: str, policy: str) -> str:
+    """The database that a name and a retention policy of the older versions mean."""
+    return name if policy.lower() in DEFAULT_POLICIES else f"{name}/{policy.lower()}"
+
+
+def databases_of(statement: tree.Statement, default: str, policy: str) -> list[str]:
+    """The databases that `statement` reads, where `default` and `policy` are the request's.
+
+    Raises:
+        QueryError: It needs one, and none is named.
+    """
+    match statement:
+        case tree.Select(sources=sources):
+            found = [source_database(source, default, policy) for source in sources]
+        case tree.Show(kind=tree.ShowKind.DATABASES):
+            return []
+        case tree.Show():
+            base = statement.database or default
+            own = statement.policy or policy
+            found = [source_database(source, base, own) for source in statement.sources] or [
+                database_of(base, own)
+            ]
+        case tree.CreateDatabase():
+            return []
+    if not all(found):
+        raise QueryError("database is required", hint="add db=NAME to the request")
+    return list(dict.fromkeys(found))
+
+
+def source_database(source: tree.Source, default: str, policy: str) -> str:
+    """The database of one source."""
+    name = source.database or default
+    if not name:
+        return ""
+    own = source.policy or ("" if source.database else policy)
+    return database_of(name, own)
+
+
+class InfluxqlEngine:
+    """Runs parsed statements."""
+
+    def __init__(
+        self, executor: QueryExecutor, catalog: QueryCatalog, now_ns: Callable[[], int]
+    ) -> None:
+        self._executor = executor
+        self._catalog = catalog
+        self._now_ns = now_ns
+
+    def series(self, statement: tree.Statement, default: str, policy: str) -> list[Series]:
+        """The answer to one SELECT, or SHOW about tables.
+
+        Raises:
+            DatabaseNotFoundError, QueryError: As they say.
+        """
+        now_ns = self._now_ns()
+        try:
+            if isinstance(statement, tree.Select):
+                return self._selected(statement, default, policy, now_ns)
+            assert isinstance(statement, tree.Show)
+            return self._shown(statement, default, policy, now_ns)
+        except RecursionError as error:
+            raise QueryError("the query is nested too deeply") from error
+
+    def _selected(
+        self, select: tree.Select, default: str, policy: str, now_ns: int
+    ) -> list[Series]:
+        series: list[Series] = []
+        for source in select.sources:
+            database = source_database(source, default, policy)
+            for table in self._tables(database, [source]):
+                selection = Selection(select, table, now_ns)
+                series += selection.run(self._runner(database))
+        limits = select.limits
+        end = None if limits.series is None else limits.series_skipped + limits.series
+        return series[limits.series_skipped : end]
+
+    def _shown(self, show: tree.Show, default: str, policy: str, now_ns: int) -> list[Series]:
+        series: list[Series] = []
+        for database in databases_of(show, default, policy):
+            if show.kind is tree.ShowKind.RETENTION_POLICIES:
+                self._require(database)
+                series.append(_POLICIES)
+                continue
+            tables = self._tables(database, show.sources)
+            series += shown(show, tables, self._runner(database), now_ns)
+        return series
+
+    def _require(self, database: str) -> None:
+        if not self._catalog.has_database(database):
+            raise DatabaseNotFoundError(f"database not found: {database}")
+
+    def _tables(self, database: str, sources: Sequence[tree.Source]) -> list[Table]:
+        """The tables that `sources` name, all without any."""
+        self._require(database)
+        names = sorted(self._catalog.table_names(database))
+        found = _named(names, sources) if sources else names
+        tables = []
+        for name in found:
+            snapshot = self._catalog.snapshot(database, name)
+            if snapshot is not None:
+                tables.append(Table(name, dict(snapshot.columns)))
+        return tables
+
+    def _runner(self, database: str) -> Runner:
+        return functools.partial(self._executor.run, database)
+
+
+def _named(names: Iterable[str], sources: Sequence[tree.Source]) -> list[str]:
+    known = sorted(names)
+    found: dict[str, None] = {}
+    for source in sources:
+        if source.regex is not None:
+            found.update(dict.fromkeys(matching(source.regex, known)))
+        elif source.name in known:
+            found[source.name] = None
+    return list(found)
+
+
+# Rows are kept for ever.
+_POLICIES = Series(
+    name="retention_policies",
+    columns=["name", "duration", "shardGroupDuration", "replicaN", "default"],
+    values=[["autogen", "0s", "168h0m0s", 1, True]],
+)

@@ -1,0 +1,202 @@
+# Owns InfluxQL's functions: which there are, and those that are computed here rather than in SQL.
+# All take values in the order of time, with None where there is none.
+"""Functions of InfluxQL."""
+
+import itertools
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from engine.errors import QueryError
+
+Values = list[Any]
+
+# Aggregates and how SQL computes them from the column in {0}.
+SQL_AGGREGATES = {
+    "count": "count({0})",
+    "sum": "sum({0})",
+    "mean": "avg({0})",
+    "median": "median({0})",
+    "stddev": "stddev({0})",
+    "spread": "(max({0}) - min({0}))",
+    "min": "min({0})",
+    "max": "max({0})",
+    "first": "selector_first({0}, time)['value']",
+    "last": "selector_last({0}, time)['value']",
+}
+# Of these a row of the table is the answer: it has a time, and other columns.
+SELECTORS = {
+    "min": "{0} ASC, time",
+    "max": "{0} DESC, time",
+    "first": "time",
+    "last": "time DESC",
+}
+# Work on text and truth values too.
+ANY_TYPE = frozenset({"count", "first", "last", "mode", "distinct", "elapsed"})
+# Computed from all values of a group.
+LIST_AGGREGATES = frozenset({"percentile", "mode", "integral"})
+# The same, with any number of rows as the answer.
+MULTI_ROW = frozenset({"distinct", "top", "bottom"})
+AGGREGATES = frozenset({*SQL_AGGREGATES, *LIST_AGGREGATES, *MULTI_ROW})
+# From row to row of a series.
+TRANSFORMATIONS = frozenset(
+    {"derivative", "non_negative_derivative", "difference", "non_negative_difference"}
+    | {"cumulative_sum", "moving_average", "elapsed"}
+)
+NOT_SUPPORTED = frozenset(
+    {"sample", "holt_winters", "holt_winters_with_fit", "histogram", "chande_momentum_oscillator"}
+    | {"exponential_moving_average", "double_exponential_moving_average"}
+    | {"triple_exponential_moving_average", "triple_exponential_derivative"}
+    | {"relative_strength_index", "kaufmans_efficiency_ratio", "kaufmans_adaptive_moving_average"}
+)
+
+_SECOND_NS = 1_000_000_000
+
+
+def _logarithm(value: float, base: float) -> float:
+    return math.log(value) / math.log(base)
+
+
+# Functions of single values: name, and how many arguments.
+MATH: dict[str, tuple[int, Callable[..., Any]]] = {
+    "abs": (1, abs),
+    "ceil": (1, math.ceil),
+    "floor": (1, math.floor),
+    # Away from zero, as Go rounds.
+    "round": (1, lambda value: math.floor(abs(value) + 0.5) * (-1 if value < 0 else 1)),
+    "sqrt": (1, math.sqrt),
+    "exp": (1, math.exp),
+    "ln": (1, math.log),
+    "log2": (1, math.log2),
+    "log10": (1, math.log10),
+    "log": (2, _logarithm),
+    "pow": (2, lambda base, exponent: float(base) ** exponent),
+    "sin": (1, math.sin),
+    "cos": (1, math.cos),
+    "tan": (1, math.tan),
+    "asin": (1, math.asin),
+    "acos": (1, math.acos),
+    "atan": (1, math.atan),
+    "atan2": (2, math.atan2),
+}
+
+
+def applied(name: str, arguments: Sequence[Any]) -> Any:
+    """A function of `MATH` on values; None where it has no value."""
+    if any(value is None or isinstance(value, (bool, str)) for value in arguments):
+        return None
+    try:
+        result = MATH[name][1](*arguments)
+    except (ValueError, OverflowError, ZeroDivisionError):
+        return None
+    return None if isinstance(result, complex) else result
+
+
+def combined(operator: str, left: Any, right: Any) -> Any:
+    """An operator between two values; None where it has no value."""
+    for value in (left, right):
+        if value is None or isinstance(value, (bool, str)):
+            return None
+    try:
+        return _OPERATORS[operator](left, right)
+    except (ZeroDivisionError, OverflowError):
+        # As the older versions have it.
+        return 0
+    except TypeError:
+        return None
+
+
+_OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
+    "+": lambda left, right: left + right,
+    "-": lambda left, right: left - right,
+    "*": lambda left, right: left * right,
+    "/": lambda left, right: left / right,
+    "%": math.fmod,
+    "&": lambda left, right: left & right,
+    "|": lambda left, right: left | right,
+    "^": lambda left, right: left ^ right,
+}
+
+
+# -- aggregates over lists of times and values, none of them None -------------------------------
+
+
+def percentile(times: Sequence[int], values: Values, share: float) -> Any:
+    """The value at the nearest rank; None where the rank is below the first."""
+    del times
+    ordered = sorted(values)
+    index = math.floor(len(ordered) * share / 100 + 0.5) - 1
+    return ordered[index] if 0 <= index < len(ordered) else None
+
+
+def mode(times: Sequence[int], values: Values) -> Any:
+    """The most frequent value; of equally frequent ones the first."""
+    del times
+    return Counter(values).most_common(1)[0][0] if values else None
+
+
+def integral(times: Sequence[int], values: Values, unit_ns: int = _SECOND_NS) -> Any:
+    """The area under the curve, by trapezoids."""
+    if not values:
+        return None
+    area = 0.0
+    for index in range(1, len(values)):
+        width = (times[index] - times[index - 1]) / unit_ns
+        area += width * (values[index] + values[index - 1]) / 2
+    return area
+
+
+def extremes(name: str, times: Sequence[int], values: Values, count: int) -> list[tuple[int, Any]]:
+    """Times and values of the `count` largest (``top``) or smallest, in the order of time."""
+    sign = -1 if name == "top" else 1
+    ordered = sorted(zip(times, values, strict=True), key=lambda pair: (sign * pair[1], pair[0]))
+    return sorted(ordered[:count])
+
+
+# -- transformations of a series ----------------------------------------------------------------
+
+
+def transformed(name: str, times: Sequence[int], values: Values, argument: int | None) -> Values:
+    """A function of `TRANSFORMATIONS` on a series; `argument` is its unit or its window."""
+    known = [index for index, value in enumerate(values) if value is not None]
+    result: Values = [None] * len(values)
+    if name == "cumulative_sum":
+        total: Any = 0
+        for index in known:
+            total += values[index]
+            result[index] = total
+    elif name == "moving_average":
+        window = argument or 1
+        for at in range(window - 1, len(known)):
+            latest = [values[index] for index in known[at - window + 1 : at + 1]]
+            result[known[at]] = sum(latest) / window
+    else:
+        unit_ns = argument or (1 if name == "elapsed" else _SECOND_NS)
+        for before, index in itertools.pairwise(known):
+            result[index] = _step(
+                name, values[index], values[before], times[index] - times[before], unit_ns
+            )
+    return result
+
+
+def _step(name: str, value: Any, before: Any, passed_ns: int, unit_ns: int) -> Any:
+    if name == "elapsed":
+        return passed_ns // unit_ns
+    change = value - before
+    if change < 0 and name.startswith("non_negative"):
+        return None
+    if name.endswith("difference"):
+        return change
+    return change / (passed_ns / unit_ns) if passed_ns else None
+
+
+def whole_argument(name: str, value: object) -> int:
+    """A count among the arguments of function `name`.
+
+    Raises:
+        QueryError: It is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise QueryError(f"{name}() needs a whole number above 0")
+    return value
