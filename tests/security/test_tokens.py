@@ -168,6 +168,29 @@ def test_wrong_tokens_are_slowed_counted_and_logged_without_their_text(
             assert good.encode() not in path.read_bytes(), path
 
 
+@pytest.mark.parametrize("megabytes", [1, 9])
+def test_a_refused_client_with_a_large_body_gets_its_answer(
+    guarded: ServerProcess, megabytes: int
+) -> None:
+    body = b"m f=1i\n" * (megabytes * 150_000)
+    for path, expected in (("/write?db=db", 401), ("/nowhere", 401)):
+        assert guarded.request("POST", path, body).status == expected
+    headers = {"Authorization": f"Bearer {guarded.environment['HEADRACE_AUTH_TOKEN']}"}
+    for path, expected in (("/write", 400), ("/nowhere", 404)):
+        assert guarded.request("POST", path, body, headers=headers).status == expected
+
+
+def test_a_refused_client_that_never_sends_its_body_is_answered_soon(
+    guarded: ServerProcess,
+) -> None:
+    head = b"POST /write?db=db HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nm f"
+    started = time.monotonic()
+    with socket.create_connection(("127.0.0.1", guarded.port), timeout=20) as connection:
+        connection.sendall(head)
+        assert b" 401 " in connection.recv(1000)
+    assert time.monotonic() - started < 15
+
+
 def test_tokens_are_not_echoed(guarded: ServerProcess) -> None:
     secret = "apiv3_thisisnotatoken"
     for headers, path in (

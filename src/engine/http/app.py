@@ -97,6 +97,8 @@ class App:
         try:
             response = await self._answer(request, request_id)
             self._headers.add(response, request_id)
+            if response.status >= 400:
+                await request.discard_body()
             method = request.method if request.method in _METHODS_COUNTED else "other"
             self._requests.add(1, method, str(response.status))
             await response.send(send)

@@ -175,15 +175,19 @@ class BodyGate:
         # A call, because the gate may have closed since `read` looked at it.
         return self.is_closed
 
-    async def _discard(self, receive: Receive) -> None:
+    async def discard_unread(self, receive: Receive) -> None:
+        """Take in a body that nobody wants, as far as one that is wanted might go."""
+        await self._discard(receive, self._config.body_bytes_max)
+
+    async def _discard(self, receive: Receive, bytes_max: int = DISCARD_BYTES_MAX) -> None:
         """Read on for a little: many clients look for the answer only after they have sent all."""
         received = 0
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._config.discard_s):
-                while received < DISCARD_BYTES_MAX:
+                while received < bytes_max:
                     message = await receive()
                     received += len(message.get("body", b""))
-                    if not message.get("more_body", False):
+                    if message["type"] == "http.disconnect" or not message.get("more_body", False):
                         return
 
     async def _collect(self, receive: Receive, limit: int, admit: Callable[[int], None]) -> bytes:
@@ -272,6 +276,7 @@ class Request:
         self._gate = gate
         self._config = config
         self.admitted_bytes = 0
+        self._is_body_wanted = False
 
     def query_parameters(self) -> dict[str, str]:
         """Decoded parameters of the URL; of a repeated name the last value."""
@@ -284,6 +289,7 @@ class Request:
             RequestError, BodyTooLargeError, BackPressureError, ReceiveTimeoutError,
             ShuttingDownError, ClientGoneError: As they say.
         """
+        self._is_body_wanted = True
         encoding = self.headers.get("content-encoding", "identity").strip().lower()
         if encoding not in ("", "identity", "gzip"):
             raise RequestError(
@@ -301,6 +307,16 @@ class Request:
                 body = await loop.run_in_executor(None, gunzip, body, limit)
             self._admit(len(body))
         return body
+
+    async def discard_body(self) -> None:
+        """Before a refusal is sent: take in the body, if there is one and no handler has read it.
+
+        A client that waits for permission to send its body is not given it.
+        """
+        headers = self.headers
+        has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+        if has_body and not self._is_body_wanted and "expect" not in headers:
+            await self._gate.discard_unread(self.receive)
 
     def _admit(self, nbytes: int) -> None:
         self.admitted_bytes += nbytes
