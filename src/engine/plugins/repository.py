@@ -4,24 +4,29 @@
 """Sources of plugin code."""
 
 import hashlib
+import http.client
 import re
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import IO, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from engine.errors import PluginFetchError, PluginNotFoundError, PluginPathError
 from engine.filesystem import FileSystem
 from engine.plugins import loader
 from engine.plugins.channel import EntryPointKind
+from engine.redaction import without_credentials
 
 FETCH_PREFIX = "gh:"
 DEFAULT_REPOSITORY_URL = (
     "https://raw.githubusercontent.com/influxdata/influxdb3_plugins/main/"  # the public collection
 )
+# For the whole of a file; also the longest silence within it.
 FETCH_TIMEOUT_S = 30.0
 FETCH_BYTES_MAX = 10 * 1024 * 1024
+_FETCH_PIECE_BYTES = 64 * 1024
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 
 
@@ -30,6 +35,40 @@ class LocatedPlugin(NamedTuple):
 
     path: Path
     digest: str = ""
+
+
+class SafeRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects to web addresses, but not from an encrypted connection to an open one."""
+
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        """The request to make instead."""
+        scheme = urlsplit(newurl).scheme
+        if scheme != "https" and (scheme != "http" or urlsplit(req.full_url).scheme == "https"):
+            raise urllib.error.URLError(f"a redirect to {newurl} is not followed")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _opener() -> urllib.request.OpenerDirector:
+    """Opens addresses of the web alone; the usual one also takes file: and ftp:."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler(),
+        urllib.request.HTTPHandler(),
+        urllib.request.HTTPSHandler(),
+        urllib.request.HTTPDefaultErrorHandler(),
+        urllib.request.HTTPErrorProcessor(),
+        SafeRedirects(),
+    ):
+        opener.add_handler(handler)
+    return opener
 
 
 class PluginRepository:
@@ -46,6 +85,8 @@ class PluginRepository:
         self._fetched_dir = fetched_dir
         self._filesystem = filesystem
         self._url = url
+        # Stamps of fetched files whose content was found to be as pinned.
+        self._verified: dict[Path, tuple[int, int, int]] = {}
 
     @staticmethod
     def is_fetched(filename: str) -> bool:
@@ -67,7 +108,7 @@ class PluginRepository:
         loader.check_source(content, filename, kind)
         digest = hashlib.sha256(content).hexdigest()
         path = self._fetched_path(filename, digest)
-        if not path.exists():
+        if not self._is_intact(path, digest):
             self._filesystem.make_directory(path.parent)
             self._filesystem.write_whole(path, content)
         return LocatedPlugin(path, digest)
@@ -87,7 +128,25 @@ class PluginRepository:
                 f"the fetched code of {filename} is gone: {path}",
                 hint="fetch it again with 'headrace update trigger'",
             )
+        if not self._is_intact(path, digest):
+            raise PluginNotFoundError(
+                f"the fetched code of {filename} was changed: {path}",
+                hint="fetch it again with 'headrace update trigger'",
+            )
         return path
+
+    def _is_intact(self, path: Path, digest: str) -> bool:
+        """Whether a fetched file is what its hash pins; read again only when it was touched."""
+        try:
+            status = path.stat()
+            stamp = (status.st_ino, status.st_size, status.st_ctime_ns)
+            if self._verified.get(path) != stamp:
+                if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+                    return False
+                self._verified[path] = stamp
+        except FileNotFoundError:
+            return False
+        return True
 
     def _fetched_path(self, filename: str, digest: str) -> Path:
         if not _DIGEST.match(digest):
@@ -96,29 +155,37 @@ class PluginRepository:
 
     def _fetch(self, filename: str) -> bytes:
         url = self._url_of(filename)
+        shown = without_credentials(url)
+        deadline = time.monotonic() + FETCH_TIMEOUT_S
         request = urllib.request.Request(url, headers={"User-Agent": "headrace"})  # noqa: S310 - checked
+        content = bytearray()
         try:
-            with urllib.request.urlopen(request, timeout=FETCH_TIMEOUT_S) as answer:  # noqa: S310
-                content: bytes = answer.read(FETCH_BYTES_MAX + 1)
+            with _opener().open(request, timeout=FETCH_TIMEOUT_S) as answer:
+                while piece := answer.read1(_FETCH_PIECE_BYTES):
+                    content += piece
+                    if len(content) > FETCH_BYTES_MAX:
+                        raise _not_fetched(f"more than {FETCH_BYTES_MAX} bytes at {shown}")
+                    if time.monotonic() > deadline:
+                        raise _not_fetched(f"it takes longer than {FETCH_TIMEOUT_S:g} s: {shown}")
+                if answer.length:
+                    raise _not_fetched(f"the answer breaks off: {shown}")
         except urllib.error.HTTPError as error:
             with error:
-                raise _not_fetched(f"{error.code} {error.reason} {url}") from None
-        except (OSError, ValueError) as error:
-            raise _not_fetched(f"{error} {url}") from error
-        if len(content) > FETCH_BYTES_MAX:
-            raise _not_fetched(f"more than {FETCH_BYTES_MAX} bytes at {url}")
-        return content
+                raise _not_fetched(f"{error.code} {error.reason} {shown}") from None
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            raise _not_fetched(without_credentials(f"{error} {url}")) from error
+        return bytes(content)
 
     def _url_of(self, filename: str) -> str:
         path = filename.removeprefix(FETCH_PREFIX).lstrip("/")
         parts = path.split("/")
-        if not path or any(part in ("", ".", "..") for part in parts) or "\0" in path:
+        if not path.isprintable() or not path or any(part in ("", ".", "..") for part in parts):
             raise PluginPathError(
                 f"'{filename}' does not name a file of the plugin repository",
                 hint="write gh: and the path of the file in it, without '..'",
             )
         if urlsplit(self._url).scheme not in ("http", "https"):
-            raise _not_fetched(f"{self._url} is not an HTTP address")
+            raise _not_fetched(f"{without_credentials(self._url)} is not an HTTP address")
         return f"{self._url.rstrip('/')}/{quote(path)}"
 
 

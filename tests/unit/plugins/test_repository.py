@@ -1,6 +1,8 @@
 """Where plugin code comes from."""
 
 import hashlib
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -91,3 +93,64 @@ def test_local_code_is_found_in_the_plugin_directory(tmp_path):
     found = code.obtain("p.py", "request")
     assert found == (tmp_path / "plugins" / "p.py", "")
     assert code.locate("p.py", "") == found.path
+
+
+def test_a_redirect_is_followed_on_the_web_only(tmp_path, web):
+    web.files["/moved.py"] = REQUEST
+    web.redirects["/p.py"] = "/moved.py"
+    assert make(tmp_path, web.url).obtain("gh:p.py", "request").path.read_bytes() == REQUEST
+    for target in ("ftp://127.0.0.1:9/p.py", "file:///etc/passwd", "gopher://x/"):
+        web.redirects["/p.py"] = target
+        with pytest.raises(PluginFetchError, match="(?i)redirect"):
+            make(tmp_path, web.url).obtain("gh:p.py", "request")
+
+
+def test_a_redirect_does_not_leave_the_encrypted_connection():
+    handler = repository.SafeRedirects()
+    request = urllib.request.Request("https://host/p.py")
+    with pytest.raises(urllib.error.URLError, match="redirect"):
+        handler.redirect_request(request, None, 302, "Found", {}, "http://host/p.py")
+    assert handler.redirect_request(request, None, 302, "Found", {}, "https://other/p.py")
+
+
+def test_an_answer_that_breaks_off_is_not_taken_for_the_file(tmp_path, web):
+    web.files["/p.py"] = REQUEST
+    web.missing_bytes["/p.py"] = 10
+    with pytest.raises(PluginFetchError, match="error fetching"):
+        make(tmp_path, web.url).obtain("gh:p.py", "request")
+    assert not (tmp_path / "fetched").exists()
+
+
+def test_a_server_that_trickles_is_given_up(tmp_path, web, monkeypatch):
+    monkeypatch.setattr(repository, "FETCH_TIMEOUT_S", 0.3)
+    web.files["/p.py"] = REQUEST + b"#" * 10_000
+    web.trickling.add("/p.py")
+    with pytest.raises(PluginFetchError, match="longer than"):
+        make(tmp_path, web.url).obtain("gh:p.py", "request")
+
+
+@pytest.mark.parametrize("name", ["gh:\udc80.py", "gh:a\nb.py", "gh:p.py?x=1", "gh:p.py#x"])
+def test_odd_names_are_sent_escaped_or_refused(tmp_path, web, name):
+    with pytest.raises((PluginFetchError, PluginPathError)):
+        make(tmp_path, web.url).obtain(name, "request")
+    assert all("?" not in path and "\n" not in path for path in web.requests)
+
+
+def test_a_password_in_the_address_is_not_shown(tmp_path):
+    code = make(tmp_path, "http://user:pass-word@127.0.0.1:9/")
+    with pytest.raises(PluginFetchError) as caught:
+        code.obtain("gh:p.py", "request")
+    assert "pass-word" not in str(caught.value)
+
+
+def test_stored_code_that_was_changed_is_neither_run_nor_kept(tmp_path, web):
+    web.files["/p.py"] = REQUEST
+    code = make(tmp_path, web.url)
+    found = code.obtain("gh:p.py", "request")
+    assert code.locate("gh:p.py", found.digest) == found.path
+    found.path.write_bytes(REQUEST.replace(b"one", b"two"))
+    with pytest.raises(PluginNotFoundError, match="was changed"):
+        code.locate("gh:p.py", found.digest)
+    again = code.obtain("gh:p.py", "request")
+    assert again == found
+    assert code.locate("gh:p.py", found.digest).read_bytes() == REQUEST
