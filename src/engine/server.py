@@ -127,6 +127,7 @@ class Server:
             self._filesystem,
             config.plugin_repo or DEFAULT_REPOSITORY_URL,
         )
+        self._plugin_files = PluginFiles(config.plugins_path)
         self._stop = asyncio.Event()
         self._dispatcher: Dispatcher | None = None
         self._queries: QueryService | None = None
@@ -166,6 +167,8 @@ class Server:
         self._lock = self._filesystem.lock(self._paths.lock_file)
 
     def _recover(self) -> RecoveryReport:
+        self._plugin_files.recover()
+
         def apply(durable: DurableFrame) -> None:
             self._state.apply(durable)
             self._index.add(durable)
@@ -320,7 +323,7 @@ class Server:
                 dead_letters=self._state.dead_letters,
                 trigger_factory=TriggerFactory(self._repository, self._clock, history),
                 plugin_repository=self._repository,
-                plugin_files=PluginFiles(config.plugins_path),
+                plugin_files=self._plugin_files,
                 packages=self._build_packages(host),
                 dry_runs=DryRuns(
                     host,

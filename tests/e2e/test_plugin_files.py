@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests.support.file_server import FileServer
 from tests.support.server import Answer, ServerProcess
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -229,3 +231,25 @@ def test_an_edit_takes_effect_at_the_next_run_also_with_an_older_time(
             os.utime(path, (1, 1))
         assert called(server, "p") == text
         assert called(server, "pack") == text
+
+
+def test_an_update_does_not_reach_another_trigger_of_the_same_name(
+    make_server: Callable[..., ServerProcess],
+) -> None:
+    """The code is fetched for some time; meanwhile the trigger may be another one."""
+    with FileServer().running() as web:
+        web.files["/p.py"] = request_plugin("p").encode()
+        web.files["/q.py"] = request_plugin("q").encode()
+        server = make_server("--plugin-repo", web.url).start()
+        server.cli("create", "database", "db")
+        assert server.create_trigger("db", "t", "request:p", "gh:p.py").status == 200
+        web.trickling.add("/p.py")
+        with ThreadPoolExecutor(1) as pool:
+            updating = pool.submit(server.cli, "update", "trigger", "-d", "db", "t")
+            wait_for(lambda: web.requests.count("/p.py") == 2, "the update fetches")
+            assert server.cli("delete", "trigger", "-d", "db", "t", "--force").returncode == 0
+            assert server.create_trigger("db", "t", "request:q", "gh:q.py").status == 200
+            result = updating.result()
+        assert result.returncode == 1
+        assert "not found" in result.stderr
+        assert called(server, "q") == "q"

@@ -19,7 +19,7 @@ from engine.catalog.changes import (
 )
 from engine.catalog.model import Token, Trigger
 from engine.clock import Clock
-from engine.errors import TriggerEnabledError
+from engine.errors import TriggerEnabledError, TriggerNotFoundError
 from engine.wal.log import Log
 from lp_core import FrameKind, encode_frame
 
@@ -92,15 +92,22 @@ class CatalogWriter:
 
         await self._change(change)
 
-    async def update_trigger(self, database: str, name: str, *, plugin_digest: str) -> None:
-        """Let a trigger run the fetched code of that hash.
+    async def update_trigger(self, trigger: Trigger, *, plugin_digest: str) -> None:
+        """Let `trigger` run the fetched code of that hash.
 
         Raises:
-            DatabaseNotFoundError, TriggerNotFoundError, WalError: As they say.
+            TriggerNotFoundError, WalError: It is gone, also when another has its name now.
         """
-        await self._change(
-            lambda: UpdateTrigger(self._catalog.trigger(database, name).id, plugin_digest)
-        )
+
+        def change() -> CatalogChange:
+            if self._catalog.trigger_by_id(trigger.id) is None:
+                raise TriggerNotFoundError(
+                    f"the trigger was not found any more: {trigger.name}",
+                    hint="it was deleted while its code was fetched",
+                )
+            return UpdateTrigger(trigger.id, plugin_digest)
+
+        await self._change(change)
 
     async def enable_trigger(self, database: str, name: str) -> None:
         """Enable a trigger; nothing happens when it is enabled.

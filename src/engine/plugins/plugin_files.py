@@ -6,6 +6,7 @@
 import contextlib
 import errno
 import os
+import re
 import shutil
 import stat
 import uuid
@@ -18,8 +19,12 @@ import msgspec
 from engine.errors import PluginError, PluginPathError
 from engine.plugins import loader
 
-FILE_NAME_BYTES_MAX = 255
+# What is added to a name while it is written still fits into the 255 bytes of a file system.
+FILE_NAME_BYTES_MAX = 200
 PACKAGE_FILES_MAX = 1000
+# Where a file or package is written before it takes its place, and where the old one goes.
+_LEFT_OVER = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.(?P<kind>new|old)")
+_DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class PluginFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,18 +78,32 @@ class PluginFiles:
             if relative.endswith(".py"):
                 loader.check_syntax(content.encode(), f"{name}/{relative}")
         with self._opened(parts[:-1], name) as directory:
-            self._swap(directory, parts, files)
+            self._swap(directory, parts[-1], files)
 
-    def _swap(self, directory: int, parts: list[str], files: Mapping[str, str]) -> None:
-        name, mark = parts[-1], uuid.uuid4().hex[:8]
+    def recover(self) -> None:
+        """Undo the replacement of a package, and remove the files, that a crash cut short."""
+        if not self._root.is_dir():
+            return
+        for _, directories, files, descriptor in os.fwalk(self._root):
+            for left in [name for name in (*directories, *files) if _LEFT_OVER.fullmatch(name)]:
+                match = _LEFT_OVER.fullmatch(left)
+                assert match is not None
+                if match["kind"] == "old" and not _exists(descriptor, match["name"]):
+                    os.rename(left, match["name"], src_dir_fd=descriptor, dst_dir_fd=descriptor)
+                else:
+                    _remove(descriptor, left)
+            # Hidden directories are not the plugins'; an environment has many files.
+            directories[:] = [name for name in directories if not name.startswith(".")]
+
+    def _swap(self, directory: int, name: str, files: Mapping[str, str]) -> None:
+        mark = uuid.uuid4().hex[:8]
         fresh, old = f".{name}.{mark}.new", f".{name}.{mark}.old"
-        _refuse_link(directory, name)
-        where = self._root.joinpath(*parts[:-1])
+        _refuse_other_than_package(directory, name)
         try:
             os.mkdir(fresh, 0o750, dir_fd=directory)
             for relative, content in files.items():
                 inner = checked_parts(relative)
-                with self._opened([*parts[:-1], fresh, *inner[:-1]], relative) as target:
+                with _descended(directory, [fresh, *inner[:-1]], relative) as target:
                     _write_whole(target, inner[-1], content, relative)
             with contextlib.suppress(FileNotFoundError):
                 os.rename(name, old, src_dir_fd=directory, dst_dir_fd=directory)
@@ -97,32 +116,73 @@ class PluginFiles:
             os.fsync(directory)
         finally:
             for leftover in (fresh, old):
-                path = where / leftover
-                if path.is_dir():
-                    shutil.rmtree(path)
-                else:
-                    path.unlink(missing_ok=True)
+                _remove(directory, leftover)
 
     @contextmanager
     def _opened(self, parts: list[str], name: str) -> Iterator[int]:
         """A descriptor of the directory below the root, made if absent."""
-        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-        descriptor = os.open(self._root, flags)
+        root = os.open(self._root, _DIRECTORY_FLAGS)
         try:
-            for part in parts:
-                with contextlib.suppress(FileExistsError):
-                    os.mkdir(part, 0o750, dir_fd=descriptor)
-                try:
-                    inner = os.open(part, flags | os.O_NOFOLLOW, dir_fd=descriptor)
-                except OSError as error:
-                    if error.errno in (errno.ELOOP, errno.ENOTDIR):
-                        raise _escapes(name, f"'{part}' is a file or a symbolic link") from error
-                    raise
-                os.close(descriptor)
-                descriptor = inner
-            yield descriptor
+            with _descended(root, parts, name) as descriptor:
+                yield descriptor
         finally:
+            os.close(root)
+
+
+@contextmanager
+def _descended(start: int, parts: list[str], name: str) -> Iterator[int]:
+    """A descriptor of the directory below `start`, made if absent."""
+    descriptor = os.dup(start)
+    try:
+        for part in parts:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(part, 0o750, dir_fd=descriptor)
+            try:
+                inner = os.open(part, _DIRECTORY_FLAGS | os.O_NOFOLLOW, dir_fd=descriptor)
+            except OSError as error:
+                if error.errno in (errno.ELOOP, errno.ENOTDIR):
+                    raise _escapes(name, f"'{part}' is a file or a symbolic link") from error
+                raise
             os.close(descriptor)
+            descriptor = inner
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _exists(directory: int, name: str) -> bool:
+    try:
+        os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _remove(directory: int, name: str) -> None:
+    """Remove a file, link or directory of `directory`, if it is there."""
+    try:
+        os.unlink(name, dir_fd=directory)
+    except FileNotFoundError:
+        return
+    except (IsADirectoryError, PermissionError):
+        shutil.rmtree(name, dir_fd=directory)
+
+
+def _refuse_other_than_package(directory: int, name: str) -> None:
+    """The place may be empty; a link, a file, or a directory of other plugins stays."""
+    if not _exists(directory, name):
+        return
+    try:
+        inner = os.open(name, _DIRECTORY_FLAGS | os.O_NOFOLLOW, dir_fd=directory)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR):
+            raise _escapes(name, "what is there is not a package") from error
+        raise
+    try:
+        if not _exists(inner, "__init__.py"):
+            raise _escapes(name, "what is there is not a package")
+    finally:
+        os.close(inner)
 
 
 def checked_parts(name: str) -> list[str]:
@@ -133,13 +193,14 @@ def checked_parts(name: str) -> list[str]:
     """
     path = PurePosixPath(name)
     parts = list(path.parts)
-    if not parts or path.is_absolute() or "\0" in name or "\\" in name or name.endswith("/"):
+    is_odd = not name.isprintable() or "\\" in name or name.endswith("/")
+    if not parts or path.is_absolute() or is_odd:
         raise _escapes(name, "write a path relative to the plugin directory")
     for part in parts:
         # Hidden names are the server's own: the virtual environment, files half written.
         if part.startswith("."):
             raise _escapes(name, "no part may start with a dot")
-        if len(part.encode("utf-8", "surrogatepass")) > FILE_NAME_BYTES_MAX:
+        if len(part.encode()) > FILE_NAME_BYTES_MAX:
             raise _escapes(name, f"a part may have {FILE_NAME_BYTES_MAX} bytes")
     return parts
 
@@ -168,7 +229,7 @@ def files_of(trigger_name: str, database: str, path: Path) -> list[PluginFile]:
 
 def _write_whole(directory: int, name: str, content: str, shown: str) -> None:
     _refuse_link(directory, name, shown)
-    aside = f".{name[:64]}.{uuid.uuid4().hex[:8]}.new"
+    aside = f".{name}.{uuid.uuid4().hex[:8]}.new"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(aside, flags, 0o640, dir_fd=directory)
     try:

@@ -21,6 +21,9 @@ HOSTILE_NAMES = [
     "a\0b.py",
     "a\\..\\x.py",
     "n" * 300,
+    "😀" * 63,
+    "a\nb.py",
+    "\ud800.py",
 ]
 
 
@@ -138,3 +141,60 @@ def test_the_list_has_every_python_file_of_a_package(tmp_path):
     (single,) = files_of("t", "db", tmp_path / "single.py")
     assert (single.file_name, single.file_path) == ("single.py", str(tmp_path / "single.py"))
     assert files_of("t", "db", tmp_path / "gone.py") == []
+
+
+def test_a_package_takes_the_place_of_a_package_only(tmp_path):
+    """An upload must not delete a directory of other plugins, or a file."""
+    files = PluginFiles(tmp_path)
+    files.store("team/one.py", "x = 1")
+    files.store("two.py", "x = 2")
+    for name in ("team", "two.py"):
+        with pytest.raises(PluginPathError, match="not a package"):
+            files.replace_package(name, {"__init__.py": ""})
+    assert tree(tmp_path) == {"team/one.py": "x = 1", "two.py": "x = 2"}
+
+
+def test_a_replacement_that_a_crash_cut_short_is_undone(tmp_path):
+    """Killed between its two renames, it leaves the package under a hidden name."""
+    files = PluginFiles(tmp_path)
+    files.replace_package("in/pack", {"__init__.py": "a = 1"})
+    files.replace_package("whole", {"__init__.py": "w = 2"})
+    (tmp_path / "in" / "pack").rename(tmp_path / "in" / ".pack.0123abcd.old")
+    (tmp_path / "in" / ".pack.0123abcd.new").mkdir()
+    (tmp_path / ".whole.0123abcd.old").mkdir()
+    (tmp_path / ".p.py.89abcdef.new").write_text("half")
+    (tmp_path / ".venv" / ".x.0123abcd.new").mkdir(parents=True)
+    (tmp_path / ".mine.new").write_text("not the server's")
+    files.recover()
+    assert tree(tmp_path) == {
+        "in/pack/__init__.py": "a = 1",
+        "whole/__init__.py": "w = 2",
+        ".mine.new": "not the server's",
+    }
+    assert names_in(tmp_path / "in") == ["pack"]
+    assert (tmp_path / ".venv" / ".x.0123abcd.new").is_dir()
+    PluginFiles(tmp_path / "absent").recover()
+
+
+def test_what_is_left_over_is_removed_where_it_was_made(tmp_path, monkeypatch):
+    """Not by its path, which may lead elsewhere by then."""
+    root, outside = tmp_path / "plugins", tmp_path / "outside"
+    files = PluginFiles(root)
+    root.mkdir()
+    files.replace_package("in/pack", {"__init__.py": "a = 1"})
+    rename, renamed = os.rename, []
+
+    def swapping(source, target, **where):
+        rename(source, target, **where)
+        renamed.append(target)
+        if target == "pack":
+            (old,) = (name for name in renamed if name.endswith(".old"))
+            (root / "in").rename(tmp_path / "moved")
+            (outside / old).mkdir(parents=True)
+            (outside / old / "victim.txt").write_text("v")
+            (root / "in").symlink_to(outside)
+
+    monkeypatch.setattr(os, "rename", swapping)
+    files.replace_package("in/pack", {"__init__.py": "a = 2"})
+    assert [path.name for path in outside.rglob("*.txt")] == ["victim.txt"]
+    assert names_in(tmp_path / "moved") == ["pack"]

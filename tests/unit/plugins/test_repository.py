@@ -101,7 +101,7 @@ def test_a_redirect_is_followed_on_the_web_only(tmp_path, web):
     assert make(tmp_path, web.url).obtain("gh:p.py", "request").path.read_bytes() == REQUEST
     for target in ("ftp://127.0.0.1:9/p.py", "file:///etc/passwd", "gopher://x/"):
         web.redirects["/p.py"] = target
-        with pytest.raises(PluginFetchError, match="(?i)redirect"):
+        with pytest.raises(PluginFetchError, match=r"(?i)redirect"):
             make(tmp_path, web.url).obtain("gh:p.py", "request")
 
 

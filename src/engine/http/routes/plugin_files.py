@@ -100,9 +100,7 @@ def routes(services: Services) -> list[Route]:
         body = await read_query_or_json(request, TriggerNameBody)
         trigger = services.catalog.trigger(body.db, body.trigger_name)
         digest = await services.trigger_factory.fetched_again(trigger)
-        await services.catalog_writer.update_trigger(
-            body.db, body.trigger_name, plugin_digest=digest
-        )
+        await services.catalog_writer.update_trigger(trigger, plugin_digest=digest)
         return Response(200)
 
     def _trigger(request: Request, name: str) -> Trigger:
