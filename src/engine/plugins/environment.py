@@ -4,10 +4,13 @@
 """The virtual environment of plugins."""
 
 import asyncio
+import contextlib
 import importlib.metadata
 import logging
+import os
 import re
 import shutil
+import signal
 import site
 import sys
 import tempfile
@@ -16,11 +19,22 @@ from pathlib import Path
 
 from engine.errors import PackageInstallError, PackagesDisabledError, RequestError
 from engine.logs import keys
+from engine.redaction import without_credentials
 
 logger = logging.getLogger(__name__)
 
 INSTALL_TIMEOUT_S = 1800.0
 _OUTPUT_LINES_SHOWN = 20
+_OUTPUT_BYTES_KEPT = 16 * 1024
+_READ_BYTES = 64 * 1024
+# Name, extras, versions, conditions; neither addresses nor paths nor options.
+_SPECIFIER = re.compile(
+    r"\s*[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
+    r" *(?:\[[A-Za-z0-9._, -]*\])?"
+    r"(?: *,? *(?:===|[<>=!~]=|[<>]) *[A-Za-z0-9.*+!_-]+)*"
+    r" *(?:;[ \w'\"<>=!~.()]*)?"
+)
+_ARCHIVE_SUFFIXES = (".whl", ".zip", ".gz", ".tgz", ".bz2", ".tbz", ".xz", ".txz", ".tar", ".egg")
 _LINKS_FILE = "_headrace_server.pth"
 
 
@@ -51,9 +65,11 @@ class PluginPackages:
         if not packages:
             raise RequestError("no packages are named", hint='send {"packages": ["NAME", …]}')
         for package in packages:
-            if not package.strip() or package.lstrip().startswith("-") or "\0" in package:
+            if not _SPECIFIER.fullmatch(package) or package.endswith(_ARCHIVE_SUFFIXES):
                 raise RequestError(
-                    f"'{package}' is not a package", hint="options are not taken; name packages"
+                    f"'{without_credentials(package)}' is not the name of a package",
+                    hint="options, addresses and paths are not taken; an address may stand in a "
+                    "requirements file",
                 )
         await self._install(["--", *packages])
 
@@ -64,10 +80,11 @@ class PluginPackages:
             PackagesDisabledError, RequestError, PackageInstallError: As `install`.
         """
         self._check_allowed()
-        is_url = re.match(r"https?://", location) is not None
+        is_url = re.fullmatch(r"https?://\S+", location) is not None
         if not is_url and not await asyncio.to_thread(Path(location).is_file):
             raise RequestError(
-                f"no requirements file at {location}", hint="the path is one on the server"
+                f"no requirements file at {without_credentials(location)}",
+                hint="the path is one on the server",
             )
         await self._install(["-r", location])
 
@@ -106,17 +123,28 @@ class PluginPackages:
                     command = [str(python), "-m", "pip", "install", "--disable-pip-version-check"]
                     command += ["--no-input", "-c", file.name]
                 await _run([*command, *what])
-        logger.info("packages installed", extra=keys(venv=self._venv, packages=" ".join(what)))
+        named = without_credentials(" ".join(what))
+        logger.info("packages installed", extra=keys(venv=self._venv, packages=named))
         self._on_change()
+
+    def _is_servers_own(self) -> bool:
+        return self._venv.resolve() == Path(sys.prefix).resolve()
 
     async def _ready(self, uv: str | None) -> Path:
         """The environment's interpreter; the environment is made where there is none."""
+        if await asyncio.to_thread(self._is_servers_own):
+            raise PackageInstallError(
+                f"{self._venv} is the server's own environment",
+                hint="start the server with another --virtual-env-location",
+            )
         python = self._venv / "bin" / "python"
-        if not python.exists():
-            if uv is not None:
+        packages = site_packages(self._venv)
+        if uv is not None:
+            if not python.exists():
                 await _run([uv, "venv", "--python", sys.executable, str(self._venv)])
-            else:
-                await _run([sys.executable, "-m", "venv", str(self._venv)])
+        elif not python.exists() or (packages.is_dir() and not (packages / "pip").is_dir()):
+            # Also where the making was cut short, or was somebody else's who needs no pip.
+            await _run([sys.executable, "-m", "venv", str(self._venv)])
         await asyncio.to_thread(_link_server_packages, self._venv)
         return python
 
@@ -165,23 +193,38 @@ async def _run(command: Sequence[str]) -> None:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
         )
     except OSError as error:
         raise PackageInstallError(f"{command[0]} cannot be started: {error}") from error
+    assert process.stdout is not None
     try:
         async with asyncio.timeout(INSTALL_TIMEOUT_S):
-            output, _ = await process.communicate()
+            output = await _last_of(process.stdout)
+            await process.wait()
     except TimeoutError:
         raise PackageInstallError(
-            f"the package manager took longer than {INSTALL_TIMEOUT_S:.0f} s"
+            f"the package manager took longer than {INSTALL_TIMEOUT_S:g} s"
         ) from None
     finally:
+        # Builds are processes of their own, which live on when only their parent is killed.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         if process.returncode is None:
-            process.kill()
             await process.wait()
     if process.returncode != 0:
-        lines = output.decode("utf-8", "replace").strip().splitlines()[-_OUTPUT_LINES_SHOWN:]
+        text = without_credentials(output.decode("utf-8", "replace"))
+        lines = text.strip().splitlines()[-_OUTPUT_LINES_SHOWN:]
         raise PackageInstallError(
             "\n".join(lines) or f"the package manager ended with status {process.returncode}",
             hint="nothing that the server runs on was changed",
         )
+
+
+async def _last_of(stream: asyncio.StreamReader) -> bytes:
+    """The end of what comes through `stream`."""
+    kept = bytearray()
+    while piece := await stream.read(_READ_BYTES):
+        kept += piece
+        del kept[:-_OUTPUT_BYTES_KEPT]
+    return bytes(kept)
