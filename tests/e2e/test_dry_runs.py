@@ -1,6 +1,9 @@
 """Dry runs: what a plugin would do, shown and not done."""
 
+import http.client
 import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -351,3 +354,84 @@ def test_the_state_of_an_unknown_trigger_is_refused(server: ServerProcess) -> No
     )
     assert result.returncode == 1
     assert "nix" in result.stderr
+
+
+SLEEPER = """
+import os, time
+from pathlib import Path
+def process_scheduled_call(api, time_, args):
+    Path(args["pid"] + ".part").write_text(str(os.getpid()))
+    os.rename(args["pid"] + ".part", args["pid"])
+    time.sleep(600)
+"""
+
+
+def begun_sleeper(server: ServerProcess, pid_file: Path) -> http.client.HTTPConnection:
+    """A dry run that sleeps; its worker has written its pid."""
+    server.plugin("sleeper.py", SLEEPER)
+    server.cli("create", "database", "db")
+    content = {
+        "filename": "sleeper.py",
+        "database": "db",
+        "input_arguments": {"pid": str(pid_file)},
+    }
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    connection.request(
+        *("POST", "/api/v3/plugin_test/schedule", json.dumps(content)),
+        headers={"Content-Type": "application/json"},
+    )
+    wait_for(pid_file.exists, "the dry run has begun")
+    return connection
+
+
+def is_alive(pid_file: Path) -> bool:
+    try:
+        state = Path(f"/proc/{int(pid_file.read_text())}/stat").read_text().rpartition(")")[2]
+    except FileNotFoundError:
+        return False
+    return state.split()[0] != "Z"
+
+
+def test_a_stop_of_the_server_ends_a_dry_run(
+    make_server: Callable[..., ServerProcess], tmp_path: Path
+) -> None:
+    server = make_server().start()
+    connection = begun_sleeper(server, tmp_path / "pid")
+    assert server.stop() == 0, server.log_text
+    wait_for(lambda: not is_alive(tmp_path / "pid"), "the worker is gone")
+    connection.close()
+
+
+def test_a_dry_run_ends_when_nobody_waits_for_it(server: ServerProcess, tmp_path: Path) -> None:
+    begun_sleeper(server, tmp_path / "pid").close()
+    wait_for(lambda: not is_alive(tmp_path / "pid"), "the worker is gone")
+
+
+def test_few_dry_runs_run_at_once(server: ServerProcess, tmp_path: Path) -> None:
+    connections = [begun_sleeper(server, tmp_path / f"pid{number}") for number in range(4)]
+    content = {"filename": "sleeper.py", "database": "db", "input_arguments": {"pid": "x"}}
+    answer = server.request(
+        *("POST", "/api/v3/plugin_test/schedule", json.dumps(content).encode()),
+        headers={"Content-Type": "application/json"},
+    )
+    assert (answer.status, answer.json()["code"]) == (503, "back_pressure")
+    for connection in connections:
+        connection.close()
+
+
+@pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 10**30])
+@pytest.mark.parametrize("kind", ["wal", "schedule"])
+def test_times_beyond_the_calendar_are_refused(
+    server: ServerProcess, kind: str, number: int
+) -> None:
+    server.plugin("sleeper.py", SLEEPER)
+    server.plugin("count.py", COUNT)
+    server.write("db", "cpu f=1 1", precision="ns")
+    filename = "count.py" if kind == "wal" else "sleeper.py"
+    for span in ({"from": number, "to": number + 5}, {"from": str(number), "to": str(number + 5)}):
+        answer = server.request(
+            *("POST", f"/api/v3/plugin_test/{kind}"),
+            json.dumps({"filename": filename, "database": "db", **span}).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        assert answer.status == 400, answer.body

@@ -1,12 +1,14 @@
-# Owns answers whose body is sent while it is made. They watch the connection: when the client
-# leaves or stops reading, whoever makes the body is told by the end of its pieces.
-"""Streamed answers."""
+# Owns answers that take their time: those whose body is sent while it is made, and long work for an
+# answer. Both watch the connection, so that nothing goes on for a client that has left.
+"""Streamed answers, and work that ends when its client leaves."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Protocol
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any, Protocol, TypeVar
 
-from engine.http.asgi import Receive, Response, Send
+from engine.http.asgi import ClientGoneError, Receive, Response, Send
+
+Result = TypeVar("Result")
 
 # For a client to take so much, at the slowest: a piece is as large as the worker makes them.
 STALL_TIMEOUT_S = 30.0
@@ -53,7 +55,7 @@ class StreamedResponse(Response, frozen=True, kw_only=True):
 
     async def _send_while_connected(self, send: Send) -> None:
         sending = asyncio.create_task(self._send_pieces(send))
-        watching = asyncio.create_task(self._disconnected())
+        watching = asyncio.create_task(_disconnected(self.receive))
         try:
             await asyncio.wait({sending, watching}, return_when=asyncio.FIRST_COMPLETED)
             if sending.done():
@@ -69,6 +71,26 @@ class StreamedResponse(Response, frozen=True, kw_only=True):
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _disconnected(self) -> None:
-        while (await self.receive())["type"] != "http.disconnect":
-            pass
+
+async def while_connected(receive: Receive, work: Coroutine[Any, Any, Result]) -> Result:
+    """What `work` returns; it is cancelled when the client leaves. For read-up requests only.
+
+    Raises:
+        ClientGoneError: The client has left.
+    """
+    working = asyncio.create_task(work)
+    watching = asyncio.create_task(_disconnected(receive))
+    try:
+        await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        raise ClientGoneError("the client closed the connection before its answer was ready")
+    finally:
+        for task in (working, watching):
+            task.cancel()
+        await asyncio.gather(working, watching, return_exceptions=True)
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

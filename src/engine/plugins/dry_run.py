@@ -12,7 +12,7 @@ import msgspec
 
 from engine.catalog.catalog import Catalog, validate_database_name
 from engine.clock import Clock
-from engine.errors import InvalidNameError, PartialWriteError, PluginError
+from engine.errors import BackPressureError, InvalidNameError, PartialWriteError, PluginError
 from engine.plugins import trigger_spec
 from engine.plugins.channel import (
     EntryPointKind,
@@ -41,6 +41,9 @@ CACHES_MAX = 100
 WRITES_SHOWN_MAX = 10_000
 BODY_BYTES_SHOWN_MAX = 1024 * 1024
 TICKS_MAX = 1_000
+ERRORS_SHOWN_MAX = 100
+# Each has a worker process of its own.
+RUNS_AT_ONCE_MAX = 4
 
 
 class DryRunRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,7 +75,7 @@ class DryRunReport(msgspec.Struct, kw_only=True, omit_defaults=True):
         trigger_time: Time of the (last) scheduled call.
         response: Status, headers and body of a request plugin's answer.
         calls: How often the plugin was called, and with how many rows, over history.
-        left_out: By name how many writes and log lines are not shown.
+        left_out: By name how many writes, log lines and errors are not shown.
     """
 
     log_lines: list[str]
@@ -108,6 +111,7 @@ class DryRuns:
         self._questioner = questioner
         self._clock = clock
         self._caches: dict[str, DryRunCache] = {}
+        self._running = 0
 
     async def wal(self, request: DryRunRequest, lines: str) -> DryRunReport:
         """Call ``process_writes`` with the rows of `lines`; the database need not exist.
@@ -240,6 +244,21 @@ class DryRuns:
     async def _worker(
         self, request: DryRunRequest, kind: EntryPointKind, capture: Capture
     ) -> AsyncIterator[Worker]:
+        if self._running >= RUNS_AT_ONCE_MAX:
+            raise BackPressureError(
+                f"{self._running} dry runs are under way", hint="try again when one has ended"
+            )
+        self._running += 1
+        try:
+            async with self._started(request, kind, capture) as worker:
+                yield worker
+        finally:
+            self._running -= 1
+
+    @asynccontextmanager
+    async def _started(
+        self, request: DryRunRequest, kind: EntryPointKind, capture: Capture
+    ) -> AsyncIterator[Worker]:
         plugin = await asyncio.to_thread(self._repository.obtain, request.filename, kind)
         worker = self._host.detached_worker(
             WorkerTrigger(
@@ -352,8 +371,12 @@ class DryRuns:
                 problem = (
                     problem and f"line protocol parse error on write to db {database}: {problem}"
                 )
-            if problem and problem not in report.errors:
+            if not problem or problem in report.errors:
+                continue
+            if len(report.errors) < ERRORS_SHOWN_MAX:
                 report.errors.append(problem)
+            else:
+                report.left_out["errors"] = report.left_out.get("errors", 0) + 1
 
     def _problem(self, text: str, schema: SchemaIndex) -> str:
         result = parse(

@@ -13,8 +13,10 @@ from engine.store.run_records import StateChange
 
 CACHE_TTL_S = 1800.0
 LOG_LINES_SHOWN_MAX = 10_000
+LOG_BYTES_SHOWN_MAX = 8 * 1024 * 1024
 # The server keeps what a dry run writes until it has ended.
 CAPTURED_BYTES_MAX = 64 * 1024 * 1024
+CAPTURED_WRITES_MAX = 200_000
 
 
 class DryRunCache(ExpiringStore[bytes]):
@@ -36,6 +38,8 @@ class Capture:
         self.log_lines_left_out = 0
         self.writes: list[tuple[str, str]] = []
         self._captured_bytes = 0
+        self._captured_writes = 0
+        self._log_characters = 0
 
     async def query(
         self,
@@ -55,12 +59,17 @@ class Capture:
         self.writes.append((database, lines.decode()))
 
     def admit(self, nbytes: int) -> None:
-        """Account for bytes that are kept.
+        """Account for a write that is kept.
 
         Raises:
-            PluginError: They are too many.
+            PluginError: They are too many, or too large together.
         """
         self._captured_bytes += nbytes
+        self._captured_writes += 1
+        if self._captured_writes > CAPTURED_WRITES_MAX:
+            raise PluginError(
+                f"a dry run may do {CAPTURED_WRITES_MAX} writes", hint="try fewer rows"
+            )
         if self._captured_bytes > CAPTURED_BYTES_MAX:
             raise PluginError(
                 f"a dry run may write {CAPTURED_BYTES_MAX} bytes", hint="try fewer rows"
@@ -94,7 +103,9 @@ class Capture:
 
     def note(self, level: str, text: str) -> None:
         """Take down a line of the log, or count it where there are too many."""
-        if len(self.log_lines) < LOG_LINES_SHOWN_MAX:
+        has_room = self._log_characters + len(text) <= LOG_BYTES_SHOWN_MAX
+        if has_room and len(self.log_lines) < LOG_LINES_SHOWN_MAX:
+            self._log_characters += len(text)
             self.log_lines.append(f"{level}: {text}")
         else:
             self.log_lines_left_out += 1

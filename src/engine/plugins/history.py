@@ -16,6 +16,8 @@ from lp_core import ColumnType
 # They become dicts in the server, which has other things to do.
 ROWS_MAX = 200_000
 ROWS_PER_CALL = 10_000
+# Of all tables, as Arrow; as dicts they take several times as much.
+BYTES_MAX = 64 * 1024 * 1024
 
 # One call: (table, rows) in order of first appearance.
 Call = list[tuple[str, list[dict[str, Any]]]]
@@ -45,7 +47,7 @@ async def history_calls(
         names = [table]
     assert known is not None or not names
     tables: list[tuple[str, list[dict[str, Any]]]] = []
-    total = 0
+    total = nbytes = 0
     for name in names:
         assert known is not None
         quoted = name.replace('"', '""')
@@ -55,6 +57,12 @@ async def history_calls(
             f"AND time < to_timestamp_nanos({end_ns}) ORDER BY time LIMIT {ROWS_MAX + 1}",
             None,
         )
+        nbytes += len(stream)
+        if nbytes > BYTES_MAX:
+            raise PluginError(
+                f"the rows of that time take more than {BYTES_MAX} bytes",
+                hint="try a shorter stretch, or one table",
+            )
         rows = await asyncio.to_thread(_as_written, stream, _key_order(known, name))
         total += len(rows)
         if total > ROWS_MAX:

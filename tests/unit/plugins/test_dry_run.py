@@ -4,13 +4,16 @@ import asyncio
 
 import pytest
 
+from engine.clock import SystemClock
 from engine.errors import PluginError
-from engine.plugins import dry_run, dry_run_capture
+from engine.plugins import dry_run, dry_run_capture, history
 from engine.plugins.cache import ExpiringStore
 from engine.plugins.dry_run import _collect
 from engine.plugins.dry_run_capture import Capture, DryRunCache
 from engine.plugins.response_stream import ResponseStream, StreamAbandonedError
+from engine.store.live import LiveStore
 from engine.store.plugin_state import TriggerState
+from lp_core import parse
 
 
 def test_captured_writes_and_log_lines_are_bounded(monkeypatch):
@@ -78,3 +81,45 @@ def test_a_slow_reader_holds_the_writer_and_one_who_leaves_lets_it_go():
         await stream.end()
 
     asyncio.run(main())
+
+
+def test_log_lines_are_bounded_in_bytes_too(monkeypatch):
+    monkeypatch.setattr(dry_run_capture, "LOG_BYTES_SHOWN_MAX", 100)
+    capture = Capture(None, TriggerState())
+    for _ in range(5):
+        capture.log(None, "INFO", "x" * 40, 0)
+    assert (len(capture.log_lines), capture.log_lines_left_out) == (2, 3)
+
+
+def test_captured_writes_are_bounded_in_number(monkeypatch):
+    """Each is an object, and each database among them a schema."""
+    monkeypatch.setattr(dry_run_capture, "CAPTURED_WRITES_MAX", 2)
+    capture = Capture(None, TriggerState())
+    asyncio.run(capture.write(None, "a", b"m f=1", False))
+    asyncio.run(capture.write(None, "b", b"m f=1", False))
+    with pytest.raises(PluginError, match="2 writes"):
+        asyncio.run(capture.write(None, "c", b"m f=1", False))
+
+
+def test_errors_of_writes_are_bounded(monkeypatch):
+    monkeypatch.setattr(dry_run, "ERRORS_SHOWN_MAX", 3)
+    runs = dry_run.DryRuns(None, None, None, LiveStore(), None, None, SystemClock())
+    report = dry_run.DryRunReport(log_lines=[], database_writes={}, errors=[])
+    runs._take_writes(report, [("db", f"m f={number}x") for number in range(10)], {})
+    assert len(report.errors) == 3
+    assert report.left_out == {"errors": 7}
+
+
+def test_history_is_bounded_in_bytes(monkeypatch):
+    monkeypatch.setattr(history, "BYTES_MAX", 100)
+    store = LiveStore()
+    store.create("db")
+    batch = parse(b"m f=1 1", now_ns=0).batch
+    store.database("db").add(batch)
+
+    class Questioner:
+        async def arrow_ipc(self, database, sql, params):
+            return b"x" * 101
+
+    with pytest.raises(PluginError, match="bytes"):
+        asyncio.run(history.history_calls(Questioner(), store, "db", 0, 10, None))

@@ -13,6 +13,7 @@ from engine.http.route_description import Answer, JsonBody
 from engine.http.routes.configure import read_json
 from engine.http.routing import Route
 from engine.http.services import Services
+from engine.http.streaming import while_connected
 from engine.plugins.dry_run import DryRunReport, DryRunRequest
 
 DEFAULT_SCHEDULE = "* * * * * *"
@@ -75,21 +76,22 @@ def routes(services: Services) -> list[Route]:
             )
         if span is None:
             assert body.input_lp is not None
-            return _answer(await dry_runs.wal(body.request(), body.input_lp))
-        return _answer(await dry_runs.wal_history(body.request(), *span, body.table))
+            work = dry_runs.wal(body.request(), body.input_lp)
+        else:
+            work = dry_runs.wal_history(body.request(), *span, body.table)
+        return _answer(await while_connected(request.receive, work))
 
     async def schedule(request: Request) -> Response:
         body = await read_json(request, ScheduleTestBody)
-        report = await dry_runs.schedule(
+        work = dry_runs.schedule(
             body.request(), body.schedule or DEFAULT_SCHEDULE, _span(body.start, body.end)
         )
-        return _answer(report, trigger_time=None)
+        return _answer(await while_connected(request.receive, work), trigger_time=None)
 
     async def call(request: Request) -> Response:
         body = await read_json(request, RequestTestBody)
-        return _answer(
-            await dry_runs.request(body.request(), body.query, body.headers, body.body.encode())
-        )
+        work = dry_runs.request(body.request(), body.query, body.headers, body.body.encode())
+        return _answer(await while_connected(request.receive, work))
 
     prefix = "/api/v3/plugin_test"
     report = Answer(200, "a report, below", ("application/json",))
@@ -134,7 +136,10 @@ def _span(start: str | int | None, end: str | int | None) -> tuple[int, int] | N
         return None
     if start is None or end is None:
         raise RequestError("from and to go together", hint="send both, or none of them")
-    return _time_ns("from", start), _time_ns("to", end)
+    span = _time_ns("from", start), _time_ns("to", end)
+    if not all(-(2**63) <= time_ns < 2**63 for time_ns in span):
+        raise RequestError("from and to must fit into 64 bits as nanoseconds since 1970")
+    return span
 
 
 def _time_ns(name: str, value: str | int) -> int:
