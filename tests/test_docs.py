@@ -13,7 +13,7 @@ from engine.cli.main import build_parser
 from engine.config import FLAGS
 from engine.errors import EngineError
 from engine.http.app import routes
-from engine.plugins import loader
+from engine.plugins.source_check import check_plugin
 from tests.support.any_service import AnyService
 from tests.support.server import ROOT, ServerProcess
 from tests.support.waiting import wait_for
@@ -114,7 +114,7 @@ def test_the_plugin_of_the_readme_works(make_server: Callable[..., ServerProcess
     [("system_metrics.py", "schedule"), ("aggregate_writes.py", "wal"), ("summary.py", "request")],
 )
 def test_example_plugins_pass_the_check_at_creation(filename: str, kind: str) -> None:
-    loader.check(Path(ROOT / "examples" / "plugins" / filename), kind)
+    check_plugin(Path(ROOT / "examples" / "plugins" / filename), kind)
 
 
 def test_the_example_of_lp_core_gives_what_it_says() -> None:

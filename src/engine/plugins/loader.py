@@ -1,4 +1,4 @@
-# Owns how a plugin file becomes the function to call: path safety, the check at creation, and
+# Owns how a plugin file becomes the function to call: path safety, what is checked of its text, and
 # loading. A single file is compiled once per content and executed anew for each call; a package is
 # imported under a private name and kept until one of its files changes. Loading runs in the worker
 # only.
@@ -40,7 +40,7 @@ _SIGNATURES: dict[EntryPointKind, str] = {
 }
 _PRIVATE_PREFIX = "_headrace_plugin_"
 
-# --- paths and the check at creation ------------------------------------------------------------
+# --- paths and what is checked of a text ----------------------------------------------------------
 
 
 def resolve(plugin_dir: Path, filename: str) -> Path:
@@ -84,27 +84,20 @@ def _escapes(filename: str) -> PluginPathError:
     )
 
 
-def check(path: Path, kind: EntryPointKind) -> None:
-    """Checks a plugin without executing it: it can be read and compiled and has the entry point.
+def files_within(path: Path) -> list[Path]:
+    """The Python files of a plugin: a file, or a package.
 
     Raises:
-        PluginNotFoundError: The file cannot be read.
-        PluginLoadError: It does not compile, or the entry point of this kind is not in it.
+        PluginPathError: A file of the package is a link that leads outside of it.
     """
-    is_package = path.is_dir()
+    if not path.is_dir():
+        return [path]
     root = path.resolve()
-    entry_file = path / "__init__.py" if is_package else path
-    for file in package_files(path) if is_package else [path]:
-        if is_package and not file.resolve().is_relative_to(root):
+    files = package_files(path)
+    for file in files:
+        if not file.resolve().is_relative_to(root):
             raise _escapes(str(file.relative_to(path.parent)))
-        try:
-            source = file.read_bytes()
-        except OSError as error:
-            raise PluginNotFoundError(f"Plugin not found: {file}: {error.strerror}") from error
-        if file == entry_file:
-            check_source(source, str(file), kind)
-        else:
-            check_syntax(source, str(file))
+    return files
 
 
 def check_syntax(source: bytes, filename: str) -> None:
@@ -148,7 +141,9 @@ def _check_entry_point(body: list[ast.stmt], kind: EntryPointKind) -> None:
 
 def _bindings(body: Iterable[ast.AST], name: str) -> Iterable[ast.AST]:
     """Statements at module level, also inside if, try and with, that may bind the name."""
-    for statement in body:
+    waiting = list(body)
+    while waiting:  # not by recursion, which a long expression would exhaust
+        statement = waiting.pop()
         if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             if statement.name == name:
                 yield statement
@@ -160,7 +155,7 @@ def _bindings(body: Iterable[ast.AST], name: str) -> Iterable[ast.AST]:
             if statement.id == name and isinstance(statement.ctx, ast.Store):
                 yield statement
         else:
-            yield from _bindings(ast.iter_child_nodes(statement), name)
+            waiting += ast.iter_child_nodes(statement)
 
 
 def _missing_entry_point(kind: EntryPointKind) -> PluginLoadError:

@@ -18,6 +18,7 @@ import msgspec
 
 from engine.errors import PluginError, PluginPathError
 from engine.plugins import loader
+from engine.plugins.source_check import check_sources
 
 # What is added to a name while it is written still fits into the 255 bytes of a file system.
 FILE_NAME_BYTES_MAX = 200
@@ -53,7 +54,7 @@ class PluginFiles:
         """
         parts = checked_parts(name)
         if name.endswith(".py"):
-            loader.check_syntax(content.encode(), name)
+            check_sources({name: content.encode()})
         with self._opened(parts[:-1], name) as directory:
             _write_whole(directory, parts[-1], content, name)
 
@@ -73,10 +74,15 @@ class PluginFiles:
             )
         if len(files) > PACKAGE_FILES_MAX:
             raise PluginError(f"a package may have {PACKAGE_FILES_MAX} files, not {len(files)}")
-        for relative, content in files.items():
+        for relative in files:
             checked_parts(relative)
-            if relative.endswith(".py"):
-                loader.check_syntax(content.encode(), f"{name}/{relative}")
+        check_sources(
+            {
+                f"{name}/{relative}": content.encode()
+                for relative, content in files.items()
+                if relative.endswith(".py")
+            }
+        )
         with self._opened(parts[:-1], name) as directory:
             self._swap(directory, parts[-1], files)
 

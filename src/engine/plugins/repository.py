@@ -17,6 +17,7 @@ from engine.errors import PluginFetchError, PluginNotFoundError, PluginPathError
 from engine.filesystem import FileSystem
 from engine.plugins import loader
 from engine.plugins.channel import EntryPointKind
+from engine.plugins.source_check import check_plugin, check_sources
 from engine.redaction import without_credentials
 
 FETCH_PREFIX = "gh:"
@@ -102,10 +103,10 @@ class PluginRepository:
         """
         if not self.is_fetched(filename):
             path = loader.resolve(self.plugin_dir, filename)
-            loader.check(path, kind)
+            check_plugin(path, kind)
             return LocatedPlugin(path)
         content = self._fetch(filename)
-        loader.check_source(content, filename, kind)
+        check_sources({filename: content}, filename, kind)
         digest = hashlib.sha256(content).hexdigest()
         path = self._fetched_path(filename, digest)
         if not self._is_intact(path, digest):

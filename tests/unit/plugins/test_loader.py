@@ -3,7 +3,8 @@
 import pytest
 
 from engine.errors import PluginLoadError, PluginNotFoundError, PluginPathError
-from engine.plugins.loader import check, resolve
+from engine.plugins.loader import resolve
+from engine.plugins.source_check import check_plugin
 
 
 @pytest.fixture
@@ -69,22 +70,22 @@ def test_a_loop_of_links_is_not_found(plugin_dir):
 def test_an_entry_point_is_found_without_executing_the_file(tmp_path, source):
     path = tmp_path / "plugin.py"
     path.write_text(source + "\nraise SystemExit('executed')\n")
-    check(path, "wal")
+    check_plugin(path, "wal")
     with pytest.raises(PluginLoadError, match="process_request function is not present"):
-        check(path, "request")
+        check_plugin(path, "request")
 
 
 def test_a_star_import_may_bring_the_entry_point(tmp_path):
     path = tmp_path / "plugin.py"
     path.write_text("from y import *")
-    check(path, "wal")
+    check_plugin(path, "wal")
 
 
 def test_an_inner_function_is_no_entry_point(tmp_path):
     path = tmp_path / "plugin.py"
     path.write_text("def outer():\n    def process_writes(a, b, c): pass\n")
     with pytest.raises(PluginLoadError) as caught:
-        check(path, "wal")
+        check_plugin(path, "wal")
     assert str(caught.value) == (
         "the process_writes function is not present in the plugin. Should be defined as: "
         "process_writes(influxdb3_local, table_batches, args=None)"
@@ -95,7 +96,7 @@ def test_an_asynchronous_entry_point_is_refused(tmp_path):
     path = tmp_path / "plugin.py"
     path.write_text("async def process_writes(a, b, c): pass")
     with pytest.raises(PluginLoadError, match="async def"):
-        check(path, "wal")
+        check_plugin(path, "wal")
 
 
 @pytest.mark.parametrize(
@@ -111,7 +112,7 @@ def test_code_that_does_not_compile_is_refused_with_file_and_line(tmp_path, sour
     path = tmp_path / "plugin.py"
     path.write_text(source)
     with pytest.raises(PluginLoadError, match=text):
-        check(path, "wal")
+        check_plugin(path, "wal")
 
 
 def test_every_module_of_a_package_must_compile(tmp_path):
@@ -119,12 +120,12 @@ def test_every_module_of_a_package_must_compile(tmp_path):
     package.mkdir()
     (package / "__init__.py").write_text("from .code import process_writes")
     (package / "code.py").write_text("def process_writes(a, b, c): pass")
-    check(package, "wal")
+    check_plugin(package, "wal")
     (package / "code.py").write_text("def process_writes(a, b, c) pass")
     with pytest.raises(PluginLoadError, match=r"code\.py, line 1"):
-        check(package, "wal")
+        check_plugin(package, "wal")
 
 
 def test_a_file_that_cannot_be_read_is_not_found(tmp_path):
     with pytest.raises(PluginNotFoundError, match="Plugin not found"):
-        check(tmp_path / "absent.py", "wal")
+        check_plugin(tmp_path / "absent.py", "wal")

@@ -16,6 +16,7 @@ from engine.http.routing import Route
 from engine.http.services import Services
 from engine.plugins import loader, trigger_spec
 from engine.plugins.repository import PluginRepository
+from engine.plugins.source_check import check_sources
 
 
 class FileBody(msgspec.Struct, frozen=True):
@@ -71,7 +72,7 @@ def routes(services: Services) -> list[Route]:
             name = trigger.plugin_filename
             if target.is_dir():
                 name = f"{name.rstrip('/')}/__init__.py"
-            loader.check_source(body.content.encode(), name, _kind(trigger))
+            check_sources({name: body.content.encode()}, name, _kind(trigger))
             files.store(name, body.content)
 
         await asyncio.to_thread(replace)
@@ -89,8 +90,8 @@ def routes(services: Services) -> list[Route]:
                     f"the plugin of trigger {trigger.name} is a single file: {name}",
                     hint="send one file, or create a trigger on the package",
                 )
-            init = contents.get("__init__.py", "")
-            loader.check_source(init.encode(), f"{name}/__init__.py", _kind(trigger))
+            entry = f"{name}/__init__.py"
+            check_sources({entry: contents.get("__init__.py", "").encode()}, entry, _kind(trigger))
             files.replace_package(name, contents)
 
         await asyncio.to_thread(replace)
