@@ -124,12 +124,12 @@ def test_a_streamed_run_is_not_repeated_when_its_state_was_changed_under_it(prob
             seen = api.state.get("n", 0)
             yield "first\\n"
             deadline = time.monotonic() + 10
-            while not api.cache.get("go", use_global=True):
+            while not api.cache.get("go on", use_global=True):
                 assert time.monotonic() < deadline
             api.state.put("n", seen + 100)
             yield "last\\n"
         if "go" in query:
-            api.cache.put("go", True, use_global=True)
+            api.cache.put("go on", True, use_global=True)
             return "going"
         return pieces()
     """

@@ -53,13 +53,19 @@ class Attempts:
             if behavior is ErrorBehavior.DISABLE:
                 await self.disable(failure.message)
                 return Ending(End.DISABLED, tries, failure)
-            wait_s = self._wait_s(tries) if behavior is ErrorBehavior.RETRY else None
-            if wait_s is None:
-                if tries > 1:
-                    self.runs.log("ERROR", f"giving up after {tries} runs")
+            if behavior is not ErrorBehavior.RETRY or not await self.wait_for_retry(tries):
                 return Ending(End.GIVEN_UP, tries, failure)
-            self.runs.metrics.retries.add(1, *self.runs.labels)
-            await asyncio.sleep(wait_s)
+
+    async def wait_for_retry(self, tries: int) -> bool:
+        """Wait until it is time for another run after so many; False when they were enough."""
+        wait_s = self._wait_s(tries)
+        if wait_s is None:
+            if tries > 1:
+                self.runs.log("ERROR", f"giving up after {tries} runs")
+            return False
+        self.runs.metrics.retries.add(1, *self.runs.labels)
+        await asyncio.sleep(wait_s)
+        return True
 
     async def run_once(
         self, job: Job, *, first_line: str, hops: int, record: RunRecord

@@ -5,6 +5,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable
+from typing import NoReturn
 
 import msgspec
 
@@ -38,6 +39,7 @@ from engine.plugins.request_runner import RequestAnswer, RequestCall, RequestRun
 from engine.plugins.runs import RunMetrics, RunPorts, TriggerRuns
 from engine.plugins.schedule_runner import ScheduleRunner
 from engine.plugins.services import WorkerTrigger
+from engine.plugins.ticker import tick
 from engine.plugins.trigger_status import StatusBoard
 from engine.plugins.wal_runner import WalRunner, WalRunnerConfig
 from engine.store.cursors import CursorTable
@@ -123,7 +125,8 @@ class Dispatcher:
         self._runners: dict[TriggerId, _Runner] = {}
         self._durable = Position(0)
         self._flushed = Position(0)
-        self._ticker: asyncio.Task[None] | None = None
+        self._ticker: asyncio.Task[NoReturn] | None = None
+        self._reaped_at_s = 0.0
         self._chores: set[asyncio.Task[None]] = set()
         # One at a time restores dropped notes.
         self._looking_back = asyncio.Lock()
@@ -183,7 +186,9 @@ class Dispatcher:
         for trigger in self._ports.catalog.triggers():
             if not trigger.disabled:
                 self._begin(trigger)
-        self._ticker = asyncio.create_task(self._tick(), name="flush-ticker")
+        self._reaped_at_s = self._ports.clock.monotonic_s()
+        beats = tick(self._config.flush_interval_s, self._beat)
+        self._ticker = asyncio.create_task(beats, name="flush-ticker")
 
     async def stop(self) -> None:
         """Stop every trigger. Ranges of abandoned runs run again at the next start."""
@@ -213,15 +218,12 @@ class Dispatcher:
 
     # Inside.
 
-    async def _tick(self) -> None:
-        reaped_at = self._ports.clock.monotonic_s()
-        while True:
-            await asyncio.sleep(self._config.flush_interval_s)
-            self._flush()
-            now = self._ports.clock.monotonic_s()
-            if self._host is not None and now - reaped_at > _REAP_INTERVAL_S:
-                reaped_at = now
-                await self._host.reap_idle(self._config.worker_idle_s)
+    async def _beat(self) -> None:
+        self._flush()
+        now = self._ports.clock.monotonic_s()
+        if self._host is not None and now - self._reaped_at_s > _REAP_INTERVAL_S:
+            self._reaped_at_s = now
+            await self._host.reap_idle(self._config.worker_idle_s)
 
     def _flush(self) -> None:
         """Let triggers read up to what is durable now; wake only those that it concerns."""
@@ -288,7 +290,10 @@ class Dispatcher:
                 runner.start()
             case trigger_spec.Request():
                 self._runners[trigger.id] = RequestRunner(
-                    runs, self._ports.clock, async_runs_max=async_runs_max
+                    runs,
+                    self._ports.clock,
+                    self._config.wal.retry,
+                    async_runs_max=async_runs_max,
                 )
             case _:
                 cursor = self._ports.cursors.get(trigger.id)

@@ -8,11 +8,15 @@ from collections.abc import AsyncIterator
 
 import msgspec
 
+from engine.catalog.model import ErrorBehavior
 from engine.clock import Clock
 from engine.errors import PluginError
+from engine.plugins.attempts import Attempts
 from engine.plugins.channel import RequestRun
+from engine.plugins.host import RunOutcome
 from engine.plugins.response_stream import ResponseStream
-from engine.plugins.runs import TriggerRuns
+from engine.plugins.retry import RetryPolicy
+from engine.plugins.runs import Failure, TriggerRuns
 from engine.store.run_records import RunRecord
 
 
@@ -49,9 +53,12 @@ class StreamBrokenError(PluginError):
 class RequestRunner:
     """Runs one request trigger."""
 
-    def __init__(self, runs: TriggerRuns, clock: Clock, *, async_runs_max: int) -> None:
+    def __init__(
+        self, runs: TriggerRuns, clock: Clock, retry: RetryPolicy, *, async_runs_max: int
+    ) -> None:
         self.trigger = runs.trigger
         self.runs = runs
+        self._attempts = Attempts(runs, retry)
         self._clock = clock
         self._slots = asyncio.Semaphore(async_runs_max if self.trigger.run_async else 1)
         # Calls outlive the coroutine that asked for them when their answer is streamed.
@@ -86,13 +93,7 @@ class RequestRunner:
                 body=request.body,
             )
             try:
-                outcome, failure = await self.runs.run(
-                    job,
-                    first_line="starting execution of request plugin.",
-                    hops=0,
-                    record=RunRecord(trigger_id=self.trigger.id),
-                    stream=stream,
-                )
+                outcome, failure = await self._run_to_end(job, stream)
             except BaseException:
                 stream.abandon()
                 raise
@@ -109,6 +110,30 @@ class RequestRunner:
         assert outcome.response is not None
         response = outcome.response
         return RequestAnswer(response.status, list(response.headers), response.body)
+
+    async def _run_to_end(
+        self, job: RequestRun, stream: ResponseStream
+    ) -> tuple[RunOutcome | None, Failure | None]:
+        """Run `job` as often as the error behaviour asks for, while the client has seen nothing."""
+        behavior = self.trigger.error_behavior
+        tries = 0
+        while True:
+            outcome, failure = await self.runs.run(
+                job,
+                first_line="starting execution of request plugin.",
+                hops=0,
+                record=RunRecord(trigger_id=self.trigger.id),
+                stream=stream,
+            )
+            tries += 1
+            if failure is None or stream.is_abandoned or not failure.is_plugins_own:
+                return outcome, failure
+            if behavior is ErrorBehavior.DISABLE:
+                await self._attempts.disable(failure.message)
+            if behavior is not ErrorBehavior.RETRY or stream.has_started:
+                return outcome, failure
+            if not await self._attempts.wait_for_retry(tries):
+                return outcome, failure
 
 
 class Pieces:

@@ -38,6 +38,11 @@ class ResponseStream:
         """Whether the plugin waits for its client."""
         return self._putting > 0
 
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether nobody reads on."""
+        return self._abandoned.is_set()
+
     async def put(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
         """Hand on a piece; return when there is room for another.
 

@@ -36,7 +36,11 @@ _CONFLICT_WHILE_STREAMED = (
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """Why a run failed; `kind` is the outcome's, or ``write`` for what could not be stored."""
+    """Why a run failed.
+
+    `kind` is the outcome's, or ``write`` for what could not be stored, or
+    ``conflict`` for a state that another run changed.
+    """
 
     message: str
     traceback: str = ""
@@ -46,6 +50,11 @@ class Failure(msgspec.Struct, frozen=True):
     def is_about_data(self) -> bool:
         """Whether other rows may fare better."""
         return self.kind not in ("load", "stopped")
+
+    @property
+    def is_plugins_own(self) -> bool:
+        """Whether it counts against the trigger: not what others did to it."""
+        return self.kind not in ("stopped", "lost", "conflict")
 
 
 class TriggerRecord(msgspec.Struct):
@@ -217,7 +226,7 @@ class TriggerRuns:
             self.metrics.conflicts.add(1, *self.labels)
             if stream is not None and stream.has_started:
                 # What the client has seen cannot be taken back, so the run cannot be repeated.
-                failure = Failure(_CONFLICT_WHILE_STREAMED, kind="write")
+                failure = Failure(_CONFLICT_WHILE_STREAMED, kind="conflict")
                 break
         if failure is not None:
             self.report(failure, is_silent=not first_line)
