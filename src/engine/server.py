@@ -38,6 +38,7 @@ from engine.plugins.environment import PluginPackages
 from engine.plugins.flush_index import NOTE_ROWS_MAX, FlushIndex
 from engine.plugins.host import PluginConfig, PluginHost
 from engine.plugins.log_history import LogHistory
+from engine.plugins.past_rows import LogPast
 from engine.plugins.plugin_files import PluginFile, PluginFiles, files_of
 from engine.plugins.plugin_log import LogEntry, PluginLog
 from engine.plugins.ports import WriteBack
@@ -400,8 +401,10 @@ class Server:
                 cursors=self._state.cursors,
                 state=self._state.plugin_state,
                 dead_letters=self._state.dead_letters,
+                backfills=self._state.backfills,
                 index=self._index,
                 history=history,
+                past=LogPast(history),
                 passed_positions=self._state.passed_positions,
                 columns=self._state.store.columns,
                 committer=_Committer(pipeline),

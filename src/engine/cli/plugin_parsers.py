@@ -94,3 +94,23 @@ def add_install(
     )
     requirements.add_argument("file", metavar="FILE", help="local file, or its URL")
     requirements.set_defaults(module="packages", function="requirements")
+
+
+def add_backfill(
+    verbs: "Verbs[argparse.ArgumentParser]", parents: list[argparse.ArgumentParser]
+) -> None:
+    """``headrace backfill``."""
+    backfill = verbs.add_parser(
+        "backfill",
+        help="hand a trigger rows of the past",
+        parents=parents,
+        description="Hand a trigger the rows of a stretch of time from before it began, in order "
+        "of their times, while live rows wait.",
+    )
+    backfill.add_argument("name", metavar="TRIGGER_NAME")
+    backfill.add_argument(
+        "--from", dest="from_time", required=True, metavar="TIME", help="rows from this time"
+    )
+    backfill.add_argument("--to", dest="to_time", metavar="TIME", help="and before this one (now)")
+    backfill.add_argument("--wait", action="store_true", help="return when it is done")
+    backfill.set_defaults(module="backfill", function="backfill")

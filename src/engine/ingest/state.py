@@ -16,6 +16,7 @@ from engine.catalog.changes import (
 )
 from engine.ids import Position, TriggerId
 from engine.logs import keys
+from engine.store.backfills import BackfillTable
 from engine.store.cursors import CursorTable
 from engine.store.dead_letters import DeadLetterTable
 from engine.store.live import LiveStore
@@ -36,6 +37,7 @@ class ServerState:
         self.cursors = CursorTable()
         self.plugin_state = StateTable()
         self.dead_letters = DeadLetterTable()
+        self.backfills = BackfillTable()
         self._created: dict[str, Position] = {}
 
     def apply(self, durable: DurableFrame) -> CatalogChange | None:
@@ -82,6 +84,8 @@ class ServerState:
             self.cursors.apply(trigger_id, record.step)
         if record.state:
             self.plugin_state.apply(trigger_id, record.state, position)
+        if record.backfill is not None:
+            self.backfills.apply(trigger_id, record.backfill)
         self.dead_letters.park(trigger_id, record.parked, position)
         self.dead_letters.retried(trigger_id, record.retried)
         self.dead_letters.unpark(trigger_id, record.unparked)
@@ -96,6 +100,7 @@ class ServerState:
         self.cursors.end(trigger_id)
         self.plugin_state.end(trigger_id)
         self.dead_letters.end(trigger_id)
+        self.backfills.end(trigger_id)
 
     def _apply_change(self, change: CatalogChange, position: Position) -> None:
         match change:
@@ -109,8 +114,10 @@ class ServerState:
                         self._end_trigger(trigger.id)
             case CreateTrigger(trigger=trigger) if trigger.is_fed_by_log:
                 # A new trigger sees what is written after it was created, unless it asks for more.
-                start = trigger.start_position
-                self.cursors.begin(trigger.id, position if start is None else Position(start))
+                begin = trigger.start_position
+                start = position if begin is None else Position(begin)
+                self.cursors.begin(trigger.id, start)
+                self.backfills.begin(trigger.id, start)
             case DeleteTrigger(trigger_id=trigger_id):
                 self._end_trigger(trigger_id)
             case _:

@@ -1,25 +1,33 @@
 # Owns how a batch of a WAL trigger is cut into parts: which call stands for some of its rows, and
-# which cursor step finishes them. Used where a batch is larger than a call may be, and where its
-# bad rows are searched.
+# which record finishes them. Used where a batch is larger than a call may be, and where its bad
+# rows are searched.
 """A batch of log rows and its parts."""
 
 import asyncio
+from collections.abc import Callable
 
 import msgspec
 
 from engine.plugins.channel import WritesRun
 from engine.plugins.table_batches import Deliveries, count_rows
-from engine.store.run_records import Step, TableRows
+from engine.store.run_records import RunRecord, TableRows
 
 
 class Batch:
-    """The rows of one range of positions, in the order of delivery."""
+    """The rows of one range of positions, or of the past, in the order of delivery."""
 
-    def __init__(self, job: WritesRun, step: Step, hops: int) -> None:
-        """`job` delivers all of it, `step` finishes all of it."""
+    def __init__(
+        self, job: WritesRun, record: Callable[[int | None], RunRecord], hops: int, what: str
+    ) -> None:
+        """`job` delivers all of it.
+
+        `record` gives what finishes so many of its rows, or with None all of them; `what` names
+        it in log lines.
+        """
         self.job = job
-        self.step = step
         self.hops = hops
+        self.what = what
+        self._record = record
         # Known once somebody has counted.
         self.total: int | None = None
         self._deliveries = Deliveries()
@@ -42,11 +50,9 @@ class Batch:
             batch_id=f"{self.job.batch_id}-{start}-{'end' if end is None else end}",
         )
 
-    def step_to(self, end: int | None) -> Step:
-        """The step that finishes the rows before `end`."""
-        if self._is_last(end):
-            return self.step
-        return msgspec.structs.replace(self.step, rows_done=end)
+    def record_to(self, end: int | None) -> RunRecord:
+        """The record that finishes the rows before `end`."""
+        return self._record(None if self._is_last(end) else end)
 
     async def rows(self, start: int, end: int | None) -> TableRows:
         """The rows themselves."""

@@ -27,11 +27,13 @@ from engine.ids import Position, TriggerId
 from engine.logs import keys
 from engine.metrics import MetricsRegistry
 from engine.plugins import trigger_spec
+from engine.plugins.backfill_desk import BackfillDesk
 from engine.plugins.channel import QueryParameter
 from engine.plugins.dead_letter_desk import DeadLetterDesk
 from engine.plugins.flush_index import FlushIndex
 from engine.plugins.host import PluginHost, Worker
 from engine.plugins.log_history import HistoryClosedError, LogHistory
+from engine.plugins.past_rows import Past
 from engine.plugins.plugin_log import PluginLog
 from engine.plugins.ports import Committer, Questioner, TriggerSwitch, WriteBack
 from engine.plugins.repository import PluginRepository
@@ -42,6 +44,7 @@ from engine.plugins.services import WorkerTrigger
 from engine.plugins.ticker import tick
 from engine.plugins.trigger_status import StatusBoard
 from engine.plugins.wal_runner import WalRunner, WalRunnerConfig
+from engine.store.backfills import BackfillTable
 from engine.store.cursors import CursorTable
 from engine.store.dead_letters import DeadLetterTable
 from engine.store.plugin_state import StateTable
@@ -74,8 +77,10 @@ class DispatcherPorts(msgspec.Struct, frozen=True, kw_only=True):
     cursors: CursorTable
     state: StateTable
     dead_letters: DeadLetterTable
+    backfills: BackfillTable
     index: FlushIndex
     history: LogHistory
+    past: Past
     # Per database with WAL triggers, the position that all of these have passed.
     passed_positions: Callable[[], dict[str, Position]]
     committer: Committer
@@ -115,11 +120,13 @@ class Dispatcher:
             ports.cursors,
             ports.index,
             ports.dead_letters,
+            ports.backfills,
             self._run_ports.metrics,
             ports.clock,
             self._worker_pid,
         )
         self.letters = DeadLetterDesk(ports.dead_letters, ports.committer, self._wal_runner)
+        self.backfills = BackfillDesk(ports.backfills, ports.committer, self._wal_runner)
         self.board.register(ports.metrics, ports.catalog.triggers)
         self._host: PluginHost | None = None
         self._runners: dict[TriggerId, _Runner] = {}
@@ -304,7 +311,15 @@ class Dispatcher:
                     async_runs_max=async_runs_max,
                     batch_rows_max=trigger.batch_rows or self._config.wal.batch_rows_max,
                 )
-                runner = WalRunner(runs, cursor, self._ports.index, config, table=table)
+                runner = WalRunner(
+                    runs,
+                    cursor,
+                    self._ports.index,
+                    config,
+                    table=table,
+                    backfills=self._ports.backfills,
+                    past=self._ports.past,
+                )
                 self._runners[trigger.id] = runner
                 if cursor.low < self._ports.index.floor(trigger.database):
                     self._do(self._begin_in_the_past(runner, cursor.low))

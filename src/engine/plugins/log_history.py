@@ -45,6 +45,19 @@ class LogHistory:
         """Break off what is being read: a stop does not wait for it."""
         self._is_closed = True
 
+    def check_open(self) -> None:
+        """Break off reading when the server stops.
+
+        Raises:
+            HistoryClosedError: It does.
+        """
+        if self._is_closed:
+            raise HistoryClosedError("the server is shutting down")
+
+    def begin_of(self, database: str) -> Position:
+        """Where a database begins."""
+        return self._created(database)
+
     async def position_of(self, database: str, start_from: str) -> Position | None:
         """The position behind which a trigger begins; None for "now", its creation.
 
@@ -81,8 +94,7 @@ class LogHistory:
 
     def _frames(self, start: Position, end: Position) -> Iterator[DurableFrame]:
         for durable in frames_between(self._paths, start, end):
-            if self._is_closed:
-                raise HistoryClosedError("the server is shutting down")
+            self.check_open()
             yield durable
 
     async def notes(

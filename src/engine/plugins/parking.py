@@ -19,7 +19,6 @@ from engine.store.run_records import (
     ParkedRows,
     Retry,
     RunRecord,
-    Step,
     TableRows,
     decode_rows,
     encode_rows,
@@ -57,7 +56,7 @@ class Parking:
         whole = RowRange(start, total if end is None else end, ending.tries)
         if whole.start >= whole.end:
             # It failed before it had rows, and has none.
-            return await self._commit(self._record(batch.step_to(end)))
+            return await self._commit(batch.record_to(end))
         if not failure.is_about_data or whole.end - whole.start == 1:
             # No row would fare better alone, or it is alone.
             return await self._park(batch, whole, failure)
@@ -77,7 +76,7 @@ class Parking:
                 batch.part(rows.start, rows.end),
                 first_line="",
                 hops=batch.hops,
-                record=self._record(batch.step_to(rows.end)),
+                record=batch.record_to(rows.end),
             )
             if failure is None:
                 search.succeeded()
@@ -112,11 +111,8 @@ class Parking:
             f"{failure.traceback}".rstrip(),
         )
         self._runs.metrics.parked.add(letter.num_rows, *self._runs.labels)
-        record = self._record(batch.step_to(rows.end))
-        return await self._commit(msgspec.structs.replace(record, parked=[letter]))
-
-    def _record(self, step: Step) -> RunRecord:
-        return RunRecord(trigger_id=self._runs.trigger.id, step=step)
+        record = msgspec.structs.replace(batch.record_to(rows.end), parked=[letter])
+        return await self._commit(record)
 
     async def _commit(self, record: RunRecord) -> bool:
         failure = await self._runs.commit([], 0, record)

@@ -15,6 +15,7 @@ from engine.ids import TriggerId
 from engine.metrics import MetricsRegistry
 from engine.plugins.flush_index import FlushIndex, Interest
 from engine.plugins.runs import RunMetrics
+from engine.store.backfills import BackfillTable
 from engine.store.cursors import CursorTable
 from engine.store.dead_letters import DeadLetterTable
 
@@ -31,6 +32,8 @@ class TriggerStatus(msgspec.Struct, frozen=True, kw_only=True):
         lag_seconds: Since the oldest of them was written.
         parked_rows: Rows in its dead letters.
         last_dispatch_seconds: From the flush of the newest rows to the call of the plugin.
+        is_backfilling: Whether rows from before it began are handed to it.
+        backfilled_rows: How many of them were.
         worker_pid: Process that runs it, None while there is none; the two after are about it.
     """
 
@@ -41,6 +44,8 @@ class TriggerStatus(msgspec.Struct, frozen=True, kw_only=True):
     errors: int = 0
     retries: int = 0
     parked_rows: int = 0
+    is_backfilling: bool = False
+    backfilled_rows: int = 0
     last_error: str | None = None
     last_error_time_ns: int | None = None
     last_run_seconds: float | None = None
@@ -60,6 +65,7 @@ class StatusBoard:
         cursors: CursorTable,
         index: FlushIndex,
         dead_letters: DeadLetterTable,
+        backfills: BackfillTable,
         metrics: RunMetrics,
         clock: Clock,
         worker_pid: Callable[[TriggerId], int | None],
@@ -68,6 +74,7 @@ class StatusBoard:
         self._cursors = cursors
         self._index = index
         self._dead_letters = dead_letters
+        self._backfills = backfills
         self._metrics = metrics
         self._clock = clock
         self._worker_pid = worker_pid
@@ -89,6 +96,8 @@ class StatusBoard:
             errors=int(metrics.errors.value(*labels)),
             retries=int(metrics.retries.value(*labels)),
             parked_rows=self._dead_letters.num_rows(trigger.id),
+            is_backfilling=self._backfills.active(trigger.id) is not None,
+            backfilled_rows=self._backfills.rows(trigger.id),
             last_error=record.last_error,
             last_error_time_ns=record.last_error_time_ns,
             last_run_seconds=record.last_s,

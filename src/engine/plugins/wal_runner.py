@@ -11,20 +11,25 @@ import time
 import msgspec
 
 from engine.catalog.model import ErrorBehavior, Trigger
-from engine.errors import PluginError
+from engine.errors import EngineError, PluginError
 from engine.ids import Position
 from engine.logs import keys
 from engine.plugins.attempts import Attempts, End
+from engine.plugins.backfill import TriggerBackfill
 from engine.plugins.batch import Batch
 from engine.plugins.bisection import BisectionPolicy
 from engine.plugins.channel import Extent, WritesRun
 from engine.plugins.flush_index import FlushIndex, Interest, Selection
+from engine.plugins.log_history import HistoryClosedError
 from engine.plugins.parking import Parking, Replayed
+from engine.plugins.past_rows import Past
 from engine.plugins.retry import RetryPolicy
 from engine.plugins.runs import TriggerRuns
+from engine.store.backfills import BackfillTable
 from engine.store.cursors import Cursor
 from engine.store.dead_letters import DeadLetter
 from engine.store.run_records import RunRecord, Step
+from lp_core import LpCoreError
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +59,8 @@ class WalRunner:
         config: WalRunnerConfig,
         *,
         table: str | None,
+        backfills: BackfillTable,
+        past: Past,
     ) -> None:
         trigger = runs.trigger
         self.trigger = trigger
@@ -66,6 +73,7 @@ class WalRunner:
         self.runs = runs
         self._attempts = Attempts(runs, config.retry)
         self.parking = Parking(self._attempts, config.bisection)
+        self._backfill = TriggerBackfill(runs, self.interest, backfills, past)
         self._cursor = cursor
         self._index = index
         self._config = config
@@ -98,6 +106,15 @@ class WalRunner:
             self._wake.set()
         self._flushed = position
         self._flushed_s = time.monotonic()
+
+    def wake(self) -> None:
+        """There may be something to do."""
+        self._wake.set()
+
+    @property
+    def batch_rows_max(self) -> int:
+        """Rows of one call."""
+        return self._config.batch_rows_max
 
     @property
     def is_idle(self) -> bool:
@@ -138,7 +155,9 @@ class WalRunner:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while (gap := self._cursor.next_gap(self._claimed, self._flushed)) is not None:
+            if self._backfill.is_wanted and not await self._run_backfill():
+                return
+            while (gap := self._next_gap()) is not None:
                 await self._slots.acquire()
                 # A range that is finished in part is taken as it was: its rows are counted from
                 # its start.
@@ -149,6 +168,28 @@ class WalRunner:
                 task = asyncio.create_task(self._work(selection))
                 self._running.add(task)
                 task.add_done_callback(self._finished)
+
+    def _next_gap(self) -> tuple[Position, Position] | None:
+        # Live rows wait for those of the past.
+        if self._backfill.is_wanted:
+            return None
+        return self._cursor.next_gap(self._claimed, self._flushed)
+
+    async def _run_backfill(self) -> bool:
+        """Process the rows of the past; return whether to go on with the live ones."""
+        if self._running:
+            await asyncio.wait(self._running)
+        try:
+            return await self._backfill.run(self._work_on_rest)
+        except HistoryClosedError:
+            return False
+        except (EngineError, LpCoreError, OSError) as error:
+            await self._attempts.disable(f"the rows of its backfill cannot be read: {error}")
+            return False
+
+    async def _work_on_rest(self, batch: Batch, start: int) -> bool:
+        self.hops = batch.hops
+        return await self._work_on(batch, start, None)
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
@@ -171,10 +212,16 @@ class WalRunner:
             self._cursor.finish(selection.start, selection.end)
             return
         self.hops = selection.hops
+
+        def record(rows_done: int | None) -> RunRecord:
+            step = Step(selection.start, selection.end, rows_done)
+            return RunRecord(trigger_id=self.trigger.id, step=step)
+
         batch = Batch(
             writes_run(self.trigger, self.interest, selection, self._flushed_s),
-            Step(selection.start, selection.end),
+            record,
             selection.hops,
+            f"rows of the positions {selection.start + 1} to {selection.end}",
         )
         rows_max = self._config.batch_rows_max
         done: int | None = self._cursor.rows_done(selection.start) or 0
@@ -194,7 +241,7 @@ class WalRunner:
             batch.part(start, end),
             first_line="starting execution of wal plugin.",
             hops=batch.hops,
-            record=RunRecord(trigger_id=self.trigger.id, step=batch.step_to(end)),
+            record=batch.record_to(end),
         )
         if ending.end is not End.GIVEN_UP:
             return ending.end is End.DONE
@@ -205,12 +252,9 @@ class WalRunner:
     async def _step_over(self, batch: Batch, start: int, end: int | None) -> bool:
         """Go on behind a part that failed, and say which."""
         rows = (await batch.count() if end is None else end) - start
-        step = batch.step_to(end)
         self.runs.metrics.skipped.add(1, *self.runs.labels)
-        self.runs.log(
-            "ERROR", f"{rows} rows of the positions {step.start + 1} to {step.end} are skipped"
-        )
-        failure = await self.runs.commit([], 0, RunRecord(trigger_id=self.trigger.id, step=step))
+        self.runs.log("ERROR", f"{rows} {batch.what} are skipped")
+        failure = await self.runs.commit([], 0, batch.record_to(end))
         if failure is not None:
             # The log does not take records any more; the range runs again after a restart.
             self.runs.report(failure)

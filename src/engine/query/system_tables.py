@@ -44,6 +44,8 @@ _TRIGGERS = pyarrow.schema(
         ("errors", pyarrow.int64()),
         ("retries", pyarrow.int64()),
         ("parked_rows", pyarrow.int64()),
+        ("is_backfilling", pyarrow.bool_()),
+        ("backfilled_rows", pyarrow.int64()),
         ("last_error", _TEXT),
         ("last_error_time", _TIME),
         ("last_run_seconds", pyarrow.float64()),
@@ -57,6 +59,7 @@ _TRIGGERS = pyarrow.schema(
 )
 _STATUS_NAMES = (
     *("cursor", "lag_rows", "lag_seconds", "runs", "errors", "retries", "parked_rows"),
+    *("is_backfilling", "backfilled_rows"),
     *("last_error", "last_run_seconds", "mean_run_seconds", "max_run_seconds"),
     "last_dispatch_seconds",
     *("worker_pid", "worker_memory_bytes", "worker_cpu_seconds"),

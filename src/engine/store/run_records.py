@@ -56,6 +56,30 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     time_ns: int = 0
 
 
+# Place of a row in the order of the past: its time, the position of its frame, its number there.
+RowKey = tuple[int, int, int]
+
+
+class BackfillStep(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How far a backfill has come: the rows of [`start_ns`, `end_ns`) from before a trigger began.
+
+    Attributes:
+        call_rows_max: Rows of one call. Calls are the same again after a restart.
+        done: Key of the last row of the calls that are finished; None for none.
+        rows_done: Rows finished of the call behind it, in the order of delivery.
+        rows: Rows of the finished calls.
+        is_done: Nothing is left.
+    """
+
+    start_ns: int
+    end_ns: int
+    call_rows_max: int
+    done: RowKey | None = None
+    rows_done: int = 0
+    rows: int = 0
+    is_done: bool = False
+
+
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True, tag="result", omit_defaults=True):
     """What a run changes beside tables.
 
@@ -65,6 +89,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, tag="result", omit_de
         parked: New dead letters.
         unparked: Ids of dead letters that are dealt with.
         retried: Dead letters that failed again.
+        backfill: Where the trigger's backfill stands.
     """
 
     trigger_id: TriggerId
@@ -73,6 +98,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, tag="result", omit_de
     parked: list[ParkedRows] = []
     unparked: list[str] = []
     retried: list[Retry] = []
+    backfill: BackfillStep | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -82,7 +108,8 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, tag="result", omit_de
     @property
     def is_long(self) -> bool:
         """Whether it has more in it than a step."""
-        return bool(self.state or self.parked or self.unparked or self.retried)
+        changes = self.state or self.parked or self.unparked or self.retried
+        return bool(changes) or self.backfill is not None
 
 
 class _CursorStepForm(msgspec.Struct, frozen=True, tag="cursor_step"):

@@ -4,6 +4,7 @@ import pytest
 
 from engine.ids import Position, TriggerId
 from engine.store.run_records import (
+    BackfillStep,
     ParkedRows,
     Retry,
     RunRecord,
@@ -51,6 +52,19 @@ GOLDEN = {
         ],
         unparked=["8-0"],
         retried=[Retry(id="7-1", error="again", time_ns=6)],
+    ),
+    "83a474797065a6726573756c74aa747269676765725f696403a86261636b66696c6c86a873746172745f6e73fba665"
+    "6e645f6e7309ad63616c6c5f726f77735f6d617864a4646f6e6593070201a9726f77735f646f6e6503a4726f7773cc"
+    "c8": RunRecord(
+        trigger_id=TRIGGER,
+        backfill=BackfillStep(
+            start_ns=-5, end_ns=9, call_rows_max=100, done=(7, 2, 1), rows_done=3, rows=200
+        ),
+    ),
+    "83a474797065a6726573756c74aa747269676765725f696403a86261636b66696c6c84a873746172745f6e7300a665"
+    "6e645f6e7309ad63616c6c5f726f77735f6d617864a769735f646f6e65c3": RunRecord(
+        trigger_id=TRIGGER,
+        backfill=BackfillStep(start_ns=0, end_ns=9, call_rows_max=100, is_done=True),
     ),
 }
 

@@ -10,7 +10,7 @@ import msgspec
 from engine.catalog.model import ErrorBehavior, Trigger
 from engine.errors import RequestError
 from engine.http.access import Right
-from engine.http.asgi import Request, Response, UnsupportedMediaTypeError
+from engine.http.asgi import Request, Response, UnsupportedMediaTypeError, json_response
 from engine.http.route_description import (
     DATABASE,
     FORMAT,
@@ -22,6 +22,7 @@ from engine.http.route_description import (
 from engine.http.routes.query import pick_format
 from engine.http.routing import Route
 from engine.http.services import Services
+from engine.plugins.log_history import parse_time
 from engine.plugins.trigger_factory import TriggerRequest
 from engine.query.formats import CONTENT_TYPES, ResultFormat, encode
 from engine.query.system_tables import table_of_rows
@@ -61,6 +62,15 @@ class TriggerBody(msgspec.Struct, frozen=True):
     trigger_settings: TriggerSettings = msgspec.field(default_factory=TriggerSettings)
     trigger_arguments: dict[str, str] | None = None
     disabled: bool = False
+
+
+class BackfillBody(msgspec.Struct, frozen=True, rename={"start": "from", "end": "to"}):
+    """POST …/backfill: the times of the rows; up to now without an end."""
+
+    db: str
+    trigger_name: str
+    start: str | int
+    end: str | int | None = None
 
 
 class TriggerNameBody(msgspec.Struct, frozen=True):
@@ -219,6 +229,14 @@ def routes(services: Services) -> list[Route]:
         await writer.disable_trigger(body.db, body.trigger_name)
         return Response(200)
 
+    async def backfill(request: Request) -> Response:
+        body = await read_json(request, BackfillBody)
+        trigger = services.catalog.trigger(body.db, body.trigger_name)
+        start_ns = parse_time(str(body.start))
+        end_ns = services.clock.now_ns() if body.end is None else parse_time(str(body.end))
+        await services.dispatcher.backfills.begin(trigger, start_ns, end_ns)
+        return json_response({"from": start_ns, "to": end_ns})
+
     database_path = "/api/v3/configure/database"
     trigger_path = "/api/v3/configure/processing_engine_trigger"
     tables = Answer(200, "a table", TABLE_TYPES)
@@ -289,6 +307,15 @@ def routes(services: Services) -> list[Route]:
             "Disable a trigger",
             Right.ADMIN,
             body=trigger_name,
+        ),
+        Route(
+            ("POST",),
+            f"{trigger_path}/backfill",
+            backfill,
+            "Hand a trigger rows of the past; 409 while a backfill is under way",
+            Right.ADMIN,
+            body=JsonBody(BackfillBody),
+            answer=Answer(200, '`{"from", "to"}` in nanoseconds', ("application/json",)),
         ),
     ]
 
