@@ -207,6 +207,12 @@ class Dispatcher:
                 return await runner.call(call)
         return None
 
+    def lost(self, trigger: Trigger, start: Position, end: Position) -> None:
+        """A trigger has lost the positions (`start`, `end`]: the log is over its budget."""
+        runner = self._wal_runner(trigger.id)
+        if runner is not None:
+            runner.say_lost(start, end, "the log that is kept for triggers is over its limit")
+
     # Inside.
 
     async def _tick(self) -> None:
@@ -321,6 +327,10 @@ class Dispatcher:
         database = runner.trigger.database
         index = self._ports.index
         async with self._looking_back:
+            begins_at = self._ports.history.begins_at()
+            if start < begins_at and not await runner.step_over_lost(start, begins_at):
+                return
+            start = max(start, begins_at)
             floor = index.floor(database)
             if start < floor:
                 try:

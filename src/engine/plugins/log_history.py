@@ -45,6 +45,11 @@ class LogHistory:
         """Break off what is being read: a stop does not wait for it."""
         self._is_closed = True
 
+    def begins_at(self) -> Position:
+        """Frames up to this position are not in the log any more."""
+        segments = self._paths.segments()
+        return Position(int(segments[0].stem) - 1 if segments else self._durable())
+
     async def position_of(self, database: str, start_from: str) -> Position | None:
         """The position behind which a trigger begins; None for "now", its creation.
 

@@ -3,15 +3,20 @@
 """The query executor's view of the server."""
 
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from typing import Any
+
+import msgspec
 
 from engine.catalog.catalog import Catalog
 from engine.catalog.model import Trigger
+from engine.clock import Clock
 from engine.query import system_tables
 from engine.query.dead_letters_table import dead_letters_table
 from engine.query.system_tables import LogRecord, QueryRecord, StatusRecord
 from engine.store.dead_letters import DeadLetterTable
 from engine.store.live import LiveStore
+from engine.store.readers import Readers
 from engine.store.snapshot import TableSnapshot
 
 
@@ -23,14 +28,21 @@ class LiveQueryCatalog:
         catalog: Catalog,
         store: LiveStore,
         dead_letters: DeadLetterTable,
+        readers: Readers,
+        clock: Clock,
         plugin_log: Callable[[str], Iterable[LogRecord]],
         queries: Callable[[str], Iterable[QueryRecord]],
         status: Callable[[Trigger], StatusRecord],
     ) -> None:
-        """Show what the first three hold; the functions give what a database has of the rest."""
+        """Show what the first three hold; the functions give what a database has of the rest.
+
+        `readers` keeps files while they are read, `clock` tells what is past retention.
+        """
         self._catalog = catalog
         self._store = store
         self._dead_letters = dead_letters
+        self._readers = readers
+        self._clock = clock
         self._plugin_log = plugin_log
         self._queries = queries
         self._status = status
@@ -47,7 +59,17 @@ class LiveQueryCatalog:
     def snapshot(self, database: str, table: str) -> TableSnapshot | None:
         """The rows of a table as they are now, or None when there is no such table."""
         found = self._store.database(database)
-        return None if found is None else found.snapshot(table)
+        snapshot = None if found is None else found.snapshot(table)
+        if snapshot is None or not self._catalog.has_database(database):
+            return snapshot
+        retention_ns = self._catalog.database(database).retention_of(table)
+        if retention_ns is None:
+            return snapshot
+        return msgspec.structs.replace(snapshot, least_time_ns=self._clock.now_ns() - retention_ns)
+
+    def reading(self) -> AbstractContextManager[None]:
+        """Keep the files of snapshots that are taken inside of the block, until its end."""
+        return self._readers.reading()
 
     def system_table(self, database: str, name: str) -> Any | None:
         """A table of the ``system`` schema as a ``pyarrow.Table``, or None."""
