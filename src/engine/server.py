@@ -307,6 +307,8 @@ class Server:
         )
         access = LogAccess(log, recovered.report.bytes, dispatcher.lost)
         persist = self._build_persist_thread(access, queries)
+        if recovered.checkpoint:
+            persist.checkpointer.found(recovered.checkpoint, recovered.read_from)
         await host.start()
         await dispatcher.start(host, log.durable_position)
         persist.start()

@@ -89,6 +89,9 @@ class Storage:
             MetricsRegistry(),
             on_persisted=lambda: self.executor.release(),
         )
+        if self.recovered.checkpoint:
+            found = self.recovered
+            self.persist.checkpointer.found(found.checkpoint, found.read_from)
         self.executor = QueryExecutor(
             QueryConfig(threads=1, files_directory=self.paths.parquet_dir.resolve()),
             LiveQueryCatalog(

@@ -34,9 +34,14 @@ class Checkpointer:
         self._log = log
         self._due_bytes = due_bytes
         self._bytes_before = 0
-        # Of those written by this process: up to where each does without the log.
+        # Of those that are known to be whole: up to where each does without the log.
         self._persisted: deque[Position] = deque(maxlen=checkpoint.KEPT)
         self._last = Position(0)
+
+    def found(self, position: Position, persisted: Position) -> None:
+        """The one that the server started from."""
+        self._persisted.append(persisted)
+        self._last = position
 
     @property
     def covered(self) -> Position:

@@ -95,8 +95,8 @@ def _recover_segment(
         _cut(path, filesystem, 0, size, "the header is not whole", report)
         return
     report.segments += 1
-    scan = segment.reader.scan()
-    for frame in scan:
+    frames = 0
+    for frame in segment.reader.scan():
         if frame.position <= report.last_position:
             raise RecoveryError(
                 f"{path}: position {frame.position} at byte {frame.offset} does not follow "
@@ -104,12 +104,16 @@ def _recover_segment(
                 hint="the files of two logs are mixed in this directory",
             )
         apply(DurableFrame(segment, frame))
+        frames += 1
         report.last_position = Position(frame.position)
     end, tail = segment.reader.end_offset, segment.reader.tail
     if tail is not None:
         if not is_last:
             raise _damaged(path, tail) from tail
-        _cut(path, filesystem, end, size, tail.reason, report)
+        # The log goes on with a file of this very name when no frame is left in this one.
+        _cut(path, filesystem, end if frames else 0, size, tail.reason, report)
+    elif is_last and not frames:
+        _remove(path, filesystem)
     elif is_last and size > end:
         _truncate(path, filesystem, end)
 
@@ -139,10 +143,14 @@ def _cut(
         ),
     )
     if end == 0:
-        path.unlink()
-        filesystem.sync_directory(path.parent)
+        _remove(path, filesystem)
     else:
         _truncate(path, filesystem, end)
+
+
+def _remove(path: Path, filesystem: FileSystem) -> None:
+    filesystem.remove(path)
+    filesystem.sync_directory(path.parent)
 
 
 def _truncate(path: Path, filesystem: FileSystem, end: int) -> None:
