@@ -80,6 +80,7 @@ def build_parser() -> argparse.ArgumentParser:
     connection, database = _connection(), _database()
     _add_serve(verbs)
     _add_create(verbs, connection, database)
+    _add_update(verbs, connection, database)
     _add_show(verbs, connection)
     for verb in ("enable", "disable"):
         _add_switch(verbs, verb, connection, database)
@@ -120,6 +121,11 @@ def _add_create(
     nouns = _nouns(verbs, "create", "create a database or a trigger")
     creation = nouns.add_parser("database", help="create a database", parents=[connection])
     creation.add_argument("name", metavar="NAME")
+    creation.add_argument(
+        "--retention-period",
+        metavar="DURATION",
+        help="how long rows are kept, such as 30d (default: for ever)",
+    )
     creation.set_defaults(module="catalog", function="create_database")
 
     trigger = nouns.add_parser(
@@ -182,6 +188,27 @@ def _add_create(
         "--batch-rows", metavar="N", help="rows of one call, about, when the trigger lags"
     )
     trigger.set_defaults(module="catalog", function="create_trigger")
+
+
+def _add_update(
+    verbs: "_Verbs[argparse.ArgumentParser]",
+    connection: argparse.ArgumentParser,
+    database: argparse.ArgumentParser,
+) -> None:
+    nouns = _nouns(verbs, "update", "change how long rows are kept")
+    for noun, parents in (("database", [connection]), ("table", [connection, database])):
+        parser = nouns.add_parser(noun, help=f"update a {noun}", parents=parents)
+        parser.add_argument("name", metavar="NAME")
+        parser.add_argument(
+            "-r",
+            "--retention-period",
+            required=True,
+            metavar="DURATION",
+            help="how long rows are kept, such as 30d; none for ever"
+            if noun == "database"
+            else "how long rows are kept, such as 30d; none for as long as the database's",
+        )
+        parser.set_defaults(module="catalog", function=f"update_{noun}")
 
 
 def _add_show(

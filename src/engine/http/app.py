@@ -19,7 +19,7 @@ from engine.http.asgi import (
 )
 from engine.http.auth import Gatekeeper
 from engine.http.error_responses import error_response, internal_error_response
-from engine.http.routes import configure, dead_letters, health, plugins, query, write
+from engine.http.routes import configure, dead_letters, health, plugins, query, retention, write
 from engine.http.routing import Route, Router
 from engine.http.services import Services
 from engine.logs import keys
@@ -47,6 +47,7 @@ def routes(services: Services) -> list[Route]:
         *write.routes(services),
         *query.routes(services),
         *configure.routes(services),
+        *retention.routes(services),
         *dead_letters.routes(services),
         *plugins.routes(services),
     ]
