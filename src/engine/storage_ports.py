@@ -63,6 +63,10 @@ class StateAccess:
             return None
         return catalog.database(database).retention_of(table)
 
+    def forget_log(self, through: Position) -> None:
+        """The log does not have frames up to this position any more."""
+        self._index.drop_until(through)
+
     def log_readers(self) -> list[Laggard]:
         """How far the enabled triggers that read the log have come."""
         readers = []

@@ -62,6 +62,9 @@ class LogFiles:
                 self._log.skip(reader, lost)
             passed = min(passed, max(reader.passed, lost))
         removed = planner.removable(sealed, passed)
+        if removed:
+            # First, so that no trigger begins to read what is about to go.
+            self._log.call(lambda: self._state.forget_log(removed[-1].last))
         for segment in removed:
             self._filesystem.remove(self._paths.segment(segment.before + 1))
         if removed:

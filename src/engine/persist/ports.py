@@ -59,6 +59,9 @@ class StatePort(Protocol):
     def retention_of(self, database: str, table: str) -> int | None:
         """How long rows are kept, in nanoseconds; None for ever."""
 
+    def forget_log(self, through: Position) -> None:
+        """The log does not have frames up to this position any more."""
+
     def log_readers(self) -> list[Laggard]:
         """How far the enabled triggers that read the log have come."""
 

@@ -170,6 +170,13 @@ class FlushIndex:
             keep = bisect_right(notes, position, key=lambda note: note.last_position)
             del notes[:keep]
 
+    def drop_until(self, position: Position) -> None:
+        """Drop what the log does not have any more, whoever wants to see it."""
+        self._beginning = max(self._beginning, position)
+        for database, notes in self._notes.items():
+            self._floors[database] = max(self.floor(database), position)
+            del notes[: bisect_right(notes, position, key=lambda note: note.last_position)]
+
     def floor(self, database: str) -> Position:
         """All frames of `database` behind this position are noted."""
         return self._floors.get(database, self._beginning)
