@@ -33,7 +33,13 @@ class LogOnly(Headrace):
     name = "log only"
 
     def command(self):
-        return [*super().command(), "--persist-log-size", "1000GB", "--checkpoint-log-size", "1000GB"]
+        return [
+            *super().command(),
+            "--persist-log-size",
+            "1000GB",
+            "--checkpoint-log-size",
+            "1000GB",
+        ]
 
 
 class Persisting(Headrace):
@@ -139,7 +145,11 @@ def run(kind, directory, million_rows, connections):
         settle_s = time.perf_counter() - begin
         result = {"rows": rows, "rows/s": rows / load_s, "settled after s": settle_s}
         result["peak MB"] = server.cost().memory_peak_bytes / 1e6
-        result |= {f"bytes/row, {name}": size / rows for name, size in disk(server).items() if "files" not in name}
+        result |= {
+            f"bytes/row, {name}": size / rows
+            for name, size in disk(server).items()
+            if "files" not in name
+        }
         result["parquet files"] = disk(server)["parquet files"]
         server.kill()
         result["start after kill s"] = restart(server)
@@ -148,7 +158,9 @@ def run(kind, directory, million_rows, connections):
         result["start after stop s"] = restart(server)
         assert query(server, "SELECT count(*) AS n, sum(usage_user) AS s FROM cpu")[0] == before
         assert before[0]["n"] == rows, before
-        result |= {f"{name} ms": seconds * 1000 for name, seconds in latencies(server, end_ns).items()}
+        result |= {
+            f"{name} ms": seconds * 1000 for name, seconds in latencies(server, end_ns).items()
+        }
         result["peak of queries MB"] = server.cost().memory_peak_bytes / 1e6
         server.stop()
         return result
@@ -157,11 +169,15 @@ def run(kind, directory, million_rows, connections):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--million-rows", type=float, default=5)
     parser.add_argument("--connections", type=int, default=4)
     parser.add_argument("--directory", type=Path, default=None)
-    parser.add_argument("--only-files", action="store_true", help="leave out the server without files")
+    parser.add_argument(
+        "--only-files", action="store_true", help="leave out the server without files"
+    )
     arguments = parser.parse_args()
     print(machine())
     results = {}

@@ -2,10 +2,12 @@
 # checkpoint: every query answers as a dict of rows would, in which a later write wins field by field.
 import contextlib
 import os
+from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -13,9 +15,11 @@ from engine.errors import BackPressureError
 from engine.persist.thread import PersistConfig
 from tests.support.storage import HandClock, Storage
 
+pytestmark = pytest.mark.timeout(1800)
+
 MINUTE_NS = 60 * 1_000_000_000
 DAY_NS = 24 * 60 * MINUTE_NS
-EXAMPLES = int(os.environ.get("HEADRACE_STORAGE_EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("HEADRACE_STORAGE_EXAMPLES", "25"))
 COLUMNS = ("f", "g", "s", "b", "t", "u")
 FIELDS = ("f", "g", "s", "b")
 
@@ -133,19 +137,22 @@ class Machine:
             names = [name for name in (*COLUMNS, "time") if name in known]
             if not all_columns:
                 names = [*names[:1], "time"]
+            self._compare(table, names, "true", [*rows])
             low, high = 2 * MINUTE_NS, 3 * DAY_NS // 2
-            for condition, wanted in (
-                ("true", lambda time_ns: True),
-                (f"time >= {low}::TIMESTAMP AND time < {high}::TIMESTAMP", None),
+            within = [key for key in rows if low <= key[2] < high]
+            first, last = "1970-01-01T00:02:00Z", "1970-01-02T12:00:00Z"
+            for condition in (
+                f"time >= '{first}' AND time < '{last}'",
+                f"time BETWEEN '{first}' AND timestamp '{last}' - interval '1 nanosecond'",
+                "(time >= $low) AND $high > time",
             ):
-                if wanted is None:
-                    condition = "time >= $low AND time < $high"
-                expected = [
-                    {"t": key[0], "u": key[1], "time": key[2], **row}
-                    for key, row in rows.items()
-                    if self._is_kept(key[2]) and (wanted is not None or low <= key[2] < high)
-                ]
-                self._compare(table, names, condition, expected, low=low, high=high)
+                self._compare(table, names, condition, within, low=first, high=last)
+            both = self.storage.query(
+                f'SELECT count(*) AS n FROM "{table}" a LEFT JOIN "{table}" b ON a.time = b.time '
+                f"WHERE b.time < '{first}'"
+            )
+            before = Counter(key[2] for key in rows if key[2] < low and self._is_kept(key[2]))
+            assert both == [{"n": sum(count * count for count in before.values())}]
 
     def _is_kept(self, time_ns: int) -> bool:
         return self.retention_ns is None or (
@@ -157,16 +164,19 @@ class Machine:
         table: str,
         names: list[str],
         condition: str,
-        expected: list[dict[str, Any]],
-        **params: int,
+        keys: list[tuple[str | None, str | None, int]],
+        **params: str,
     ) -> None:
+        expected = [
+            {"t": key[0], "u": key[1], "time": key[2], **self.rows[table][key]}
+            for key in keys
+            if self._is_kept(key[2])
+        ]
         sql = f'SELECT {", ".join(names)} FROM "{table}" WHERE {condition}'
         found = self.storage.query(sql, **params)
         assert ordered(found, names) == ordered(expected, names)
-        count = self.storage.query(
-            f'SELECT count(*) AS n FROM "{table}" WHERE {condition}', **params
-        )
-        assert count == [{"n": len(expected)}]
+        sql = f'SELECT count(*) AS n FROM "{table}" WHERE {condition}'
+        assert self.storage.query(sql, **params) == [{"n": len(expected)}]
 
 
 def ordered(rows: list[dict[str, Any]], names: list[str]) -> list[list[Any]]:

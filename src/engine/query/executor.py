@@ -24,8 +24,9 @@ from engine.errors import (
 )
 from engine.query import catalog_tables
 from engine.query.dialect import Statement, StatementKind, TableName, parse_statement
-from engine.query.file_views import view_sql
+from engine.query.file_views import view_sql, within
 from engine.query.kinds import Kind
+from engine.query.reach import EVERYTHING, columns_reached, times_reached
 from engine.query.results import normalised
 from engine.query.rewrite import MACROS, fold_names, tables_of, translate, view_name
 from engine.query.sandbox import check_query
@@ -33,6 +34,7 @@ from engine.query.template import Template
 from engine.query.views import ArrowTables, QueryCatalog, columns_of, distinct_names, kinds_of
 from engine.query.watchdog import RunningQuery, StopReason, Watchdog
 from engine.store.snapshot import TableSnapshot
+from engine.store.time_ranges import TimeRange
 
 _STATEMENTS_KEPT = 512
 # How long closing waits for queries under way, and how often it interrupts them meanwhile.
@@ -210,7 +212,12 @@ class QueryExecutor:
         params: Mapping[str, object],
     ) -> str:
         """Make the tables visible in the cursor and return the SQL that reads them."""
-        found = [self._table(database, table) for table in tables]
+        now_ns = self._clock_ns()
+        assert statement.query is not None
+        reached = times_reached(statement.query, params, now_ns)
+        found = [
+            self._table(database, table, reached.get(table.name, EVERYTHING)) for table in tables
+        ]
         renamed: dict[str, str] = {}
         for one in found:
             renamed.update(distinct_names(name for name, _ in one.columns))
@@ -220,9 +227,15 @@ class QueryExecutor:
             tuple((table, one.columns) for table, one in zip(tables, found, strict=True)),
             tuple(renamed.items()),
         )
-        text = template.bind(params, self._clock_ns())
-        for index, one in enumerate(found):
-            self._show(cursor, view_name(index), one, renamed)
+        text = template.bind(params, now_ns)
+        names = columns_reached(statement.query)
+        definitions = [
+            f'"{view_name(index)}" AS NOT MATERIALIZED ({select})'
+            for index, one in enumerate(found)
+            if (select := self._show(cursor, view_name(index), one, renamed, names)) is not None
+        ]
+        if definitions:
+            text = _with(definitions, text)
         # Our own translation, checked as if it were somebody else's.
         made = cursor.extract_statements(text)
         assert len(made) == 1
@@ -237,30 +250,35 @@ class QueryExecutor:
         view: str,
         found: _Found,
         renamed: dict[str, str],
-    ) -> None:
-        """Make one table visible in the cursor under the name `view`."""
+        names: frozenset[str] | None,
+    ) -> str | None:
+        """Make one table visible in the cursor under the name `view`.
+
+        Returns:
+            The SELECT that the query must define as `view`, for a table that has files.
+        """
         rows, snapshot = found.rows, found.snapshot
         if renamed:
             rows = rows.rename_columns([renamed.get(name, name) for name in rows.column_names])
         if snapshot is None or (not snapshot.files and snapshot.least_time_ns is None):
             cursor.register(view, rows)
-            return
+            return None
         live_view = None
         if rows.num_rows or not snapshot.files:
             live_view = f"{view} live"
             cursor.register(live_view, rows)
         assert self._config.files_directory is not None or not snapshot.files
         directory = self._config.files_directory or Path()
-        select = view_sql(snapshot, columns_of(snapshot), renamed, directory, live_view)
-        cursor.execute(f'CREATE TEMPORARY VIEW "{view}" AS {select}')
+        return view_sql(snapshot, renamed, directory, live_view, names)
 
-    def _table(self, database: str, table: TableName) -> _Found:
+    def _table(self, database: str, table: TableName, times: TimeRange) -> _Found:
         if table.schema == "iox":
             snapshot = self._catalog.snapshot(database, table.name)
             if snapshot is None:
                 self._tables.forget(database, table.name)
                 raise self._missing(database, table)
-            rows = self._tables.table(database, snapshot)
+            rows = self._tables.table(database, snapshot, times)
+            snapshot = within(snapshot, times)
             return _Found(kinds_of(columns_of(snapshot)), rows, snapshot)
         rows = None
         if table.schema == "system":
@@ -319,6 +337,15 @@ class QueryExecutor:
         planning = message.startswith(("Binder Error", "Parser Error", "Catalog Error"))
         prefix = "Error during planning" if planning else "Execution error"
         return QueryError(f"{prefix}: {message}")
+
+
+def _with(definitions: list[str], text: str) -> str:
+    """`text` with more definitions in front of its own."""
+    joined = ", ".join(definitions)
+    for start in ("WITH RECURSIVE ", "WITH "):
+        if text.startswith(start):
+            return f"{start}{joined}, {text.removeprefix(start)}"
+    return f"WITH {joined} {text}"
 
 
 def _not_found(table: TableName, hint: str = "") -> TableNotFoundError:

@@ -30,6 +30,7 @@ _FILE_INDEX = "file_index"
 class _Column(msgspec.Struct, frozen=True):
     """A column with the name that DuckDB knows it by, quoted."""
 
+    original: str
     name: str
     column_type: ColumnType
     field_id: int
@@ -42,27 +43,30 @@ class _Column(msgspec.Struct, frozen=True):
 
 def view_sql(
     snapshot: TableSnapshot,
-    columns: Sequence[tuple[str, ColumnType]],
     renamed: dict[str, str],
     directory: Path,
     live_view: str | None,
+    wanted: frozenset[str] | None = None,
 ) -> str:
     """The SELECT that gives the rows of `snapshot`.
 
     Args:
         snapshot: The table.
-        columns: Its columns in the order that the SELECT gives them.
         renamed: Names that columns have in DuckDB, where they differ.
         directory: Where the files are.
         live_view: Name under which the live rows are visible, without duplicates among themselves;
             None when there are none.
+        wanted: Names, in lower case, of columns that are of use; None for all of them.
     """
-    ids = field_ids(snapshot.columns)
-    known = [
-        _Column(_quoted(renamed.get(name, name)), column_type, ids[name])
-        for name, column_type in columns
+    known = _columns(snapshot, renamed)
+    shown = [
+        column
+        for column in known
+        if wanted is None
+        or column.original.lower() in wanted
+        or column.column_type is ColumnType.TIME
     ]
-    names = ", ".join(column.name for column in known)
+    names = ", ".join(column.name for column in shown)
     live = None if live_view is None else _quoted(live_view)
     time = next(column.name for column in known if column.column_type is ColumnType.TIME)
     ranges = doubtful_ranges(snapshot)
@@ -76,22 +80,42 @@ def view_sql(
     outside = [*kept, f"NOT ({inside})"] if ranges else kept
     parts = []
     if clean:
-        parts.append(_select(names, _scan(clean, known, directory), kept))
+        parts.append(_select(names, _scan(clean, shown, directory), kept))
     if touched:
-        parts.append(_select(names, _scan(touched, known, directory), outside))
+        parts.append(_select(names, _scan(touched, shown, directory), outside))
     if live is not None:
         parts.append(_select(names, live, outside))
     if touched:
-        within = [*kept, f"({inside})"]
+        conditions = [*kept, f"({inside})"]
         order = _free_name(known)
+        # The whole identity is needed, whatever of it is shown.
+        folded = [column for column in known if column.is_key or column in shown]
+        folded_names = ", ".join(column.name for column in folded)
         sources = [
-            _select(f"{names}, {rank} AS {order}", scan, within)
-            for rank, scan in _ranked_scans(touched, known, directory)
+            _select(f"{folded_names}, {rank} AS {order}", scan, conditions)
+            for rank, scan in _ranked_scans(touched, folded, directory)
         ]
         if live is not None:
-            sources.append(_select(f"{names}, {len(touched)} AS {order}", live, within))
-        parts.append(_folded(known, order, " UNION ALL ".join(sources)))
+            sources.append(_select(f"{folded_names}, {len(touched)} AS {order}", live, conditions))
+        rows = _folded(folded, order, " UNION ALL ".join(sources))
+        parts.append(_select(names, f"({rows})", []))
     return " UNION ALL ".join(parts)
+
+
+def within(snapshot: TableSnapshot, times: TimeRange) -> TableSnapshot:
+    """`snapshot` without the files that have no rows of these times."""
+    files = tuple(entry for entry in snapshot.files if common(entry.times, times) is not None)
+    if len(files) == len(snapshot.files):
+        return snapshot
+    return msgspec.structs.replace(snapshot, files=files)
+
+
+def _columns(snapshot: TableSnapshot, renamed: dict[str, str]) -> list[_Column]:
+    ids = field_ids(snapshot.columns)
+    return [
+        _Column(name, _quoted(renamed.get(name, name)), column_type, ids[name])
+        for name, column_type in (*snapshot.columns, ("time", ColumnType.TIME))
+    ]
 
 
 def _free_name(columns: Sequence[_Column]) -> str:

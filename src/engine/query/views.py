@@ -13,8 +13,10 @@ import pyarrow
 import pyarrow.compute
 
 from engine.query.kinds import KIND_OF_COLUMN, Kind
+from engine.query.reach import EVERYTHING
 from engine.store.parquet_file import ARROW_TYPES
 from engine.store.snapshot import TableSnapshot
+from engine.store.time_ranges import TimeRange, common
 from lp_core.enums import ColumnType
 
 # Chunks from this size on are never copied again: DuckDB gains nothing from larger ones.
@@ -97,14 +99,17 @@ class ArrowTables:
         self._lock = threading.Lock()
         self._entries: dict[tuple[str, str], _Entry] = {}
 
-    def table(self, database: str, snapshot: TableSnapshot) -> Any:
-        """The rows of a snapshot as a ``pyarrow.Table`` without duplicates."""
+    def table(self, database: str, snapshot: TableSnapshot, times: TimeRange = EVERYTHING) -> Any:
+        """The rows of a snapshot's batches as a ``pyarrow.Table`` without duplicates.
+
+        All rows between `times` are among them, and others may be.
+        """
         with self._lock:
             entry = self._entries.setdefault((database, snapshot.name), _Entry())
         with entry.lock:
             made_for = (snapshot.batches, snapshot.columns, snapshot.overlap_ranges)
             if entry.made_for == made_for:
-                return entry.table
+                return _reached(entry, snapshot, times)
             if len(snapshot.batches) < len(entry.batches) and _begins_with(
                 entry.batches, snapshot.batches
             ):
@@ -113,7 +118,7 @@ class ArrowTables:
             _take_in(entry, snapshot.batches)
             entry.table = _assembled(entry.chunks, snapshot)
             entry.made_for = made_for
-            return entry.table
+            return _reached(entry, snapshot, times)
 
     def kept(self) -> list[tuple[str, str]]:
         """Databases and names of the tables that something is kept of."""
@@ -126,6 +131,19 @@ class ArrowTables:
             for key in list(self._entries):
                 if key[0] == database and table in (None, key[1]):
                     del self._entries[key]
+
+
+def _reached(entry: _Entry, snapshot: TableSnapshot, times: TimeRange) -> Any:
+    """The rows of the chunks that have some between `times`."""
+    chunks = [
+        chunk
+        for chunk in entry.chunks
+        if common((chunk.min_time_ns, chunk.max_time_ns), times) is not None
+    ]
+    if len(chunks) == len(entry.chunks) or snapshot.overlap_ranges:
+        # With rows folded already, which is not to be done again for each query.
+        return entry.table
+    return _assembled(chunks, snapshot)
 
 
 def _begins_with(batches: tuple[Any, ...], prefix: tuple[Any, ...]) -> bool:
