@@ -136,7 +136,7 @@ class ServeConfig:
     wal_flush_interval: float = 1.0
     wal_segment_size: int = 64 * 1024 * 1024
     wal_kept_max: int = 10 * 1024 * 1024 * 1024
-    checkpoint_log_size: int = 256 * 1024 * 1024
+    checkpoint_log_size: int = 128 * 1024 * 1024
     persist_log_size: int = 128 * 1024 * 1024
     persist_window: float = 600.0
     persist_memory_max: int = 512 * 1024 * 1024
@@ -243,7 +243,7 @@ OPTIONS = (
         "--checkpoint-log-size",
         ("HEADRACE_CHECKPOINT_LOG_SIZE",),
         parse_bytes,
-        "growth of the log after which a checkpoint is written (default 256MB)",
+        "growth of the log after which a checkpoint is written (default 128MB)",
         "SIZE",
         least=1 << 12,
     ),

@@ -90,11 +90,12 @@ class FileSystem:
         """Write `path` durably as a whole: aside, sync, rename, sync the directory."""
         aside = path.with_name(path.name + ".tmp")
         self.write_file(aside, content)
+        self.sync_path(aside)
         aside.rename(path)
         self.sync_directory(path.parent)
 
     def write_file(self, path: Path, content: memoryview | bytes) -> None:
-        """Write `path` and make its content durable, but not yet its name.
+        """Write `path`; durable once it and its directory are synced.
 
         It replaces a file of that name: one that nothing refers to, left behind by a crash.
         """
@@ -103,6 +104,13 @@ class FileSystem:
             view = memoryview(content)
             while view:
                 view = view[os.write(descriptor, view) :]
+        finally:
+            os.close(descriptor)
+
+    def sync_path(self, path: Path) -> None:
+        """Make the content of a written file durable, but not its name."""
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)

@@ -66,7 +66,8 @@ class Persister:
             WalError, BackPressureError: The log does not take the record; nothing has changed.
             StoppedError: The server stops; nothing has changed.
         """
-        first, number, tables = self._log.call(lambda: self._look(through))
+        first, number = self._log.call(self._look)
+        tables = self._tables(through)
         maker = FileMaker(self._paths, self._filesystem, number)
         try:
             changes = []
@@ -103,8 +104,16 @@ class Persister:
         if self._log.is_stopping():
             raise StoppedError
 
-    def _look(self, through: Position) -> tuple[Position, int, list[TableRows]]:
-        tables = [
+    def _look(self) -> tuple[Position, int]:
+        return Position(self._state.persisted + 1), self._state.next_file_number
+
+    def _tables(self, through: Position) -> list[TableRows]:
+        """What there is up to `through`.
+
+        With ten thousand tables this takes a while, so the event loop goes on meanwhile: batches up
+        to a durable position and their marks do not change but by a step of this very thread.
+        """
+        return [
             TableRows(
                 shape=TableShape(
                     database_id=database.id,
@@ -121,7 +130,6 @@ class Persister:
             for table in database.tables()
             if (batches := table.batches_until(through))
         ]
-        return Position(self._state.persisted + 1), self._state.next_file_number, tables
 
     def _make(
         self, maker: FileMaker, table: TableRows, first: Position, last: Position

@@ -16,6 +16,7 @@ from engine.store.parquet_file import Columns
 from lp_core.enums import ColumnType
 
 _GATHERED_MAX = 4_096
+TIME_NS_MIN = -(2**63)
 # Keys are combined as long as they surely fit 63 bits.
 _KEYS_MAX = 1 << 62
 
@@ -92,7 +93,8 @@ def _cut(rows: Any, times: _Array, windows: _Array, window_ns: int) -> list[Wind
     bounds = [0, *(numpy.flatnonzero(windows[1:] != windows[:-1]) + 1).tolist(), len(windows)]
     return [
         WindowRows(
-            int(windows[start]) * window_ns,
+            # The first window of all begins before the first time that there is.
+            max(int(windows[start]) * window_ns, TIME_NS_MIN),
             _with_own_dictionaries(rows.slice(start, end - start)),
             int(times[start:end].min()),
             int(times[start:end].max()),

@@ -42,7 +42,7 @@ class PersistConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     # Rows go to files once sealed segments have so many bytes of them.
     log_bytes: int = 128 * 1024 * 1024
     # A checkpoint is written each time that the log has grown by this much.
-    checkpoint_log_bytes: int = 256 * 1024 * 1024
+    checkpoint_log_bytes: int = 128 * 1024 * 1024
     # Log files kept for triggers that lag.
     log_kept_bytes_max: int = 10 * 1024 * 1024 * 1024
     window_ns: int = 600 * 1_000_000_000
@@ -149,8 +149,8 @@ class PersistThread:
         while (through := self.due()) is not None:
             self._rows.add(self.persister.persist(through))
             self._on_persisted()
-        if self.checkpointer.is_due():
-            self.checkpointer.write()
+            self._check_point()
+        self._check_point()
         self.log_files.trim(self.checkpointer.covered)
         if with_retention:
             self.compactor.drop_expired()
@@ -159,6 +159,10 @@ class PersistThread:
             self._compactions.add(1)
             self.reap()
         self.reap()
+
+    def _check_point(self) -> None:
+        if self.checkpointer.is_due():
+            self.checkpointer.write()
 
     def reap(self) -> int:
         """Remove files that no table has and nobody reads; return how many are left."""

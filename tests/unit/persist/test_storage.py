@@ -192,6 +192,20 @@ def test_new_columns_are_null_in_older_files(tmp_path: Path) -> None:
     ]
 
 
+def test_the_first_and_the_last_times_have_files(tmp_path: Path) -> None:
+    storage = make(tmp_path)
+    first, last = -(2**63) + 2, 2**63 - 2
+    storage.write(f"{cpu('a', first, 1)}\n{cpu('a', 0, 2)}\n{cpu('a', last, 3)}")
+    before = storage.query(ALL)
+    assert [row["time"] for row in before] == [first, 0, last]
+    for _ in range(2):
+        storage.persist_all()
+        storage.persist.work()
+        assert storage.query(ALL) == before
+        storage = storage.restart()
+        storage.write(cpu("a", first, 1))
+
+
 def test_files_are_the_only_ones_a_query_can_open(tmp_path: Path) -> None:
     storage = make(tmp_path)
     storage.write(cpu("a", 1, 1))
