@@ -243,7 +243,7 @@ OPTIONS = (
         "--checkpoint-log-size",
         ("HEADRACE_CHECKPOINT_LOG_SIZE",),
         parse_bytes,
-        "growth of the log after which a checkpoint is written (default 128MB)",
+        "growth of the log after which a checkpoint is written at the latest (default 128MB)",
         "SIZE",
         least=1 << 12,
     ),

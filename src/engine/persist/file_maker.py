@@ -18,7 +18,6 @@ from engine.store.manifest import FileEntry
 from engine.store.parquet_file import Columns
 from engine.store.time_ranges import TimeRange, clipped, common, union
 
-
 # The file system joins them; beyond this it gains nothing.
 _SYNCS_AT_ONCE = 8
 

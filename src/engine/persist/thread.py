@@ -149,8 +149,10 @@ class PersistThread:
         while (through := self.due()) is not None:
             self._rows.add(self.persister.persist(through))
             self._on_persisted()
-            self._check_point()
-        self._check_point()
+            # It costs little beside the step, and with two of them the log can be cut here.
+            self.checkpointer.write()
+        if self.checkpointer.is_due():
+            self.checkpointer.write()
         self.log_files.trim(self.checkpointer.covered)
         if with_retention:
             self.compactor.drop_expired()
@@ -159,10 +161,6 @@ class PersistThread:
             self._compactions.add(1)
             self.reap()
         self.reap()
-
-    def _check_point(self) -> None:
-        if self.checkpointer.is_due():
-            self.checkpointer.write()
 
     def reap(self) -> int:
         """Remove files that no table has and nobody reads; return how many are left."""
