@@ -345,6 +345,7 @@ class Server:
             self._readers,
             self._metrics,
             on_persisted=queries.release,
+            on_removed=queries.files_removed,
         )
 
     async def _write_last_checkpoint(self, checkpointer: Checkpointer) -> None:

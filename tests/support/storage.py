@@ -88,6 +88,7 @@ class Storage:
             self.readers,
             MetricsRegistry(),
             on_persisted=lambda: self.executor.release(),
+            on_removed=lambda count: self.executor.files_removed(count),
         )
         if self.recovered.checkpoint:
             found = self.recovered

@@ -63,8 +63,13 @@ class PersistThread:
         readers: Readers,
         metrics: MetricsRegistry,
         on_persisted: Callable[[], None] = lambda: None,
+        on_removed: Callable[[int], None] = lambda count: None,
     ) -> None:
-        """`on_persisted` is called after rows have moved from memory to files."""
+        """Prepare the thread.
+
+        `on_persisted` is called after rows have moved from memory to files, `on_removed` with how
+        many files were removed from the disk.
+        """
         self._config = config
         self._paths = paths
         self._filesystem = filesystem
@@ -72,6 +77,7 @@ class PersistThread:
         self._log = log
         self._readers = readers
         self._on_persisted = on_persisted
+        self._on_removed = on_removed
         self.persister = Persister(paths, filesystem, clock, state, log, window_ns=config.window_ns)
         self.compactor = Compactor(
             paths,
@@ -172,7 +178,10 @@ class PersistThread:
                 self._filesystem.remove(doomed[1])
             else:
                 left.append(doomed)
+        removed = len(self._doomed) - len(left)
         self._doomed = left
+        if removed:
+            self._on_removed(removed)
         return len(left)
 
     def due(self) -> Position | None:

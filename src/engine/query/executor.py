@@ -37,6 +37,7 @@ from engine.store.snapshot import TableSnapshot
 from engine.store.time_ranges import TimeRange
 
 _STATEMENTS_KEPT = 512
+REMOVED_FILES_MAX = 2_000
 # How long closing waits for queries under way, and how often it interrupts them meanwhile.
 _CLOSE_TIMEOUT_S = 0.5
 _STOP_REPEAT_S = 0.02
@@ -101,6 +102,8 @@ class QueryExecutor:
         # A connection refuses to be used by two threads at once, even to make cursors.
         self._lock = threading.Lock()
         self._connection = _locked_database(config)
+        # Since the database was made.
+        self._removed_files = 0
         self._running: set[RunningQuery] = set()
         self._ended = threading.Condition(self._lock)
         self._is_closed = False
@@ -173,6 +176,18 @@ class QueryExecutor:
             snapshot = self._catalog.snapshot(database, table)
             if snapshot is not None:
                 self._tables.table(database, snapshot)
+
+    def files_removed(self, count: int) -> None:
+        """Files of tables were removed.
+
+        DuckDB remembers the footer of each file for ever, some 36 KB for twenty columns. So after
+        many of them queries get a new database; those under way keep the old one alive.
+        """
+        with self._lock:
+            self._removed_files += count
+            if self._removed_files >= REMOVED_FILES_MAX and not self._is_closed:
+                self._removed_files = 0
+                self._connection = _locked_database(self._config)
 
     def close(self) -> None:
         """Stop queries under way and give everything back.

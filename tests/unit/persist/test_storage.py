@@ -13,6 +13,7 @@ from engine.errors import QueryError, RecoveryError
 from engine.filesystem import FileSystem
 from engine.ids import DatabaseId, Position, TriggerId
 from engine.persist.thread import PersistConfig
+from engine.query import executor
 from engine.query.file_views import doubtful_ranges
 from engine.store import parquet_file
 from engine.store.manifest import FileEntry
@@ -306,6 +307,24 @@ def test_files_of_a_deleted_database_go(tmp_path: Path) -> None:
     storage.persist.work()
     assert on_disk(storage) == {files(storage)[0].path}
     assert storage.query(ALL) == [{"f": 1, "t": "a", "time": 1}]
+
+
+def test_after_many_files_queries_get_a_new_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor, "REMOVED_FILES_MAX", 2)
+    storage = make(tmp_path)
+    first = storage.executor._connection
+    for value in (1, 2):
+        storage.write(f"{cpu('a', 10, value)}\n{cpu('b', 9 * DAY_NS + value, 1)}")
+        storage.persist_all()
+    before = storage.query(ALL)
+    storage.persist.work()
+    assert storage.executor._connection is not first
+    assert storage.query(ALL) == before
+    path = storage.paths.parquet_dir / files(storage)[0].path
+    with pytest.raises(QueryError):
+        storage.query(f"SELECT * FROM '{path}'")
 
 
 # Failures.
