@@ -46,8 +46,9 @@ from engine.plugins.wal_runner import WalRunnerConfig
 from engine.query.executor import QueryConfig, QueryExecutor
 from engine.query.live_catalog import LiveQueryCatalog
 from engine.query.service import QueryNote, QueryService, QueryServiceConfig
-from engine.storage import Recovered, recover_state, remove_orphans
+from engine.storage import Recovered, recover_state, referenced_files, remove_orphans
 from engine.storage_ports import LogAccess, StateAccess
+from engine.store.manifest import FileEntry
 from engine.store.readers import Readers
 from engine.store.run_records import RunRecord, encode_record
 from engine.wal.log import DurableFrame, Log, LogConfig
@@ -219,6 +220,7 @@ class Server:
             "Rows in live tables, overwritten ones included.",
             lambda: float(sum(database.num_rows for database in self._state.store.databases())),
         )
+        self._show_files()
         return log
 
     def _on_durable(self, frames: list[DurableFrame]) -> None:
@@ -326,6 +328,25 @@ class Server:
             queries.close()
             self._filesystem.close(self._lock)
             logger.info("stopped", extra=keys(position=log.durable_position))
+
+    def _show_files(self) -> None:
+        def files() -> list[FileEntry]:
+            return referenced_files(self._state)
+
+        for name, text, read in (
+            (
+                "persisted_position",
+                "Rows up to this position of the log are in files.",
+                lambda: float(self._state.persisted),
+            ),
+            ("parquet_files", "Parquet files of all tables.", lambda: float(len(files()))),
+            (
+                "parquet_bytes",
+                "Size of these files.",
+                lambda: float(sum(entry.size_bytes for entry in files())),
+            ),
+        ):
+            self._metrics.gauge(f"headrace_{name}", text, read)
 
     def _build_persist_thread(self, access: LogAccess, queries: QueryService) -> PersistThread:
         config = self._config

@@ -13,6 +13,7 @@ from engine.catalog.model import Trigger
 from engine.clock import Clock
 from engine.query import system_tables
 from engine.query.dead_letters_table import dead_letters_table
+from engine.query.files_table import files_table
 from engine.query.system_tables import LogRecord, QueryRecord, StatusRecord
 from engine.store.dead_letters import DeadLetterTable
 from engine.store.live import LiveStore
@@ -88,6 +89,10 @@ class LiveQueryCatalog:
                     for trigger in self._catalog.triggers(database)
                     for letter in self._dead_letters.of(trigger.id)
                 )
+            case "parquet_files":
+                found = self._store.database(database)
+                tables = [] if found is None else found.tables()
+                return files_table((table.name, entry) for table in tables for entry in table.files)
             case "queries":
                 return system_tables.queries_table(self._queries(database))
             case _:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import pyarrow
 
 SYSTEM_TABLE_NAMES = (
+    "parquet_files",
     "processing_engine_dead_letters",
     "processing_engine_logs",
     "processing_engine_trigger_arguments",

@@ -181,6 +181,26 @@ def test_columns_that_differ_only_in_case_stay_apart_in_files(tmp_path: Path) ->
     ]
 
 
+def test_files_are_shown_in_a_system_table(tmp_path: Path) -> None:
+    storage = make(tmp_path)
+    assert storage.query("SELECT * FROM system.parquet_files") == []
+    storage.write(f"{cpu('a', 10, 1)}\n{cpu('a', 20, 1)}")
+    storage.persist_all()
+    storage.write(cpu("a", 10, 2))
+    storage.persist_all()
+    rows = storage.query(
+        "SELECT table_name, path, row_count, min_time, max_time, window_ns, may_overlap "
+        "FROM system.parquet_files ORDER BY path"
+    )
+    window = {"table_name": "m", "window_ns": 10 * MINUTE_NS, "min_time": 10}
+    assert rows == [
+        {**window, "path": entry.path, "row_count": count, "max_time": last, "may_overlap": doubt}
+        for entry, count, last, doubt in zip(
+            files(storage), (2, 1), (20, 10), (False, True), strict=True
+        )
+    ]
+
+
 def test_new_columns_are_null_in_older_files(tmp_path: Path) -> None:
     storage = make(tmp_path)
     storage.write("m f=1i 1")
