@@ -109,6 +109,9 @@ def test_a_trigger_that_comes_too_late_is_told_what_it_lost(
         lambda: any("are skipped" in row["log_text"] for row in server.logs("db", "late")),
         "the loss is said",
     )
+    shown = server.query("db", "SELECT skipped FROM system.processing_engine_triggers")
+    start, _, end = shown[0]["skipped"].partition("-")
+    assert 1 < int(start) < int(end)
     fill(server, first, 500)
 
     def seen() -> object:

@@ -14,13 +14,13 @@ from engine.catalog.changes import (
     DeleteTrigger,
     decode_change,
 )
-from engine.ids import Position, TriggerId
+from engine.ids import DatabaseId, Position, TriggerId
 from engine.ingest.state_image import DatabaseImage, ServerImage
 from engine.logs import keys
 from engine.store.cursors import CursorTable
 from engine.store.dead_letters import DeadLetterTable
 from engine.store.live import LiveStore
-from engine.store.manifest import FileEntry, FilesRecord
+from engine.store.manifest import FileEntry, FilesRecord, TableFiles
 from engine.store.plugin_state import StateTable
 from engine.store.run_records import RunRecord, decode_record
 from engine.wal.log import DurableFrame
@@ -131,19 +131,21 @@ class ServerState:
         return passed
 
     def _apply_files(self, record: FilesRecord) -> None:
+        by_database: dict[DatabaseId, list[TableFiles]] = {}
         for change in record.tables:
+            by_database.setdefault(change.database_id, []).append(change)
             for entry in change.added:
                 self.next_file_number = max(self.next_file_number, entry.number + 1)
-            if self.store.by_id(change.database_id) is None:
-                # The database was deleted while the record was on its way to the disk.
-                self.unreferenced.extend(change.added)
         for database in self.store.databases():
-            changes = [change for change in record.tables if change.database_id == database.id]
+            changes = by_database.pop(database.id, [])
             if record.through > self.persisted:
                 database.persist(record.through, changes)
             else:
                 for change in changes:
                     self.unreferenced.extend(database.change_files(change))
+        for changes in by_database.values():
+            # The database was deleted while the record was on its way to the disk.
+            self.unreferenced.extend(entry for change in changes for entry in change.added)
         self.persisted = max(self.persisted, record.through)
 
     def _apply_run(self, record: RunRecord, position: Position) -> None:

@@ -30,6 +30,7 @@ class TriggerStatus(msgspec.Struct, frozen=True, kw_only=True):
         lag_rows: Rows that wait for it, those of other tables in the same writes included.
         lag_seconds: Since the oldest of them was written.
         parked_rows: Rows in its dead letters.
+        skipped: Positions that the log lost before they were read, the last such range.
         worker_pid: Process that runs it, None while there is none; the two after are about it.
     """
 
@@ -40,6 +41,7 @@ class TriggerStatus(msgspec.Struct, frozen=True, kw_only=True):
     errors: int = 0
     retries: int = 0
     parked_rows: int = 0
+    skipped: str | None = None
     last_error: str | None = None
     last_error_time_ns: int | None = None
     last_run_seconds: float | None = None
@@ -87,6 +89,7 @@ class StatusBoard:
             errors=int(metrics.errors.value(*labels)),
             retries=int(metrics.retries.value(*labels)),
             parked_rows=self._dead_letters.num_rows(trigger.id),
+            skipped=None if record.lost is None else f"{record.lost[0] + 1}-{record.lost[1]}",
             last_error=record.last_error,
             last_error_time_ns=record.last_error_time_ns,
             last_run_seconds=record.last_s,

@@ -127,7 +127,7 @@ class WalRunner:
 
     def say_lost(self, start: Position, end: Position, reason: str) -> None:
         """Tell that the trigger will never see the positions (`start`, `end`]."""
-        self.runs.metrics.skipped.add(1, *self.runs.labels)
+        self.runs.metrics.lose(start, end, self.runs.labels)
         self.runs.log("ERROR", f"the positions {start + 1} to {end} are skipped: {reason}")
 
     async def step_over_lost(self, start: Position, end: Position) -> bool:

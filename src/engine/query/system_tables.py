@@ -42,6 +42,7 @@ _TRIGGERS = pyarrow.schema(
         ("errors", pyarrow.int64()),
         ("retries", pyarrow.int64()),
         ("parked_rows", pyarrow.int64()),
+        ("skipped", _TEXT),
         ("last_error", _TEXT),
         ("last_error_time", _TIME),
         ("last_run_seconds", pyarrow.float64()),
@@ -54,6 +55,7 @@ _TRIGGERS = pyarrow.schema(
 )
 _STATUS_NAMES = (
     *("cursor", "lag_rows", "lag_seconds", "runs", "errors", "retries", "parked_rows"),
+    "skipped",
     *("last_error", "last_run_seconds", "mean_run_seconds", "max_run_seconds"),
     *("worker_pid", "worker_memory_bytes", "worker_cpu_seconds"),
 )

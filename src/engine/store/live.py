@@ -213,10 +213,6 @@ class LiveStore:
         """The database of that name, or None."""
         return self._databases.get(name)
 
-    def by_id(self, database_id: DatabaseId) -> LiveDatabase | None:
-        """The database of that id, or None."""
-        return next((one for one in self._databases.values() if one.id == database_id), None)
-
     def databases(self) -> list[LiveDatabase]:
         """All databases."""
         return list(self._databases.values())

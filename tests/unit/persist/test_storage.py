@@ -16,7 +16,7 @@ from engine.persist.thread import PersistConfig
 from engine.query import executor
 from engine.query.file_views import doubtful_ranges
 from engine.store import parquet_file
-from engine.store.manifest import FileEntry
+from engine.store.manifest import FileEntry, FilesRecord
 from tests.support.storage import HandClock, Storage
 
 MINUTE_NS = 60 * 1_000_000_000
@@ -345,6 +345,29 @@ def test_after_many_files_queries_get_a_new_database(
     path = storage.paths.parquet_dir / files(storage)[0].path
     with pytest.raises(QueryError):
         storage.query(f"SELECT * FROM '{path}'")
+
+
+def test_a_database_deleted_while_its_rows_are_persisted_leaves_no_files(tmp_path: Path) -> None:
+    storage = make(tmp_path)
+    storage.create_database("other")
+    storage.write("m f=1i 1", "other")
+    storage.write(cpu("a", 1, 1))
+    append = storage.append
+
+    def append_late(record: FilesRecord) -> None:
+        if record.through:
+            storage.change(DeleteDatabase(DatabaseId(2), "other"))
+            storage.create_database("other")
+        append(record)
+
+    storage.append = append_late  # type: ignore[method-assign]
+    storage.persist_all()
+    storage.append = append  # type: ignore[method-assign]
+    storage.persist.work()
+    assert on_disk(storage) == {entry.path for entry in files(storage)}
+    assert storage.query(ALL) == [{"f": 1, "t": "a", "time": 1}]
+    with pytest.raises(QueryError, match="not found"):
+        storage.query("SELECT * FROM m", "other")
 
 
 # Failures.
