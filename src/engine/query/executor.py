@@ -26,9 +26,10 @@ from engine.query import catalog_tables
 from engine.query.dialect import Statement, StatementKind, TableName, parse_statement
 from engine.query.file_views import view_sql, within
 from engine.query.kinds import Kind
+from engine.query.locked_database import locked_database
 from engine.query.reach import EVERYTHING, columns_reached, times_reached
 from engine.query.results import normalised
-from engine.query.rewrite import MACROS, fold_names, tables_of, translate, view_name
+from engine.query.rewrite import fold_names, tables_of, translate, view_name
 from engine.query.sandbox import check_query
 from engine.query.template import Template
 from engine.query.views import ArrowTables, QueryCatalog, columns_of, distinct_names, kinds_of
@@ -101,7 +102,7 @@ class QueryExecutor:
         self._watchdog = Watchdog()
         # A connection refuses to be used by two threads at once, even to make cursors.
         self._lock = threading.Lock()
-        self._connection = _locked_database(config)
+        self._connection = _new_database(config)
         # Since the database was made.
         self._removed_files = 0
         self._running: set[RunningQuery] = set()
@@ -187,7 +188,7 @@ class QueryExecutor:
             self._removed_files += count
             if self._removed_files >= REMOVED_FILES_MAX and not self._is_closed:
                 self._removed_files = 0
-                self._connection = _locked_database(self._config)
+                self._connection = _new_database(self._config)
 
     def close(self) -> None:
         """Stop queries under way and give everything back.
@@ -395,29 +396,10 @@ def _translated(
         raise QueryError("the query is nested too deeply") from error
 
 
-def _locked_database(config: QueryConfig) -> duckdb.DuckDBPyConnection:
-    settings: dict[str, Any] = {
-        "memory_limit": f"{config.memory_limit_bytes}B",
-        "temp_directory": config.temp_directory,
-        "autoinstall_known_extensions": "false",
-        "autoload_known_extensions": "false",
-        # Given here and not by SET: a SET holds for one connection, and every query has its own.
-        "python_enable_replacements": "false",
-    }
-    if config.threads:
-        settings["threads"] = str(config.threads)
-    connection = duckdb.connect(":memory:", config=settings)
-    for macro in MACROS:
-        connection.execute(macro)
-    if config.files_directory is not None:
-        directory = str(config.files_directory).replace("'", "''")
-        connection.execute(f"SET allowed_directories = ['{directory}/']")
-        # Files never change, so what was read of their footers stays true.
-        connection.execute("SET parquet_metadata_cache = true")
-    for statement in (
-        "SET GLOBAL TimeZone = 'UTC'",
-        "SET enable_external_access = false",
-        "SET lock_configuration = true",
-    ):
-        connection.execute(statement)
-    return connection
+def _new_database(config: QueryConfig) -> duckdb.DuckDBPyConnection:
+    return locked_database(
+        memory_limit_bytes=config.memory_limit_bytes,
+        threads=config.threads,
+        temp_directory=config.temp_directory,
+        files_directory=config.files_directory,
+    )
