@@ -49,8 +49,8 @@ class Run:
     p99_s: float
 
 
-def make_bodies(count, seed=1):
-    """Bodies of consecutive times, the last of which ends now; each value walks at random."""
+def make_bodies(count, seed=1, end_ns=None):
+    """Bodies of consecutive times, the last of which ends at `end_ns`, or now; each value walks at random."""
     series = [
         ",".join(["cpu", *(f"{key}={value}" for key, value in tags)]).encode() + b" "
         for tags in tsbs_hosts(random.Random(seed), HOSTS)
@@ -58,7 +58,8 @@ def make_bodies(count, seed=1):
     fields = [[b"%s=%di" % (name.encode(), value) for value in range(101)] for name in CPU_FIELDS]
     rng = np.random.default_rng(seed)
     walk = rng.uniform(0, 100, (HOSTS, len(fields)))
-    time_ns = (time.time_ns() // TICK_NS - count * TICKS_PER_BODY) * TICK_NS
+    end_ns = time.time_ns() if end_ns is None else end_ns
+    time_ns = (end_ns // TICK_NS - count * TICKS_PER_BODY) * TICK_NS
     bodies = []
     for _ in range(count):
         parts = []

@@ -50,8 +50,9 @@ class Server:
     def is_available(cls):
         return shutil.which(cls.package) is not None
 
-    def start(self):
-        self.directory.mkdir(parents=True)
+    def start(self, *, again=False):
+        """Start it in a new directory, or `again` in the one there is."""
+        self.directory.mkdir(parents=True, exist_ok=again)
         log = (self.directory.parent / f"{self.directory.name}.log").open("wb")
         with log:
             self._process = subprocess.Popen(

@@ -83,6 +83,11 @@ class ServeConfig:
     http_receive_timeout: float = 15.0
     wal_flush_interval: float = 1.0
     wal_segment_size: int = 64 * 1024 * 1024
+    wal_kept_max: int = 10 * 1024 * 1024 * 1024
+    checkpoint_log_size: int = 128 * 1024 * 1024
+    persist_log_size: int = 128 * 1024 * 1024
+    persist_window: float = 600.0
+    persist_memory_max: int = 512 * 1024 * 1024
     query_memory_limit: int = 2 * 1024 * 1024 * 1024
     query_timeout: float = 60.0
     query_concurrency: int = 8
@@ -251,6 +256,45 @@ OPTIONS = (
         "SIZE",
         least=1 << 12,
         most=1 << 36,
+    ),
+    Option(
+        "--wal-kept-max",
+        ("HEADRACE_WAL_KEPT_MAX",),
+        parse_bytes,
+        "log kept for triggers that lag; beyond it they lose the oldest rows (default 10GB)",
+        "SIZE",
+        least=1 << 12,
+    ),
+    Option(
+        "--checkpoint-log-size",
+        ("HEADRACE_CHECKPOINT_LOG_SIZE",),
+        parse_bytes,
+        "growth of the log after which a checkpoint is written at the latest (default 128MB)",
+        "SIZE",
+        least=1 << 12,
+    ),
+    Option(
+        "--persist-log-size",
+        ("HEADRACE_PERSIST_LOG_SIZE",),
+        parse_bytes,
+        "sealed log files from which rows are moved to Parquet files (default 128MB)",
+        "SIZE",
+        least=1 << 12,
+    ),
+    Option(
+        "--persist-window",
+        ("HEADRACE_PERSIST_WINDOW", "INFLUXDB3_GEN1_DURATION"),
+        parse_seconds,
+        "time that a new Parquet file spans; must divide an hour (default 10m)",
+        "DURATION",
+    ),
+    Option(
+        "--persist-memory-max",
+        ("HEADRACE_PERSIST_MEMORY_MAX",),
+        parse_bytes,
+        "memory for writing and merging Parquet files (default 512MB)",
+        "SIZE",
+        least=1 << 20,
     ),
     Option(
         "--query-memory-limit",
@@ -461,6 +505,11 @@ def _check(config: ServeConfig) -> None:
             raise SettingError(f"{flag}: there is no file {path}")
     if config.admin_token is not None and config.admin_token_file is not None:
         raise SettingError("HEADRACE_ADMIN_TOKEN and --admin-token-file exclude each other")
+    if 3_600_000 % round(config.persist_window * 1000):
+        raise SettingError(
+            f"--persist-window: an hour is no multiple of {config.persist_window:g}s",
+            hint="use for example 5m, 10m, 30m or 1h",
+        )
 
 
 def forget_secrets(environment: MutableMapping[str, str]) -> None:

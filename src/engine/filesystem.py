@@ -2,6 +2,7 @@
 # tests. It knows files and directories, never frames or tables.
 """Durable file operations."""
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -88,19 +89,40 @@ class FileSystem:
     def write_whole(self, path: Path, content: bytes) -> None:
         """Write `path` durably as a whole: aside, sync, rename, sync the directory."""
         aside = path.with_name(path.name + ".tmp")
-        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+        self.write_file(aside, content)
+        self.sync_path(aside)
+        aside.rename(path)
+        self.sync_directory(path.parent)
+
+    def write_file(self, path: Path, content: memoryview | bytes) -> None:
+        """Write `path`; durable once it and its directory are synced.
+
+        It replaces a file of that name: one that nothing refers to, left behind by a crash.
+        """
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
         try:
             view = memoryview(content)
             while view:
                 view = view[os.write(descriptor, view) :]
+        finally:
+            os.close(descriptor)
+
+    def sync_path(self, path: Path) -> None:
+        """Make the content of a written file durable, but not its name."""
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        aside.rename(path)
-        self.sync_directory(path.parent)
+
+    def remove(self, path: Path) -> None:
+        """Remove a file; one that is gone already is fine."""
+        path.unlink(missing_ok=True)
 
     def lock(self, path: Path) -> int:
         """Take the exclusive lock file `path`; return the descriptor that holds it until closed.
+
+        The file names the process that holds it; what counts is the lock, which ends with it.
 
         Raises:
             ConfigError: Another process holds it.
@@ -109,9 +131,15 @@ class FileSystem:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
             os.close(descriptor)
             raise ConfigError(
-                f"data directory is in use by another server: {path.parent}",
+                f"data directory is in use by another server"
+                f"{f' (process {holder})' if holder else ''}: {path.parent}",
                 hint="stop that server, or choose another --data-dir or --node-id",
             ) from None
+        # A full disk must not keep the server from starting for the sake of a message.
+        with contextlib.suppress(OSError):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         return descriptor

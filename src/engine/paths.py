@@ -5,6 +5,7 @@
 from pathlib import Path
 
 SEGMENT_SUFFIX = ".wal"
+CHECKPOINT_SUFFIX = ".checkpoint"
 
 
 class DataPaths:
@@ -18,6 +19,8 @@ class DataPaths:
         self.fetched_plugins_dir = self.node_dir / "fetched-plugins"
         self.cluster_uuid_file = self.node_dir / "cluster-uuid"
         self.lock_file = self.node_dir / "lock"
+        self.checkpoint_dir = self.node_dir / "checkpoints"
+        self.parquet_dir = self.node_dir / "parquet"
         # Not a segment before it is renamed to one: recovery does not look at it.
         self.prepared_segment = self.wal_dir / "next.prepared"
 
@@ -28,3 +31,11 @@ class DataPaths:
     def segments(self) -> list[Path]:
         """Log segments on disk, oldest first."""
         return sorted(self.wal_dir.glob(f"*{SEGMENT_SUFFIX}"))
+
+    def checkpoint(self, position: int) -> Path:
+        """Checkpoint of the state after `position`."""
+        return self.checkpoint_dir / f"{position:020d}{CHECKPOINT_SUFFIX}"
+
+    def checkpoints(self) -> list[Path]:
+        """Checkpoints on disk, oldest first."""
+        return sorted(self.checkpoint_dir.glob(f"*{CHECKPOINT_SUFFIX}"))

@@ -32,6 +32,8 @@ from engine.ingest.write_request import WriteRequest
 from engine.logs import keys
 from engine.metrics import MetricsRegistry
 from engine.paths import DataPaths
+from engine.persist.checkpointer import Checkpointer
+from engine.persist.thread import PersistConfig, PersistThread
 from engine.plugins.dispatcher import Dispatcher, DispatcherConfig, DispatcherPorts
 from engine.plugins.dry_run import DryRuns
 from engine.plugins.environment import PluginPackages
@@ -50,9 +52,12 @@ from engine.plugins.wal_runner import WalRunnerConfig
 from engine.query.executor import QueryConfig, QueryExecutor
 from engine.query.live_catalog import LiveQueryCatalog
 from engine.query.service import QueryNote, QueryService, QueryServiceConfig
+from engine.storage import Recovered, recover_state, referenced_files, remove_orphans
+from engine.storage_ports import LogAccess, StateAccess
+from engine.store.manifest import FileEntry
+from engine.store.readers import Readers
 from engine.store.run_records import RunRecord, encode_record
 from engine.wal.log import DurableFrame, Log, LogConfig
-from engine.wal.recovery import RecoveryReport, recover
 from lp_core import Precision
 
 logger = logging.getLogger(__name__)
@@ -129,6 +134,7 @@ class Server:
             config.plugin_repo or DEFAULT_REPOSITORY_URL,
         )
         self._plugin_files = PluginFiles(config.plugins_path)
+        self._readers = Readers()
         self._stop = asyncio.Event()
         self._dispatcher: Dispatcher | None = None
         self._queries: QueryService | None = None
@@ -146,18 +152,23 @@ class Server:
             loop.add_signal_handler(signum, self._stop.set)
         self._preset = read_preset(self._config)
         self._open_directories()
-        report = await loop.run_in_executor(None, self._recover)
-        self._announce(report)
+        recovered = await loop.run_in_executor(None, self._recover)
+        self._announce(recovered)
         if self._preset is None:
             check_address(self._config, self._state.catalog.tokens)
-        log = self._build_log(report)
+        log = self._build_log(recovered)
         log.start()
-        await self._serve(log)
+        await self._serve(log, recovered)
 
     # Start.
 
     def _open_directories(self) -> None:
-        for directory in (self._paths.wal_dir, self._config.plugins_path):
+        for directory in (
+            self._paths.wal_dir,
+            self._paths.checkpoint_dir,
+            self._paths.parquet_dir,
+            self._config.plugins_path,
+        ):
             try:
                 self._filesystem.make_directory(directory)
             except OSError as error:
@@ -167,21 +178,25 @@ class Server:
                 ) from error
         self._lock = self._filesystem.lock(self._paths.lock_file)
 
-    def _recover(self) -> RecoveryReport:
+    def _recover(self) -> Recovered:
         self._plugin_files.recover()
 
-        def apply(durable: DurableFrame) -> None:
-            self._state.apply(durable)
+        def note(durable: DurableFrame) -> None:
+            self._index.begin_at(Position(self._state.persisted))
             self._index.add(durable)
             if durable.position % _PRUNE_EVERY_FRAMES == 0:
                 self._index.prune(self._state.passed_positions(), durable.position)
 
-        return recover(self._paths, self._filesystem, apply)
+        recovered = recover_state(self._paths, self._filesystem, self._state, note)
+        remove_orphans(self._paths, self._filesystem, self._state)
+        return recovered
 
-    def _announce(self, report: RecoveryReport) -> None:
+    def _announce(self, recovered: Recovered) -> None:
+        report = recovered.report
         logger.info(
             "log recovered",
             extra=keys(
+                checkpoint=recovered.checkpoint,
                 segments=report.segments,
                 frames=report.frames,
                 bytes=report.bytes,
@@ -202,7 +217,7 @@ class Server:
             self._filesystem.write_whole(path, f"{name}\n".encode())
             return name
 
-    def _build_log(self, report: RecoveryReport) -> Log:
+    def _build_log(self, recovered: Recovered) -> Log:
         sync_seconds = self._metrics.histogram(
             "headrace_wal_commit_seconds", "Time of a group commit, write and sync."
         )
@@ -212,7 +227,7 @@ class Server:
             LogConfig(segment_bytes_max=self._config.wal_segment_size),
             self._filesystem,
             self._clock,
-            next_position=Position(report.last_position + 1),
+            next_position=Position(recovered.report.last_position + 1),
             on_durable=self._on_durable,
             on_sync=sync_seconds.observe,
         )
@@ -234,6 +249,7 @@ class Server:
             "Rows in live tables, overwritten ones included.",
             lambda: float(sum(database.num_rows for database in self._state.store.databases())),
         )
+        self._show_files()
         return log
 
     def _on_durable(self, frames: list[DurableFrame]) -> None:
@@ -249,7 +265,7 @@ class Server:
 
     # Run.
 
-    async def _serve(self, log: Log) -> None:
+    async def _serve(self, log: Log, recovered: Recovered) -> None:
         config = self._config
         catalog = self._state.catalog
         writer = CatalogWriter(catalog, log, self._clock)
@@ -265,6 +281,8 @@ class Server:
             catalog,
             self._state.store,
             self._state.dead_letters,
+            self._readers,
+            self._clock,
             self._log_lines,
             self._query_notes,
             self._status,
@@ -274,6 +292,7 @@ class Server:
             QueryConfig(
                 memory_limit_bytes=config.query_memory_limit,
                 timeout_ms=int(config.query_timeout * 1000),
+                files_directory=self._paths.parquet_dir.resolve(),
             ),
             visible,
         )
@@ -339,20 +358,77 @@ class Server:
                 cluster_uuid=self._cluster_uuid(),
             )
         )
+        access = LogAccess(log, recovered.report.bytes, dispatcher.lost)
+        persist = self._build_persist_thread(access, queries)
+        if recovered.checkpoint:
+            persist.checkpointer.found(recovered.checkpoint, recovered.read_from)
         await host.start()
         await dispatcher.start(host, log.durable_position)
+        persist.start()
         try:
             if self._preset is not None:
                 await apply_preset(self._preset, catalog.tokens, writer)
             await self._listen(app, http)
         finally:
+            access.stop()
+            persist.ask_to_stop()
             await dispatcher.stop()
             await host.stop(grace_s=1.0)
+            await asyncio.get_running_loop().run_in_executor(None, persist.join)
             await log.stop()
+            await self._write_last_checkpoint(persist.checkpointer)
             pipeline.close()
             queries.close()
             self._filesystem.close(self._lock)
             logger.info("stopped", extra=keys(position=log.durable_position))
+
+    def _show_files(self) -> None:
+        def files() -> list[FileEntry]:
+            return referenced_files(self._state)
+
+        for name, text, read in (
+            (
+                "persisted_position",
+                "Rows up to this position of the log are in files.",
+                lambda: float(self._state.persisted),
+            ),
+            ("parquet_files", "Parquet files of all tables.", lambda: float(len(files()))),
+            (
+                "parquet_bytes",
+                "Size of these files.",
+                lambda: float(sum(entry.size_bytes for entry in files())),
+            ),
+        ):
+            self._metrics.gauge(f"headrace_{name}", text, read)
+
+    def _build_persist_thread(self, access: LogAccess, queries: QueryService) -> PersistThread:
+        config = self._config
+        return PersistThread(
+            PersistConfig(
+                log_bytes=config.persist_log_size,
+                checkpoint_log_bytes=config.checkpoint_log_size,
+                log_kept_bytes_max=config.wal_kept_max,
+                window_ns=int(config.persist_window * 1e9),
+                memory_bytes_max=config.persist_memory_max,
+            ),
+            self._paths,
+            self._filesystem,
+            self._clock,
+            StateAccess(self._state, self._index),
+            access,
+            self._readers,
+            self._metrics,
+            on_persisted=queries.release,
+            on_removed=queries.files_removed,
+        )
+
+    async def _write_last_checkpoint(self, checkpointer: Checkpointer) -> None:
+        """Spare the next start what it would read from the log otherwise."""
+        try:
+            await asyncio.get_running_loop().run_in_executor(None, checkpointer.write)
+        except OSError as error:
+            # The one before it and the log are enough.
+            logger.warning("the last checkpoint could not be written", extra=keys(error=error))
 
     def _log_lines(self, database: str) -> list[LogEntry]:
         return self._plugin_log.entries(None if database == INTERNAL_DATABASE else database)

@@ -21,6 +21,7 @@ from lp_core.errors import (
     LineProtocolError,
     LpCoreError,
     SchemaConflictError,
+    SeriesCorruptError,
 )
 from lp_core.schema import Schema
 
@@ -52,6 +53,7 @@ __all__ = [
     "Section",
     "SegmentReader",
     "SegmentWriter",
+    "SeriesCorruptError",
     "TableBatch",
     "WriteBatch",
     "build_lines",

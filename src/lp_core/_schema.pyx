@@ -179,6 +179,15 @@ cdef class SchemaIndex:
         cdef SeriesIndex series = self.series_by_table.get(table)
         return None if series is None else series.find(tags)
 
+    def dump_series(self, str table not None):
+        cdef SeriesIndex series = self.series_by_table.get(table)
+        return SeriesIndex().dump() if series is None else series.dump()
+
+    def load_series(self, str table not None, bytes content not None):
+        cdef SeriesIndex series = SeriesIndex()
+        series.load(content)
+        self.series_by_table[table] = series
+
 
 cdef bint add_table(lp_schema* schema, const lp_table* table) except -1:
     """Add what is new of a table without conflicts; tell whether anything was."""

@@ -21,6 +21,9 @@ cdef class SeriesIndex:
     cdef lp_series* slots
     cdef int64_t slot_count     # 0 or a power of two, never full
     cdef int64_t count
+    cdef int64_t floor_ns       # a series that is not known may have had times up to here
 
     cdef object observe(self, TableBatch batch)
     cdef object find(self, dict tags)
+    cdef bytes dump(self)
+    cdef object load(self, bytes content)

@@ -5,12 +5,15 @@
 
 from libc.stdint cimport INT64_MAX, INT64_MIN, int32_t, int64_t, uint8_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcpy
 
 from lp_core._batch cimport LP_TAG, LP_TIME, TableBatch, lp_column, lp_table
 from lp_core._hash_index cimport lp_fold_multiply, lp_hash_bytes
 from lp_core._status cimport LP_NO_MEMORY, LP_OK, lp_status
 
 import os
+
+from lp_core.errors import SeriesCorruptError
 
 cdef extern from "<pthread.h>" nogil:
     int pthread_mutex_init(pthread_mutex_t* lock, const void* attributes)
@@ -20,6 +23,23 @@ cdef extern from "<pthread.h>" nogil:
 
 cdef enum:
     SLOTS_MIN = 16
+    DUMP_VERSION = 1
+
+# What a dump was hashed with must hash this text to what it says, or its hashes mean nothing here.
+cdef bytes PROBE = b"a series is known by the hash of its tags"
+
+cdef struct lp_dump_head:
+    uint64_t version
+    uint64_t seed
+    uint64_t probe_hash
+    int64_t floor_ns
+    int64_t greatest_ns
+    int64_t count
+
+
+cdef struct lp_dump_entry:
+    uint64_t key_hash
+    int64_t greatest_time_ns
 
 
 cdef struct lp_time_range:
@@ -31,6 +51,7 @@ cdef class SeriesIndex:
     def __cinit__(self):
         pthread_mutex_init(&self.lock, NULL)
         self.seed = int.from_bytes(os.urandom(8), "little")
+        self.floor_ns = INT64_MIN
 
     def __dealloc__(self):
         free(self.slots)
@@ -79,6 +100,52 @@ cdef class SeriesIndex:
         finally:
             pthread_mutex_unlock(&self.lock)
 
+    cdef bytes dump(self):
+        """Return what is known of all series, for `load`; the numbers are left out."""
+        cdef lp_dump_head head
+        cdef int64_t count = self.count
+        cdef lp_dump_entry* entries = <lp_dump_entry*> malloc((count + 1) * sizeof(lp_dump_entry))
+        if entries is NULL:
+            raise MemoryError
+        head.version = DUMP_VERSION
+        head.seed = self.seed
+        head.probe_hash = lp_hash_bytes(PROBE, len(PROBE), self.seed)
+        head.floor_ns = self.floor_ns
+        with nogil:
+            pthread_mutex_lock(&self.lock)
+            head.count = copy_entries(self, entries, count, &head.greatest_ns)
+            pthread_mutex_unlock(&self.lock)
+        content = (
+            (<char*> &head)[:sizeof(head)] + (<char*> entries)[:head.count * sizeof(lp_dump_entry)]
+        )
+        free(entries)
+        return content
+
+    cdef object load(self, bytes content):
+        """Take over a dump; one hashed in another way leaves only its greatest time."""
+        cdef lp_dump_head head
+        cdef const char* start = content
+        if len(content) < <Py_ssize_t> sizeof(head):
+            raise SeriesCorruptError("the dump of the series is too short")
+        memcpy(&head, start, sizeof(head))
+        if head.version != DUMP_VERSION or head.count < 0 or (
+            len(content) - <Py_ssize_t> sizeof(head)
+            != head.count * <int64_t> sizeof(lp_dump_entry)
+        ):
+            raise SeriesCorruptError("the dump of the series is not of its length or version")
+        self.floor_ns = head.floor_ns
+        if head.probe_hash != lp_hash_bytes(PROBE, len(PROBE), head.seed):
+            self.floor_ns = max(head.floor_ns, head.greatest_ns)
+            return
+        self.seed = head.seed
+        cdef lp_status status
+        with nogil:
+            pthread_mutex_lock(&self.lock)
+            status = take_entries(self, start + sizeof(head), head.count)
+            pthread_mutex_unlock(&self.lock)
+        if status != LP_OK:
+            raise MemoryError
+
 
 cdef inline uint64_t pair_hash(
     uint64_t key_hash, const uint8_t* value, int64_t value_bytes, uint64_t seed
@@ -109,6 +176,41 @@ cdef lp_status grow(SeriesIndex index) noexcept nogil:
     free(index.slots)
     index.slots = slots
     index.slot_count = slot_count
+    return LP_OK
+
+
+cdef int64_t copy_entries(
+    SeriesIndex index, lp_dump_entry* entries, int64_t count_max, int64_t* greatest_ns
+) noexcept nogil:
+    """Copy the series, and find their greatest time; return how many were copied."""
+    cdef int64_t copied = 0
+    cdef int64_t i
+    greatest_ns[0] = INT64_MIN
+    for i in range(index.slot_count):
+        if index.slots[i].number == 0 or copied == count_max:
+            continue
+        entries[copied].key_hash = index.slots[i].key_hash
+        entries[copied].greatest_time_ns = index.slots[i].greatest_time_ns
+        greatest_ns[0] = max(greatest_ns[0], index.slots[i].greatest_time_ns)
+        copied += 1
+    return copied
+
+
+cdef lp_status take_entries(SeriesIndex index, const char* start, int64_t count) noexcept nogil:
+    cdef lp_dump_entry entry
+    cdef lp_series* series
+    cdef int64_t i
+    for i in range(count):
+        # Copied out, since the bytes need not lie at a multiple of eight.
+        memcpy(&entry, start + i * <int64_t> sizeof(entry), sizeof(entry))
+        if (index.count + 1) * 4 > index.slot_count * 3 and grow(index) != LP_OK:
+            return LP_NO_MEMORY
+        series = find_slot(index.slots, index.slot_count, entry.key_hash)
+        if series.number == 0:
+            index.count += 1
+            series.key_hash = entry.key_hash
+            series.number = index.count
+        series.greatest_time_ns = entry.greatest_time_ns
     return LP_OK
 
 
@@ -153,6 +255,9 @@ cdef lp_status observe_rows(
             series.key_hash = row_hashes[i]
             series.number = index.count
             series.greatest_time_ns = time
+            if time <= index.floor_ns:
+                suspects.least = min(suspects.least, time)
+                suspects.greatest = max(suspects.greatest, time)
         elif time > series.greatest_time_ns:
             series.greatest_time_ns = time
         else:

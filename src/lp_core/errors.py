@@ -70,6 +70,10 @@ class FormatVersionError(LpCoreError):
         self.supported = supported
 
 
+class SeriesCorruptError(LpCoreError):
+    """Bytes are not a dump of series that this build reads."""
+
+
 class InfluxDBError(LpCoreError):
     """Base of the LineBuilder errors, named as plugins know it."""
 

@@ -83,9 +83,10 @@ def test_a_silent_client_is_cut_off(make_server: MakeServer) -> None:
 def test_a_second_server_on_the_same_directory_is_refused(make_server: MakeServer) -> None:
     first = make_server().start()
     second = make_server().start(wait=False)
+    assert first.process is not None
     assert second.process is not None
     assert second.process.wait(20) == 1
-    assert "in use by another server" in second.log_text
+    assert f"in use by another server (process {first.process.pid})" in second.log_text
     assert first.request("GET", "/health").status == 200
 
 

@@ -17,10 +17,11 @@ from engine.catalog.changes import (
     DisableTrigger,
     EnableTrigger,
     RegenerateToken,
+    SetRetention,
     UpdateTrigger,
 )
 from engine.catalog.model import Database, Trigger
-from engine.catalog.tokens import TokenTable
+from engine.catalog.tokens import TokensImage, TokenTable
 from engine.errors import (
     AlreadyExistsError,
     DatabaseNotFoundError,
@@ -73,6 +74,16 @@ def validate_trigger_name(name: str) -> None:
         raise InvalidNameError(f"trigger name too long: max {TRIGGER_NAME_BYTES_MAX} bytes")
     if any(ord(character) < 0x20 or ord(character) == 0x7F for character in name):
         raise InvalidNameError("trigger name cannot contain control characters")
+
+
+class CatalogImage(msgspec.Struct, frozen=True, kw_only=True):
+    """What a checkpoint keeps of the catalog."""
+
+    databases: tuple[Database, ...]
+    triggers: tuple[Trigger, ...]
+    next_database_id: int
+    next_trigger_id: int
+    tokens: TokensImage = TokensImage()
 
 
 class Catalog:
@@ -156,6 +167,14 @@ class Catalog:
             )
         )
 
+    def new_retention(self, name: str, table: str | None, retention_ns: int | None) -> SetRetention:
+        """The change that sets how long rows of a database, or of a table of it, are kept.
+
+        Raises:
+            DatabaseNotFoundError: The database does not exist.
+        """
+        return SetRetention(self.database(name).id, retention_ns, table)
+
     def new_trigger(self, draft: Trigger) -> CreateTrigger:
         """The change that creates the trigger of `draft`, whose ids are filled in here.
 
@@ -198,6 +217,8 @@ class Catalog:
                     for trigger_id, trigger in self._triggers.items()
                     if trigger.database_id != database_id
                 }
+            case SetRetention():
+                self._set_retention(change)
             case CreateTrigger(trigger=trigger):
                 self._triggers[trigger.id] = trigger
                 self._next_trigger_id = max(self._next_trigger_id, trigger.id + 1)
@@ -215,6 +236,39 @@ class Catalog:
                     )
             case CreateToken() | RegenerateToken() | DeleteToken():
                 self.tokens.apply(change)
+
+    def image(self) -> CatalogImage:
+        """What a checkpoint keeps."""
+        return CatalogImage(
+            databases=tuple(self._databases.values()),
+            triggers=tuple(self._triggers.values()),
+            next_database_id=self._next_database_id,
+            next_trigger_id=self._next_trigger_id,
+            tokens=self.tokens.image(),
+        )
+
+    def restore(self, image: CatalogImage) -> None:
+        """Take over what a checkpoint has kept."""
+        self._databases = {database.name: database for database in image.databases}
+        self._triggers = {trigger.id: trigger for trigger in image.triggers}
+        self._next_database_id = image.next_database_id
+        self._next_trigger_id = image.next_trigger_id
+        self.tokens.restore(image.tokens)
+
+    def _set_retention(self, change: SetRetention) -> None:
+        for database in self._databases.values():
+            if database.id != change.database_id:
+                continue
+            if change.table is None:
+                changed = msgspec.structs.replace(database, retention_ns=change.retention_ns)
+            else:
+                tables = dict(database.table_retention_ns)
+                tables.pop(change.table, None)
+                if change.retention_ns is not None:
+                    tables[change.table] = change.retention_ns
+                changed = msgspec.structs.replace(database, table_retention_ns=tables)
+            self._databases[database.name] = changed
+            return
 
     def _set_disabled(self, trigger_id: TriggerId, *, disabled: bool, reason: str) -> None:
         trigger = self._triggers.get(trigger_id)

@@ -23,6 +23,17 @@ class DeleteDatabase(msgspec.Struct, frozen=True, tag="delete_database"):
     name: str
 
 
+class SetRetention(msgspec.Struct, frozen=True, tag="set_retention"):
+    """Rows are kept for another time: those of the database, or those of one table.
+
+    Without a time, a database keeps its rows for ever, and a table goes by its database.
+    """
+
+    database_id: DatabaseId
+    retention_ns: int | None
+    table: str | None = None
+
+
 class CreateTrigger(msgspec.Struct, frozen=True, tag="create_trigger"):
     """A new trigger."""
 
@@ -79,6 +90,7 @@ class DeleteToken(msgspec.Struct, frozen=True, tag="delete_token"):
 CatalogChange = (
     CreateDatabase
     | DeleteDatabase
+    | SetRetention
     | CreateTrigger
     | DeleteTrigger
     | EnableTrigger

@@ -24,12 +24,21 @@ class ErrorBehavior(StrEnum):
 
 
 class Database(msgspec.Struct, frozen=True, kw_only=True):
-    """A database; ``retention_ns`` None keeps rows for ever."""
+    """A database; ``retention_ns`` None keeps rows for ever.
+
+    Attributes:
+        table_retention_ns: Retention of tables that have one of their own, shorter or longer.
+    """
 
     id: DatabaseId
     name: str
     created_ns: int
     retention_ns: int | None = None
+    table_retention_ns: dict[str, int] = {}
+
+    def retention_of(self, table: str) -> int | None:
+        """How long rows of `table` are kept; None for ever."""
+        return self.table_retention_ns.get(table, self.retention_ns)
 
 
 class Trigger(msgspec.Struct, frozen=True, kw_only=True):

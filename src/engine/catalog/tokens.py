@@ -41,6 +41,13 @@ def is_admin(token: Token) -> bool:
     return ADMIN_PERMISSION in token.permissions
 
 
+class TokensImage(msgspec.Struct, frozen=True, kw_only=True):
+    """What a checkpoint keeps of the tokens."""
+
+    tokens: tuple[Token, ...] = ()
+    next_id: int = 1
+
+
 class TokenTable:
     """Tokens as of the last applied change."""
 
@@ -145,6 +152,17 @@ class TokenTable:
                 f"{name} is the only admin token that lasts", hint="create another one first"
             )
         return DeleteToken(token.id)
+
+    def image(self) -> TokensImage:
+        """What a checkpoint keeps."""
+        return TokensImage(tokens=tuple(self._tokens.values()), next_id=self._next_id)
+
+    def restore(self, image: TokensImage) -> None:
+        """Take over what a checkpoint has kept."""
+        self._tokens = {token.id: token for token in image.tokens}
+        self._by_hash = {token.hash: token for token in image.tokens}
+        self._next_id = image.next_id
+        self.version += 1
 
     def apply(self, change: CreateToken | RegenerateToken | DeleteToken) -> None:
         """Take over a durable change; one about a token that is gone already has no effect."""

@@ -37,8 +37,35 @@ def parse_pairs(flag: str, texts: list[str] | None) -> dict[str, str] | None:
 def create_database(namespace: argparse.Namespace) -> None:
     """``headrace create database``."""
     with Client(namespace) as client:
-        client.request("POST", _DATABASE, content={"db": namespace.name})
+        client.request(
+            "POST",
+            _DATABASE,
+            content={"db": namespace.name, "retention_period": namespace.retention_period},
+        )
     print(f'Database "{namespace.name}" created successfully')
+
+
+def update_database(namespace: argparse.Namespace) -> None:
+    """``headrace update database``."""
+    _update_retention(namespace, namespace.name, None)
+    print(f'Database "{namespace.name}" updated successfully')
+
+
+def update_table(namespace: argparse.Namespace) -> None:
+    """``headrace update table``."""
+    _update_retention(namespace, namespace.database, namespace.name)
+    print(f'Table "{namespace.name}" updated successfully')
+
+
+def _update_retention(namespace: argparse.Namespace, database: str, table: str | None) -> None:
+    period = namespace.retention_period
+    content = {
+        "db": database,
+        "table": table,
+        "retention_period": None if period.lower() == "none" else period,
+    }
+    with Client(namespace) as client:
+        client.request("PUT", _DATABASE, content=content)
 
 
 def delete_database(namespace: argparse.Namespace) -> None:

@@ -94,10 +94,8 @@ def build_parser() -> argparse.ArgumentParser:
     connection, database = _connection(), _database()
     _add_serve(verbs)
     _add_create(verbs, connection, database)
+    _add_update(verbs, connection, database)
     _add_show(verbs, connection)
-    plugin_parsers.add_update(
-        _nouns(verbs, "update", "update a trigger's code"), [connection, database]
-    )
     plugin_parsers.add_test(_nouns(verbs, "test", "try a plugin out"), [connection, database])
     plugin_parsers.add_install(
         _nouns(verbs, "install", "install packages for plugins"), [connection]
@@ -147,6 +145,11 @@ def _add_create(
     _add_create_token(nouns, connection)
     creation = nouns.add_parser("database", help="create a database", parents=[connection])
     creation.add_argument("name", metavar="NAME")
+    creation.add_argument(
+        "--retention-period",
+        metavar="DURATION",
+        help="how long rows are kept, such as 30d (default: for ever)",
+    )
     creation.set_defaults(module="catalog", function="create_database")
 
     trigger = nouns.add_parser(
@@ -251,6 +254,28 @@ def _add_create_token(
     )
     token.add_argument("--output-file", metavar="FILE", help="where --offline puts it")
     token.set_defaults(module="tokens", function="create")
+
+
+def _add_update(
+    verbs: "_Verbs[argparse.ArgumentParser]",
+    connection: argparse.ArgumentParser,
+    database: argparse.ArgumentParser,
+) -> None:
+    nouns = _nouns(verbs, "update", "change a trigger's code, or how long rows are kept")
+    plugin_parsers.add_update(nouns, [connection, database])
+    for noun, parents in (("database", [connection]), ("table", [connection, database])):
+        parser = nouns.add_parser(noun, help=f"update a {noun}", parents=parents)
+        parser.add_argument("name", metavar="NAME")
+        parser.add_argument(
+            "-r",
+            "--retention-period",
+            required=True,
+            metavar="DURATION",
+            help="how long rows are kept, such as 30d; none for ever"
+            if noun == "database"
+            else "how long rows are kept, such as 30d; none for as long as the database's",
+        )
+        parser.set_defaults(module="catalog", function=f"update_{noun}")
 
 
 def _add_show(

@@ -35,6 +35,7 @@ from engine.http.routes import (
     plugin_tests,
     plugins,
     query,
+    retention,
     tokens,
     write,
 )
@@ -59,6 +60,7 @@ def routes(services: Services) -> list[Route]:
         *query.routes(services),
         *influxql.routes(services),
         *configure.routes(services),
+        *retention.routes(services),
         *dead_letters.routes(services),
         *plugin_files.routes(services),
         *plugin_tests.routes(services),

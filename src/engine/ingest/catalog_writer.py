@@ -58,6 +58,16 @@ class CatalogWriter:
                 )
             )
 
+    async def set_retention(
+        self, database: str, table: str | None, retention_ns: int | None
+    ) -> None:
+        """Set how long rows are kept, of a database or of one table of it.
+
+        Raises:
+            DatabaseNotFoundError, WalError: As they say.
+        """
+        await self._change(lambda: self._catalog.new_retention(database, table, retention_ns))
+
     async def delete_database(self, name: str) -> None:
         """Delete a database with its tables and triggers.
 

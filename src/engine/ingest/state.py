@@ -14,12 +14,14 @@ from engine.catalog.changes import (
     DeleteTrigger,
     decode_change,
 )
-from engine.ids import Position, TriggerId
+from engine.ids import DatabaseId, Position, TriggerId
+from engine.ingest.state_image import DatabaseImage, ServerImage
 from engine.logs import keys
 from engine.store.backfills import BackfillTable
 from engine.store.cursors import CursorTable
 from engine.store.dead_letters import DeadLetterTable
 from engine.store.live import LiveStore
+from engine.store.manifest import FileEntry, FilesRecord, TableFiles
 from engine.store.plugin_state import StateTable
 from engine.store.run_records import RunRecord, decode_record
 from engine.wal.log import DurableFrame
@@ -39,10 +41,18 @@ class ServerState:
         self.dead_letters = DeadLetterTable()
         self.backfills = BackfillTable()
         self._created: dict[str, Position] = {}
+        # Of the last frame that was applied.
+        self.position = Position(0)
+        # Rows up to here are in Parquet files.
+        self.persisted = Position(0)
+        self.next_file_number = 1
+        # Files that the state refers to no more; whoever removes them empties the list.
+        self.unreferenced: list[FileEntry] = []
 
     def apply(self, durable: DurableFrame) -> CatalogChange | None:
         """Take over one frame; return the catalog change that it held, if it held one."""
         frame = durable.frame
+        self.position = durable.position
         if frame.kind == FrameKind.CATALOG:
             change = decode_change(frame.control)
             self._apply_change(change, durable.position)
@@ -56,10 +66,59 @@ class ServerState:
                     extra=keys(database=section.database, rows=section.batch.num_rows),
                 )
                 continue
-            database.add(section.batch)
+            database.add(section.batch, durable.position)
         if frame.kind == FrameKind.COMMIT:
-            self._apply_run(decode_record(frame.control), durable.position)
+            record = decode_record(frame.control)
+            if isinstance(record, FilesRecord):
+                self._apply_files(record)
+            else:
+                self._apply_run(record, durable.position)
         return None
+
+    def add_rows(self, durable: DurableFrame) -> None:
+        """Take over the rows of a frame of which `restore` has everything else."""
+        for section in durable.frame.sections:
+            database = self.store.database(section.database)
+            if database is not None and durable.position > self.created(section.database):
+                database.add_known(section.batch, durable.position)
+
+    def image(self) -> ServerImage:
+        """What a checkpoint keeps; call it where `apply` is called."""
+        return ServerImage(
+            position=self.position,
+            persisted=self.persisted,
+            next_file_number=self.next_file_number,
+            catalog=self.catalog.image(),
+            databases=[
+                DatabaseImage(
+                    id=database.id,
+                    name=database.name,
+                    created=self.created(database.name),
+                    tables=database.images(),
+                )
+                for database in self.store.databases()
+            ],
+            cursors=self.cursors.images(),
+            states=self.plugin_state.images(),
+            dead_letters=self.dead_letters.images(),
+            backfills=self.backfills.images(),
+        )
+
+    def restore(self, image: ServerImage) -> None:
+        """Take over what a checkpoint has kept, in place of the empty state of the beginning."""
+        self.position = image.position
+        self.persisted = image.persisted
+        self.next_file_number = image.next_file_number
+        self.catalog.restore(image.catalog)
+        for one in image.databases:
+            database = self.store.create(one.name, one.id)
+            self._created[one.name] = one.created
+            for table in one.tables:
+                database.restore(table, image.position)
+        self.cursors.restore(image.cursors)
+        self.plugin_state.restore(image.states)
+        self.dead_letters.restore(image.dead_letters)
+        self.backfills.restore(image.backfills)
 
     def created(self, database: str) -> Position:
         """Where a database begins: frames before are about an older one of that name."""
@@ -74,6 +133,24 @@ class ServerState:
                 low = passed.get(trigger.database, cursor.low)
                 passed[trigger.database] = min(low, cursor.low)
         return passed
+
+    def _apply_files(self, record: FilesRecord) -> None:
+        by_database: dict[DatabaseId, list[TableFiles]] = {}
+        for change in record.tables:
+            by_database.setdefault(change.database_id, []).append(change)
+            for entry in change.added:
+                self.next_file_number = max(self.next_file_number, entry.number + 1)
+        for database in self.store.databases():
+            changes = by_database.pop(database.id, [])
+            if record.through > self.persisted:
+                database.persist(record.through, changes)
+            else:
+                for change in changes:
+                    self.unreferenced.extend(database.change_files(change))
+        for changes in by_database.values():
+            # The database was deleted while the record was on its way to the disk.
+            self.unreferenced.extend(entry for change in changes for entry in change.added)
+        self.persisted = max(self.persisted, record.through)
 
     def _apply_run(self, record: RunRecord, position: Position) -> None:
         trigger_id = record.trigger_id
@@ -105,9 +182,12 @@ class ServerState:
     def _apply_change(self, change: CatalogChange, position: Position) -> None:
         match change:
             case CreateDatabase(database=database):
-                self.store.create(database.name)
+                self.store.create(database.name, database.id)
                 self._created[database.name] = position
             case DeleteDatabase(database_id=database_id, name=name):
+                dropped = self.store.database(name)
+                for table in [] if dropped is None else dropped.tables():
+                    self.unreferenced.extend(table.files)
                 self.store.drop(name)
                 for trigger in self.catalog.triggers():
                     if trigger.database_id == database_id:

@@ -25,11 +25,16 @@ class BackfillDesk:
         table: BackfillTable,
         committer: Committer,
         runner_of: Callable[[TriggerId], WalRunner | None],
+        check_past: Callable[[str], object],
     ) -> None:
-        """`runner_of` gives the runner of an enabled WAL trigger."""
+        """`runner_of` gives the runner of an enabled WAL trigger.
+
+        `check_past` raises PluginError when the past of a database cannot be read.
+        """
         self._table = table
         self._committer = committer
         self._runner_of = runner_of
+        self._check_past = check_past
         # Between the look and the record nobody else may begin one.
         self._one_at_a_time = asyncio.Lock()
 
@@ -61,6 +66,7 @@ class BackfillDesk:
                     f"a backfill of trigger {trigger.name} is under way",
                     hint="system.processing_engine_triggers tells how far it is",
                 )
+            self._check_past(trigger.database)
             step = BackfillStep(
                 start_ns=start_ns,
                 end_ns=end_ns,

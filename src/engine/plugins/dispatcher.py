@@ -126,7 +126,9 @@ class Dispatcher:
             self._worker_pid,
         )
         self.letters = DeadLetterDesk(ports.dead_letters, ports.committer, self._wal_runner)
-        self.backfills = BackfillDesk(ports.backfills, ports.committer, self._wal_runner)
+        self.backfills = BackfillDesk(
+            ports.backfills, ports.committer, self._wal_runner, ports.history.begin_of
+        )
         self.board.register(ports.metrics, ports.catalog.triggers)
         self._host: PluginHost | None = None
         self._runners: dict[TriggerId, _Runner] = {}
@@ -222,6 +224,12 @@ class Dispatcher:
             if isinstance(runner, RequestRunner) and runner.trigger.spec == spec:
                 return await runner.call(call)
         return None
+
+    def lost(self, trigger: Trigger, start: Position, end: Position) -> None:
+        """A trigger has lost the positions (`start`, `end`]: the log is over its budget."""
+        runner = self._wal_runner(trigger.id)
+        if runner is not None:
+            runner.say_lost(start, end, "the log that is kept for triggers is over its limit")
 
     # Inside.
 
@@ -347,6 +355,10 @@ class Dispatcher:
         database = runner.trigger.database
         index = self._ports.index
         async with self._looking_back:
+            begins_at = self._ports.history.begins_at()
+            if start < begins_at and not await runner.step_over_lost(start, begins_at):
+                return
+            start = max(start, begins_at)
             floor = index.floor(database)
             if start < floor:
                 try:

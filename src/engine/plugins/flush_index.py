@@ -82,8 +82,13 @@ class FlushIndex:
         self.note_rows_max = note_rows_max
         self._notes: dict[str, list[Note]] = {}
         self._flushed = Position(0)
-        # Per database, up to where notes may have been dropped.
+        # Per database, up to where notes may have been dropped, and for all where they begin.
         self._floors: dict[str, Position] = {}
+        self._beginning = Position(0)
+
+    def begin_at(self, position: Position) -> None:
+        """Frames up to `position` will not be noted: the log is read from there on."""
+        self._beginning = position
 
     def add(self, durable: DurableFrame) -> None:
         """Note the sections of a WRITE or COMMIT frame."""
@@ -165,9 +170,26 @@ class FlushIndex:
             keep = bisect_right(notes, position, key=lambda note: note.last_position)
             del notes[:keep]
 
+    def drop_until(self, position: Position) -> None:
+        """Drop what the log does not have any more, whoever wants to see it."""
+        self._beginning = max(self._beginning, position)
+        for database, notes in self._notes.items():
+            self._floors[database] = max(self.floor(database), position)
+            del notes[: bisect_right(notes, position, key=lambda note: note.last_position)]
+
     def floor(self, database: str) -> Position:
         """All frames of `database` behind this position are noted."""
-        return self._floors.get(database, Position(0))
+        return self._floors.get(database, self._beginning)
+
+    def nothing_until(self, database: str, low: Position, end: Position) -> Position:
+        """The last position up to `end` with nothing of `database` behind `low` before it."""
+        if low < self.floor(database):
+            return low
+        notes = self._notes.get(database, [])
+        index = bisect_right(notes, low, key=lambda note: note.last_position)
+        if index == len(notes):
+            return max(low, end)
+        return max(low, Position(notes[index].first_position - 1))
 
     def notes_of(self, database: str) -> list[Note]:
         """The notes of a database, in log order."""

@@ -55,8 +55,24 @@ class LogHistory:
             raise HistoryClosedError("the server is shutting down")
 
     def begin_of(self, database: str) -> Position:
-        """Where a database begins."""
-        return self._created(database)
+        """Where a database begins.
+
+        Raises:
+            PluginError: The log does not go back that far.
+        """
+        begin, log_begin = self._created(database), self.begins_at()
+        if log_begin > begin:
+            raise PluginError(
+                f"what was written to {database} up to position {log_begin} of the log is in "
+                "Parquet files alone, and backfills read the log",
+                hint="query it with influxdb3_local.query, or keep more with --wal-kept-max",
+            )
+        return begin
+
+    def begins_at(self) -> Position:
+        """Frames up to this position are not in the log any more."""
+        segments = self._paths.segments()
+        return Position(int(segments[0].stem) - 1 if segments else self._durable())
 
     async def position_of(self, database: str, start_from: str) -> Position | None:
         """The position behind which a trigger begins; None for "now", its creation.

@@ -67,6 +67,13 @@ class TriggerRecord(msgspec.Struct):
     last_dispatch_s: float | None = None
     last_error: str | None = None
     last_error_time_ns: int | None = None
+    # Positions (start, end] that the log lost before they were read: the last such range.
+    lost: tuple[int, int] | None = None
+
+    def lose(self, start: int, end: int) -> None:
+        """The log has lost a range that was not read; one that follows the last joins it."""
+        is_next = self.lost is not None and self.lost[1] == start
+        self.lost = (self.lost[0] if self.lost is not None and is_next else start, end)
 
     def ran(self, seconds: float) -> None:
         """A run took so long."""
@@ -125,6 +132,11 @@ class RunMetrics:
         self.errors.add(1, *labels)
         record = self._records.setdefault(labels, TriggerRecord())
         record.last_error, record.last_error_time_ns = text, time_ns
+
+    def lose(self, start: int, end: int, labels: tuple[str, str]) -> None:
+        """The log has lost positions (`start`, `end`] before they were read."""
+        self.skipped.add(1, *labels)
+        self._records.setdefault(labels, TriggerRecord()).lose(start, end)
 
     def forget_all_but(self, triggers: Iterable[Trigger]) -> None:
         """Other triggers are gone; one that is given such a name begins anew."""

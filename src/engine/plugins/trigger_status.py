@@ -34,6 +34,7 @@ class TriggerStatus(msgspec.Struct, frozen=True, kw_only=True):
         last_dispatch_seconds: From the flush of the newest rows to the call of the plugin.
         is_backfilling: Whether rows from before it began are handed to it.
         backfilled_rows: How many of them were.
+        skipped: Positions that the log lost before they were read, the last such range.
         worker_pid: Process that runs it, None while there is none; the two after are about it.
     """
 
@@ -46,6 +47,7 @@ class TriggerStatus(msgspec.Struct, frozen=True, kw_only=True):
     parked_rows: int = 0
     is_backfilling: bool = False
     backfilled_rows: int = 0
+    skipped: str | None = None
     last_error: str | None = None
     last_error_time_ns: int | None = None
     last_run_seconds: float | None = None
@@ -98,6 +100,7 @@ class StatusBoard:
             parked_rows=self._dead_letters.num_rows(trigger.id),
             is_backfilling=self._backfills.active(trigger.id) is not None,
             backfilled_rows=self._backfills.rows(trigger.id),
+            skipped=None if record.lost is None else f"{record.lost[0] + 1}-{record.lost[1]}",
             last_error=record.last_error,
             last_error_time_ns=record.last_error_time_ns,
             last_run_seconds=record.last_s,

@@ -151,6 +151,20 @@ class WalRunner:
             )
         return task.result()
 
+    def say_lost(self, start: Position, end: Position, reason: str) -> None:
+        """Tell that the trigger will never see the positions (`start`, `end`]."""
+        self.runs.metrics.lose(start, end, self.runs.labels)
+        self.runs.log("ERROR", f"the positions {start + 1} to {end} are skipped: {reason}")
+
+    async def step_over_lost(self, start: Position, end: Position) -> bool:
+        """Go on behind what the log does not have any more; return whether that is stored."""
+        self.say_lost(start, end, "the log does not have them any more")
+        step = Step(start, end)
+        failure = await self.runs.commit([], 0, RunRecord(trigger_id=self.trigger.id, step=step))
+        if failure is not None:
+            self.runs.report(failure)
+        return failure is None
+
     async def _loop(self) -> None:
         while True:
             await self._wake.wait()

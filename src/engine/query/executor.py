@@ -7,6 +7,7 @@ import functools
 import threading
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import duckdb
@@ -23,15 +24,21 @@ from engine.errors import (
 )
 from engine.query import catalog_tables
 from engine.query.dialect import Statement, StatementKind, TableName, parse_statement
+from engine.query.file_views import view_sql, within
 from engine.query.kinds import Kind
+from engine.query.locked_database import locked_database
+from engine.query.reach import EVERYTHING, columns_reached, times_reached
 from engine.query.results import normalised
-from engine.query.rewrite import MACROS, fold_names, tables_of, translate, view_name
+from engine.query.rewrite import fold_names, tables_of, translate, view_name
 from engine.query.sandbox import check_query
 from engine.query.template import Template
 from engine.query.views import ArrowTables, QueryCatalog, columns_of, distinct_names, kinds_of
 from engine.query.watchdog import RunningQuery, StopReason, Watchdog
+from engine.store.snapshot import TableSnapshot
+from engine.store.time_ranges import TimeRange
 
 _STATEMENTS_KEPT = 512
+REMOVED_FILES_MAX = 2_000
 # How long closing waits for queries under way, and how often it interrupts them meanwhile.
 _CLOSE_TIMEOUT_S = 0.5
 _STOP_REPEAT_S = 0.02
@@ -58,6 +65,7 @@ class QueryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         timeout_ms: How long a query may run; 0 means for ever.
         text_bytes_max: Longest query text.
         result_bytes_max: Largest result, as Arrow memory.
+        files_directory: Where the Parquet files of tables are; the only files that DuckDB may open.
         temp_directory: Where large sorts and joins may spill; empty means nowhere.
     """
 
@@ -67,6 +75,15 @@ class QueryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     text_bytes_max: Annotated[int, msgspec.Meta(ge=1)] = 1024 * 1024
     result_bytes_max: Annotated[int, msgspec.Meta(ge=1)] = 1024 * 1024 * 1024
     temp_directory: str = ""
+    files_directory: Path | None = None
+
+
+class _Found(msgspec.Struct, frozen=True):
+    """A table that a query names: its columns, and its rows, or its live rows and a snapshot."""
+
+    columns: _Columns
+    rows: Any
+    snapshot: TableSnapshot | None = None
 
 
 class QueryExecutor:
@@ -85,7 +102,9 @@ class QueryExecutor:
         self._watchdog = Watchdog()
         # A connection refuses to be used by two threads at once, even to make cursors.
         self._lock = threading.Lock()
-        self._connection = _locked_database(config)
+        self._connection = _new_database(config)
+        # Since the database was made.
+        self._removed_files = 0
         self._running: set[RunningQuery] = set()
         self._ended = threading.Condition(self._lock)
         self._is_closed = False
@@ -136,8 +155,9 @@ class QueryExecutor:
             limit_ms = self._config.timeout_ms if timeout_ms is None else timeout_ms
             if limit_ms:
                 self._watchdog.watch(running, limit_ms / 1000, StopReason.TIMEOUT)
-            text = self._prepared(cursor, database, sql, statement, tables, params or {})
-            return self._answer(cursor, running, text, statement)
+            with self._catalog.reading():
+                text = self._prepared(cursor, database, sql, statement, tables, params or {})
+                return self._answer(cursor, running, text, statement)
         except _FAILURES as error:
             raise self._explained(error, running) from error
         finally:
@@ -150,6 +170,25 @@ class QueryExecutor:
     def forget(self, database: str, table: str | None = None) -> None:
         """Drop what is kept in memory of a table, or of all tables of a database."""
         self._tables.forget(database, table)
+
+    def release(self) -> None:
+        """Give back the memory of rows that tables have in files by now."""
+        for database, table in self._tables.kept():
+            snapshot = self._catalog.snapshot(database, table)
+            if snapshot is not None:
+                self._tables.table(database, snapshot)
+
+    def files_removed(self, count: int) -> None:
+        """Files of tables were removed.
+
+        DuckDB remembers the footer of each file for ever, some 36 KB for twenty columns. So after
+        many of them queries get a new database; those under way keep the old one alive.
+        """
+        with self._lock:
+            self._removed_files += count
+            if self._removed_files >= REMOVED_FILES_MAX and not self._is_closed:
+                self._removed_files = 0
+                self._connection = _new_database(self._config)
 
     def close(self) -> None:
         """Stop queries under way and give everything back.
@@ -189,21 +228,30 @@ class QueryExecutor:
         params: Mapping[str, object],
     ) -> str:
         """Make the tables visible in the cursor and return the SQL that reads them."""
-        found = [self._table(database, table) for table in tables]
+        now_ns = self._clock_ns()
+        assert statement.query is not None
+        reached = times_reached(statement.query, params, now_ns)
+        found = [
+            self._table(database, table, reached.get(table.name, EVERYTHING)) for table in tables
+        ]
         renamed: dict[str, str] = {}
-        for columns, _ in found:
-            renamed.update(distinct_names(name for name, _ in columns))
+        for one in found:
+            renamed.update(distinct_names(name for name, _ in one.columns))
         translated = _translated if len(sql) <= _TEXT_KEPT_MAX else _translated.__wrapped__
         template = translated(
             sql,
-            tuple((table, columns) for table, (columns, _) in zip(tables, found, strict=True)),
+            tuple((table, one.columns) for table, one in zip(tables, found, strict=True)),
             tuple(renamed.items()),
         )
-        text = template.bind(params, self._clock_ns())
-        for index, (_, rows) in enumerate(found):
-            if renamed:
-                rows = rows.rename_columns([renamed.get(name, name) for name in rows.column_names])
-            cursor.register(view_name(index), rows)
+        text = template.bind(params, now_ns)
+        names = columns_reached(statement.query)
+        definitions = [
+            f'"{view_name(index)}" AS NOT MATERIALIZED ({select})'
+            for index, one in enumerate(found)
+            if (select := self._show(cursor, view_name(index), one, renamed, names)) is not None
+        ]
+        if definitions:
+            text = _with(definitions, text)
         # Our own translation, checked as if it were somebody else's.
         made = cursor.extract_statements(text)
         assert len(made) == 1
@@ -212,13 +260,42 @@ class QueryExecutor:
             return f"EXPLAIN {text}"
         return f"EXPLAIN ANALYZE {text}" if statement.kind is not StatementKind.QUERY else text
 
-    def _table(self, database: str, table: TableName) -> tuple[_Columns, Any]:
+    def _show(
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        view: str,
+        found: _Found,
+        renamed: dict[str, str],
+        names: frozenset[str] | None,
+    ) -> str | None:
+        """Make one table visible in the cursor under the name `view`.
+
+        Returns:
+            The SELECT that the query must define as `view`, for a table that has files.
+        """
+        rows, snapshot = found.rows, found.snapshot
+        if renamed:
+            rows = rows.rename_columns([renamed.get(name, name) for name in rows.column_names])
+        if snapshot is None or (not snapshot.files and snapshot.least_time_ns is None):
+            cursor.register(view, rows)
+            return None
+        live_view = None
+        if rows.num_rows or not snapshot.files:
+            live_view = f"{view} live"
+            cursor.register(live_view, rows)
+        assert self._config.files_directory is not None or not snapshot.files
+        directory = self._config.files_directory or Path()
+        return view_sql(snapshot, renamed, directory, live_view, names)
+
+    def _table(self, database: str, table: TableName, times: TimeRange) -> _Found:
         if table.schema == "iox":
             snapshot = self._catalog.snapshot(database, table.name)
             if snapshot is None:
                 self._tables.forget(database, table.name)
                 raise self._missing(database, table)
-            return kinds_of(columns_of(snapshot)), self._tables.table(database, snapshot)
+            rows = self._tables.table(database, snapshot, times)
+            snapshot = within(snapshot, times)
+            return _Found(kinds_of(columns_of(snapshot)), rows, snapshot)
         rows = None
         if table.schema == "system":
             rows = self._catalog.system_table(database, table.name)
@@ -226,7 +303,7 @@ class QueryExecutor:
             rows = catalog_tables.information_schema(self._catalog, database, table.name)
         if rows is None:
             raise _not_found(table)
-        return catalog_tables.kinds_of_schema(rows.schema), rows
+        return _Found(catalog_tables.kinds_of_schema(rows.schema), rows)
 
     def _missing(self, database: str, table: TableName) -> TableNotFoundError:
         names = self._catalog.table_names(database)
@@ -278,6 +355,15 @@ class QueryExecutor:
         return QueryError(f"{prefix}: {message}")
 
 
+def _with(definitions: list[str], text: str) -> str:
+    """`text` with more definitions in front of its own."""
+    joined = ", ".join(definitions)
+    for start in ("WITH RECURSIVE ", "WITH "):
+        if text.startswith(start):
+            return f"{start}{joined}, {text.removeprefix(start)}"
+    return f"WITH {joined} {text}"
+
+
 def _not_found(table: TableName, hint: str = "") -> TableNotFoundError:
     return TableNotFoundError(f"Error during planning: table '{table}' not found", hint=hint)
 
@@ -310,24 +396,10 @@ def _translated(
         raise QueryError("the query is nested too deeply") from error
 
 
-def _locked_database(config: QueryConfig) -> duckdb.DuckDBPyConnection:
-    settings: dict[str, Any] = {
-        "memory_limit": f"{config.memory_limit_bytes}B",
-        "temp_directory": config.temp_directory,
-        "autoinstall_known_extensions": "false",
-        "autoload_known_extensions": "false",
-        # Given here and not by SET: a SET holds for one connection, and every query has its own.
-        "python_enable_replacements": "false",
-    }
-    if config.threads:
-        settings["threads"] = str(config.threads)
-    connection = duckdb.connect(":memory:", config=settings)
-    for macro in MACROS:
-        connection.execute(macro)
-    for statement in (
-        "SET GLOBAL TimeZone = 'UTC'",
-        "SET enable_external_access = false",
-        "SET lock_configuration = true",
-    ):
-        connection.execute(statement)
-    return connection
+def _new_database(config: QueryConfig) -> duckdb.DuckDBPyConnection:
+    return locked_database(
+        memory_limit_bytes=config.memory_limit_bytes,
+        threads=config.threads,
+        temp_directory=config.temp_directory,
+        files_directory=config.files_directory,
+    )

@@ -3,16 +3,22 @@
 """The query executor's view of the server."""
 
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from typing import Any
+
+import msgspec
 
 from engine.catalog.catalog import Catalog
 from engine.catalog.model import INTERNAL_DATABASE, Trigger
+from engine.clock import Clock
 from engine.query import system_tables
 from engine.query.dead_letters_table import dead_letters_table
+from engine.query.files_table import files_table
 from engine.query.system_tables import LogRecord, PluginFileRecord, QueryRecord, StatusRecord
 from engine.query.tokens_table import tokens_table
 from engine.store.dead_letters import DeadLetterTable
 from engine.store.live import LiveStore
+from engine.store.readers import Readers
 from engine.store.snapshot import TableSnapshot
 
 
@@ -24,15 +30,22 @@ class LiveQueryCatalog:
         catalog: Catalog,
         store: LiveStore,
         dead_letters: DeadLetterTable,
+        readers: Readers,
+        clock: Clock,
         plugin_log: Callable[[str], Iterable[LogRecord]],
         queries: Callable[[str], Iterable[QueryRecord]],
         status: Callable[[Trigger], StatusRecord],
         plugin_files: Callable[[str], Iterable[PluginFileRecord]],
     ) -> None:
-        """Show what the first three hold; the functions give what a database has of the rest."""
+        """Show what the first three hold; the functions give what a database has of the rest.
+
+        `readers` keeps files while they are read, `clock` tells what is past retention.
+        """
         self._catalog = catalog
         self._store = store
         self._dead_letters = dead_letters
+        self._readers = readers
+        self._clock = clock
         self._plugin_log = plugin_log
         self._queries = queries
         self._status = status
@@ -50,7 +63,17 @@ class LiveQueryCatalog:
     def snapshot(self, database: str, table: str) -> TableSnapshot | None:
         """The rows of a table as they are now, or None when there is no such table."""
         found = self._store.database(database)
-        return None if found is None else found.snapshot(table)
+        snapshot = None if found is None else found.snapshot(table)
+        if snapshot is None or not self._catalog.has_database(database):
+            return snapshot
+        retention_ns = self._catalog.database(database).retention_of(table)
+        if retention_ns is None:
+            return snapshot
+        return msgspec.structs.replace(snapshot, least_time_ns=self._clock.now_ns() - retention_ns)
+
+    def reading(self) -> AbstractContextManager[None]:
+        """Keep the files of snapshots that are taken inside of the block, until its end."""
+        return self._readers.reading()
 
     def system_table(self, database: str, name: str) -> Any | None:
         """A table of the ``system`` schema as a ``pyarrow.Table``, or None."""
@@ -71,6 +94,10 @@ class LiveQueryCatalog:
                     for trigger in self._catalog.triggers(database)
                     for letter in self._dead_letters.of(trigger.id)
                 )
+            case "parquet_files":
+                found = self._store.database(database)
+                tables = [] if found is None else found.tables()
+                return files_table((table.name, entry) for table in tables for entry in table.files)
             case "queries":
                 return system_tables.queries_table(self._queries(database))
             case "tokens" if database == INTERNAL_DATABASE:

@@ -64,6 +64,14 @@ class QueryService:
         """Drop what is kept in memory for a database that is gone."""
         self._executor.forget(database)
 
+    def release(self) -> None:
+        """Give back the memory of rows that are in files now; may be called from any thread."""
+        self._executor.release()
+
+    def files_removed(self, count: int) -> None:
+        """Files of tables were removed; may be called from any thread."""
+        self._executor.files_removed(count)
+
     def close(self) -> None:
         """Stop taking queries; those under way are not waited for."""
         self._threads.shutdown(wait=False, cancel_futures=True)

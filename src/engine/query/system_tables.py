@@ -12,6 +12,7 @@ import pyarrow
 from engine.catalog.model import INTERNAL_DATABASE
 
 SYSTEM_TABLE_NAMES = (
+    "parquet_files",
     "plugin_files",
     "processing_engine_dead_letters",
     "processing_engine_logs",
@@ -46,6 +47,7 @@ _TRIGGERS = pyarrow.schema(
         ("parked_rows", pyarrow.int64()),
         ("is_backfilling", pyarrow.bool_()),
         ("backfilled_rows", pyarrow.int64()),
+        ("skipped", _TEXT),
         ("last_error", _TEXT),
         ("last_error_time", _TIME),
         ("last_run_seconds", pyarrow.float64()),
@@ -60,6 +62,7 @@ _TRIGGERS = pyarrow.schema(
 _STATUS_NAMES = (
     *("cursor", "lag_rows", "lag_seconds", "runs", "errors", "retries", "parked_rows"),
     *("is_backfilling", "backfilled_rows"),
+    "skipped",
     *("last_error", "last_run_seconds", "mean_run_seconds", "max_run_seconds"),
     "last_dispatch_seconds",
     *("worker_pid", "worker_memory_bytes", "worker_cpu_seconds"),

@@ -5,13 +5,18 @@
 
 import threading
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol
 
+import numpy
 import pyarrow
 import pyarrow.compute
 
 from engine.query.kinds import KIND_OF_COLUMN, Kind
+from engine.query.reach import EVERYTHING
+from engine.store.parquet_file import ARROW_TYPES
 from engine.store.snapshot import TableSnapshot
+from engine.store.time_ranges import TimeRange, common
 from lp_core.enums import ColumnType
 
 # Chunks from this size on are never copied again: DuckDB gains nothing from larger ones.
@@ -21,16 +26,6 @@ _GATHERED_BATCHES_MAX = 4_096
 # Appended to a column name that differs from another only in case, for DuckDB does not tell them
 # apart.
 _MARK = "\u2063"
-
-_ARROW_TYPES: dict[ColumnType, Any] = {
-    ColumnType.TAG: pyarrow.dictionary(pyarrow.int32(), pyarrow.utf8()),
-    ColumnType.INT64: pyarrow.int64(),
-    ColumnType.UINT64: pyarrow.uint64(),
-    ColumnType.FLOAT64: pyarrow.float64(),
-    ColumnType.BOOL: pyarrow.bool_(),
-    ColumnType.STRING: pyarrow.utf8(),
-    ColumnType.TIME: pyarrow.timestamp("ns"),
-}
 
 
 class QueryCatalog(Protocol):
@@ -44,6 +39,9 @@ class QueryCatalog(Protocol):
 
     def snapshot(self, database: str, table: str) -> TableSnapshot | None:
         """The rows of a table as they are now, or None when there is no such table."""
+
+    def reading(self) -> AbstractContextManager[None]:
+        """Keep the files of snapshots that are taken inside of the block, until its end."""
 
     def system_table(self, database: str, name: str) -> Any | None:
         """A ``system`` table as a ``pyarrow.Table``, or None when there is no such table."""
@@ -101,14 +99,17 @@ class ArrowTables:
         self._lock = threading.Lock()
         self._entries: dict[tuple[str, str], _Entry] = {}
 
-    def table(self, database: str, snapshot: TableSnapshot) -> Any:
-        """The rows of a snapshot as a ``pyarrow.Table`` without duplicates."""
+    def table(self, database: str, snapshot: TableSnapshot, times: TimeRange = EVERYTHING) -> Any:
+        """The rows of a snapshot's batches as a ``pyarrow.Table`` without duplicates.
+
+        All rows between `times` are among them, and others may be.
+        """
         with self._lock:
             entry = self._entries.setdefault((database, snapshot.name), _Entry())
         with entry.lock:
             made_for = (snapshot.batches, snapshot.columns, snapshot.overlap_ranges)
             if entry.made_for == made_for:
-                return entry.table
+                return _reached(entry, snapshot, times)
             if len(snapshot.batches) < len(entry.batches) and _begins_with(
                 entry.batches, snapshot.batches
             ):
@@ -117,7 +118,12 @@ class ArrowTables:
             _take_in(entry, snapshot.batches)
             entry.table = _assembled(entry.chunks, snapshot)
             entry.made_for = made_for
-            return entry.table
+            return _reached(entry, snapshot, times)
+
+    def kept(self) -> list[tuple[str, str]]:
+        """Databases and names of the tables that something is kept of."""
+        with self._lock:
+            return list(self._entries)
 
     def forget(self, database: str, table: str | None = None) -> None:
         """Drop what is kept of a table, or of a whole database."""
@@ -125,6 +131,19 @@ class ArrowTables:
             for key in list(self._entries):
                 if key[0] == database and table in (None, key[1]):
                     del self._entries[key]
+
+
+def _reached(entry: _Entry, snapshot: TableSnapshot, times: TimeRange) -> Any:
+    """The rows of the chunks that have some between `times`."""
+    chunks = [
+        chunk
+        for chunk in entry.chunks
+        if common((chunk.min_time_ns, chunk.max_time_ns), times) is not None
+    ]
+    if len(chunks) == len(entry.chunks) or snapshot.overlap_ranges:
+        # With rows folded already, which is not to be done again for each query.
+        return entry.table
+    return _assembled(chunks, snapshot)
 
 
 def _begins_with(batches: tuple[Any, ...], prefix: tuple[Any, ...]) -> bool:
@@ -145,7 +164,9 @@ def _first_chunks(chunks: Iterable[_Chunk], batches: Iterable[Any]) -> list[_Chu
 
 def _take_in(entry: _Entry, batches: tuple[Any, ...]) -> None:
     if not _begins_with(batches, entry.batches):
-        # The front was persisted or a table was made anew: what is kept says nothing any more.
+        _drop_front(entry, batches)
+    if not _begins_with(batches, entry.batches):
+        # The table was made anew: what is kept says nothing any more.
         entry.batches, entry.chunks = (), []
     gathered: list[Any] = []
     rows = 0
@@ -165,6 +186,25 @@ def _take_in(entry: _Entry, batches: tuple[Any, ...]) -> None:
             gathered, rows = [], 0
     _add(entry.chunks, gathered)
     entry.batches = batches
+
+
+def _drop_front(entry: _Entry, batches: tuple[Any, ...]) -> None:
+    """Let go of what went to files: batches in front of the first one that is left."""
+    first = batches[0] if batches else None
+    count = next(
+        (index for index, batch in enumerate(entry.batches) if batch is first), len(entry.batches)
+    )
+    rows = sum(batch.num_rows for batch in entry.batches[:count])
+    entry.batches = entry.batches[count:]
+    while entry.chunks and entry.chunks[0].rows <= rows:
+        rows -= entry.chunks.pop(0).rows
+    if rows:
+        chunk = entry.chunks[0]
+        # Copied, so that the memory in front is given back. The times stay as they are: too wide
+        # a range costs a look, no more.
+        rest = chunk.table.slice(rows)
+        rest = rest.take(pyarrow.array(numpy.arange(rest.num_rows)))
+        entry.chunks[0] = chunk._replace(table=rest, rows=chunk.rows - rows)
 
 
 def _add(chunks: list[_Chunk], batches: list[Any]) -> None:
@@ -204,7 +244,7 @@ def _concatenated(tables: list[Any]) -> Any:
 
 def _assembled(chunks: Iterable[_Chunk], snapshot: TableSnapshot) -> Any:
     columns = columns_of(snapshot)
-    schema = pyarrow.schema([(name, _ARROW_TYPES[column_type]) for name, column_type in columns])
+    schema = pyarrow.schema([(name, ARROW_TYPES[column_type]) for name, column_type in columns])
     empty = schema.empty_table()
     if snapshot.overlap_ranges:
         clean, doubtful = _split(chunks, snapshot.overlap_ranges)

@@ -3,11 +3,30 @@
 # on the event loop (or by recovery) alone.
 """Backfills of triggers."""
 
+import msgspec
+
 from engine.ids import Position, TriggerId
 from engine.store.run_records import BackfillStep
 
 # Times from the first to before the second.
 Span = tuple[int, int]
+
+
+class BackfillImage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a checkpoint keeps of the backfills of a trigger.
+
+    Attributes:
+        start: Where the trigger begins.
+        active: The backfill under way.
+        covered: Times that earlier ones have dealt with.
+        rows: Rows that those have handed over.
+    """
+
+    trigger_id: TriggerId
+    start: Position
+    active: BackfillStep | None = None
+    covered: list[Span] = []
+    rows: int = 0
 
 
 class BackfillTable:
@@ -44,6 +63,29 @@ class BackfillTable:
         """Rows that backfills have handed over."""
         active = self._active.get(trigger_id)
         return self._rows.get(trigger_id, 0) + (active.rows if active is not None else 0)
+
+    def images(self) -> list[BackfillImage]:
+        """What a checkpoint keeps."""
+        return [
+            BackfillImage(
+                trigger_id=trigger_id,
+                start=start,
+                active=self._active.get(trigger_id),
+                covered=self.covered(trigger_id),
+                rows=self._rows.get(trigger_id, 0),
+            )
+            for trigger_id, start in self._starts.items()
+        ]
+
+    def restore(self, images: list[BackfillImage]) -> None:
+        """Take over what a checkpoint has kept."""
+        for image in images:
+            trigger_id = image.trigger_id
+            self._starts[trigger_id] = image.start
+            if image.active is not None:
+                self._active[trigger_id] = image.active
+            self._covered[trigger_id] = list(image.covered)
+            self._rows[trigger_id] = image.rows
 
     def apply(self, trigger_id: TriggerId, step: BackfillStep) -> None:
         """Take over a durable step."""

@@ -3,8 +3,23 @@
 # at all. Pure state, no I/O.
 """Durable cursors of WAL triggers."""
 
+import msgspec
+
 from engine.ids import Position, TriggerId
 from engine.store.run_records import Step
+
+
+class CursorImage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a checkpoint keeps of a cursor.
+
+    Attributes:
+        partial: Start, end and finished rows of ranges that are finished in part.
+    """
+
+    trigger_id: TriggerId
+    low: Position
+    done: tuple[tuple[Position, Position], ...] = ()
+    partial: tuple[tuple[Position, Position, int], ...] = ()
 
 
 class Cursor:
@@ -40,6 +55,23 @@ class Cursor:
         """Rows finished of the range that begins at `start`; None unless it is finished in part."""
         partial = self._partial.get(start)
         return None if partial is None else partial[1]
+
+    def image(self, trigger_id: TriggerId) -> CursorImage:
+        """What a checkpoint keeps."""
+        return CursorImage(
+            trigger_id=trigger_id,
+            low=self.low,
+            done=tuple(self.done),
+            partial=tuple((start, end, rows) for start, (end, rows) in self._partial.items()),
+        )
+
+    @classmethod
+    def of_image(cls, image: CursorImage) -> "Cursor":
+        """The cursor that a checkpoint has kept."""
+        cursor = cls(image.low)
+        cursor.done = list(image.done)
+        cursor._partial = {start: (end, rows) for start, end, rows in image.partial}
+        return cursor
 
     def next_gap(self, after: Position, limit: Position) -> tuple[Position, Position] | None:
         """The first unfinished range (start, end] behind `after` and up to `limit`, or None.
@@ -82,3 +114,11 @@ class CursorTable:
         cursor = self._cursors.get(trigger_id)
         if cursor is not None:
             cursor.apply(step)
+
+    def images(self) -> list[CursorImage]:
+        """What a checkpoint keeps."""
+        return [cursor.image(trigger_id) for trigger_id, cursor in self._cursors.items()]
+
+    def restore(self, images: list[CursorImage]) -> None:
+        """Take over what a checkpoint has kept."""
+        self._cursors = {image.trigger_id: Cursor.of_image(image) for image in images}

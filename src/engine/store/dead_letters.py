@@ -86,3 +86,14 @@ class DeadLetterTable:
     def size_bytes(self, trigger_id: TriggerId) -> int:
         """Memory that the trigger's letters take, about."""
         return self._sizes.get(trigger_id, 0)
+
+    def images(self) -> list[DeadLetter]:
+        """What a checkpoint keeps: all letters, each trigger's in the order of parking."""
+        return [letter for letters in self._letters.values() for letter in letters.values()]
+
+    def restore(self, letters: Iterable[DeadLetter]) -> None:
+        """Take over what a checkpoint has kept."""
+        self._letters, self._sizes = {}, {}
+        for letter in letters:
+            self._letters.setdefault(letter.trigger_id, {})[letter.id] = letter
+            self._sizes[letter.trigger_id] = self.size_bytes(letter.trigger_id) + letter.size_bytes

@@ -23,6 +23,14 @@ class StateReads(msgspec.Struct, frozen=True, kw_only=True):
     all: int | None = None
 
 
+class StateImage(msgspec.Struct, frozen=True, kw_only=True):
+    """What a checkpoint keeps of a trigger's state: key, value and position of each entry."""
+
+    trigger_id: TriggerId
+    position: Position
+    entries: tuple[tuple[str, bytes, Position], ...]
+
+
 class TriggerState:
     """The state of one trigger."""
 
@@ -51,6 +59,23 @@ class TriggerState:
         return sorted(
             (key, value) for key, (value, _) in self._entries.items() if key.startswith(prefix)
         )
+
+    def image(self, trigger_id: TriggerId) -> StateImage:
+        """What a checkpoint keeps."""
+        return StateImage(
+            trigger_id=trigger_id,
+            position=self.position,
+            entries=tuple((key, *entry) for key, entry in self._entries.items()),
+        )
+
+    @classmethod
+    def of_image(cls, image: StateImage) -> "TriggerState":
+        """The state that a checkpoint has kept."""
+        state = cls()
+        state.position = image.position
+        state._entries = {key: (value, position) for key, value, position in image.entries}
+        state.size_bytes = sum(_size(key, value) for key, value, _ in image.entries)
+        return state
 
     def is_changed_since(self, reads: StateReads) -> bool:
         """Whether a run that saw `reads` would see something else now."""
@@ -100,3 +125,11 @@ class StateTable:
     def end(self, trigger_id: TriggerId) -> None:
         """The trigger is gone."""
         self._states.pop(trigger_id, None)
+
+    def images(self) -> list[StateImage]:
+        """What a checkpoint keeps."""
+        return [state.image(trigger_id) for trigger_id, state in self._states.items()]
+
+    def restore(self, images: list[StateImage]) -> None:
+        """Take over what a checkpoint has kept."""
+        self._states = {image.trigger_id: TriggerState.of_image(image) for image in images}

@@ -1,7 +1,7 @@
 # Owns what one run of a trigger makes durable besides its rows: the control record of a COMMIT
-# frame. Cursor, state and dead letters are all in it, so one frame moves them together, or not at
-# all. Tags and field names are part of the on-disk format; fields are only ever added, with a
-# default.
+# frame (manifest.py has another kind). Cursor, state and dead letters are all in it, so one frame
+# moves them together, or not at all. Tags and field names are part of the on-disk format; fields
+# are only ever added, with a default.
 """Records of plugin runs and their encoding."""
 
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from engine.ids import Position, TriggerId
+from engine.store.manifest import FilesRecord
 
 # One change of a trigger's state: key and encoded value, None for a key that goes.
 StateChange = tuple[str, bytes | None]
@@ -127,9 +128,8 @@ class _RunForm(msgspec.Struct, frozen=True, tag="run"):
 
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder: msgspec.msgpack.Decoder[RunRecord | _CursorStepForm | _RunForm] = msgspec.msgpack.Decoder(
-    RunRecord | _CursorStepForm | _RunForm
-)
+_Form = RunRecord | FilesRecord | _CursorStepForm | _RunForm
+_decoder: msgspec.msgpack.Decoder[_Form] = msgspec.msgpack.Decoder(_Form)
 _rows_decoder: msgspec.msgpack.Decoder[TableRows] = msgspec.msgpack.Decoder(TableRows)
 
 
@@ -145,8 +145,8 @@ def encode_record(record: RunRecord) -> bytes:
     return _encoder.encode(record)
 
 
-def decode_record(content: bytes) -> RunRecord:
-    """The record encoded in `content`.
+def decode_record(content: bytes) -> RunRecord | FilesRecord:
+    """The record encoded in `content`, the control part of a COMMIT frame.
 
     Raises:
         msgspec.DecodeError: The bytes are not a record that this version knows.

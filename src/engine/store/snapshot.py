@@ -1,9 +1,10 @@
-# Owns the shape in which a table's rows are handed to readers: an immutable list of column batches.
-# The store makes snapshots, the query side reads them; neither ever changes one.
+# Owns the shape in which a table's rows are handed to readers: immutable lists of files and
+# batches. The store makes snapshots, the query side reads them; neither ever changes one.
 """What a reader sees of one table at one moment."""
 
 import msgspec
 
+from engine.store.manifest import FileEntry
 from lp_core.enums import ColumnType
 
 
@@ -16,11 +17,15 @@ class TableSnapshot(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         batches: ``lp_core.TableBatch`` objects (anything with ``num_rows``, ``schema``,
             ``min_time_ns``, ``max_time_ns`` and ``__arrow_c_array__``) in log order: where two rows
             have the same identity, the later one wins field by field.
-        overlap_ranges: Sorted, disjoint, inclusive ranges of time in nanoseconds. Two rows of the
-            same identity, if there are any, lie inside one of them.
+        overlap_ranges: Sorted, disjoint, inclusive ranges of time in nanoseconds. A row of a batch
+            that overwrites an earlier one, of a batch or of a file, lies inside one of them.
+        files: Parquet files with the rows before those of the batches, oldest rows first.
+        least_time_ns: Rows before this time are past their retention; None when there is none.
     """
 
     name: str
     columns: tuple[tuple[str, ColumnType], ...]
     batches: tuple[object, ...]
     overlap_ranges: tuple[tuple[int, int], ...] = ()
+    files: tuple[FileEntry, ...] = ()
+    least_time_ns: int | None = None

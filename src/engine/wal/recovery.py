@@ -19,6 +19,8 @@ from lp_core import FormatVersionError, FrameCorruptError
 logger = logging.getLogger(__name__)
 
 CUT_SUFFIX = ".cut"
+# In front of the first frame there can be.
+_BEGINNING = Position(0)
 
 
 class RecoveryReport(msgspec.Struct, kw_only=True):
@@ -34,9 +36,13 @@ class RecoveryReport(msgspec.Struct, kw_only=True):
 
 
 def recover(
-    paths: DataPaths, filesystem: FileSystem, apply: Callable[[DurableFrame], None]
+    paths: DataPaths,
+    filesystem: FileSystem,
+    apply: Callable[[DurableFrame], None],
+    *,
+    after: Position = _BEGINNING,
 ) -> RecoveryReport:
-    """Hand every whole frame of the log to `apply`, in order, and mend the tail.
+    """Hand every whole frame of the log behind `after` to `apply`, in order, and mend the tail.
 
     A bad frame can only be a torn write when nothing follows its segment: a segment is synced
     before the next one is created. In an earlier segment it is damage, and the start is refused.
@@ -47,10 +53,20 @@ def recover(
     """
     report = RecoveryReport()
     segments = paths.segments()
+
+    def apply_new(durable: DurableFrame) -> None:
+        if durable.position > after:
+            apply(durable)
+            report.frames += 1
+            report.bytes += durable.frame.nbytes
+
     for index, path in enumerate(segments):
         is_last = index == len(segments) - 1
+        # A file is named after its first position, so the next name tells where this one ends.
+        if not is_last and int(segments[index + 1].stem) <= after + 1:
+            continue
         try:
-            _recover_segment(path, filesystem, apply, report, is_last=is_last)
+            _recover_segment(path, filesystem, apply_new, report, is_last=is_last)
         except FormatVersionError as error:
             raise RecoveryError(
                 f"{path}: {error}", hint="start the version that wrote it, or a newer one"
@@ -79,8 +95,8 @@ def _recover_segment(
         _cut(path, filesystem, 0, size, "the header is not whole", report)
         return
     report.segments += 1
-    scan = segment.reader.scan()
-    for frame in scan:
+    frames = 0
+    for frame in segment.reader.scan():
         if frame.position <= report.last_position:
             raise RecoveryError(
                 f"{path}: position {frame.position} at byte {frame.offset} does not follow "
@@ -88,14 +104,16 @@ def _recover_segment(
                 hint="the files of two logs are mixed in this directory",
             )
         apply(DurableFrame(segment, frame))
-        report.frames += 1
-        report.bytes += frame.nbytes
+        frames += 1
         report.last_position = Position(frame.position)
     end, tail = segment.reader.end_offset, segment.reader.tail
     if tail is not None:
         if not is_last:
             raise _damaged(path, tail) from tail
-        _cut(path, filesystem, end, size, tail.reason, report)
+        # The log goes on with a file of this very name when no frame is left in this one.
+        _cut(path, filesystem, end if frames else 0, size, tail.reason, report)
+    elif is_last and not frames:
+        _remove(path, filesystem)
     elif is_last and size > end:
         _truncate(path, filesystem, end)
 
@@ -125,10 +143,14 @@ def _cut(
         ),
     )
     if end == 0:
-        path.unlink()
-        filesystem.sync_directory(path.parent)
+        _remove(path, filesystem)
     else:
         _truncate(path, filesystem, end)
+
+
+def _remove(path: Path, filesystem: FileSystem) -> None:
+    filesystem.remove(path)
+    filesystem.sync_directory(path.parent)
 
 
 def _truncate(path: Path, filesystem: FileSystem, end: int) -> None:

@@ -5,7 +5,9 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.store.live import LiveDatabase, LiveStore, add_range
+from engine.ids import DatabaseId, Position
+from engine.store.live import LiveDatabase, LiveStore
+from engine.store.time_ranges import add_range
 from lp_core import parse
 
 RANGES = st.lists(
@@ -35,14 +37,14 @@ def test_limited_ranges_cover_at_least_what_was_added(added: list[tuple[int, int
 
 
 def test_rewritten_points_mark_their_time_range() -> None:
-    database = LiveDatabase("db")
+    database = LiveDatabase("db", DatabaseId(1))
     for body in (b"m,t=a f=1 10\nm,t=a f=1 20\n", b"m,t=a f=1 30\n", b"m,t=b f=1 5\n"):
-        database.add(parse(body, precision="ns", now_ns=0).batch)
+        database.add(parse(body, precision="ns", now_ns=0).batch, Position(1))
     snapshot = database.snapshot("m")
     assert snapshot is not None
     assert snapshot.overlap_ranges == ()
     assert len(snapshot.batches) == 3
-    database.add(parse(b"m,t=a f=2 20\nm,t=c f=2 1\n", precision="ns", now_ns=0).batch)
+    database.add(parse(b"m,t=a f=2 20\nm,t=c f=2 1\n", precision="ns", now_ns=0).batch, Position(1))
     later = database.snapshot("m")
     assert later is not None
     assert later.overlap_ranges == ((20, 20),)
@@ -51,10 +53,10 @@ def test_rewritten_points_mark_their_time_range() -> None:
 
 def test_stores_forget_dropped_databases() -> None:
     store = LiveStore()
-    store.create("db")
+    store.create("db", DatabaseId(1))
     database = store.database("db")
     assert database is not None
-    database.add(parse(b"m f=1 1\n", precision="ns", now_ns=0).batch)
+    database.add(parse(b"m f=1 1\n", precision="ns", now_ns=0).batch, Position(1))
     assert database.table_names() == ["m"]
     assert database.snapshot("other") is None
     store.drop("db")

@@ -12,7 +12,7 @@ from engine.ids import Position
 from engine.paths import DataPaths
 from engine.wal.log import DurableFrame, Log, LogConfig
 from engine.wal.recovery import recover
-from lp_core import EncodedFrame, FrameKind, Section, encode_frame, parse
+from lp_core import EncodedFrame, FrameKind, Section, SegmentWriter, encode_frame, parse
 from tests.support.waiting import wait_for
 
 
@@ -273,3 +273,22 @@ def test_many_buffers_are_written_whole(tmp_path: Path) -> None:
 
     asyncio.run(scenario())
     assert kit.recovered()[0] == list(range(1, 1501))
+
+
+@pytest.mark.parametrize("first_frame", [b"", bytes(4096), b"HFRM" + b"\1" * 60])
+def test_the_log_goes_on_after_a_crash_before_the_first_frame_of_a_segment(
+    tmp_path: Path, first_frame: bytes
+) -> None:
+    kit = Kit(tmp_path)
+
+    async def write(next_position: int) -> None:
+        log = kit.open(next_position)
+        await log.append(frame(next_position))
+        await log.stop()
+
+    asyncio.run(write(1))
+    header = SegmentWriter(first_position=2, node_id="node0", created_ns=0).header
+    kit.paths.segment(2).write_bytes(header + first_frame)
+    assert kit.recovered()[0] == [1]
+    asyncio.run(write(2))
+    assert kit.recovered()[0] == [1, 2]

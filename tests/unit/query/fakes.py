@@ -1,6 +1,7 @@
 # Stands in for the store: batches that carry a pyarrow record batch, and a catalog over them.
 """Fakes of what the query side reads."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 
 import pyarrow
@@ -63,6 +64,9 @@ class FakeCatalog:
 
     def snapshot(self, database, table):
         return self.tables.get(table)
+
+    def reading(self):
+        return contextlib.nullcontext()
 
     def system_table(self, database, name):
         return self.system.get(name)

@@ -2,6 +2,7 @@ import random
 
 import pytest
 
+from engine.ids import DatabaseId, Position
 from engine.query.executor import QueryConfig, QueryExecutor
 from engine.store.live import LiveDatabase
 from lp_core import parse
@@ -24,7 +25,7 @@ class LiveCatalog(FakeCatalog):
 
 @pytest.fixture
 def database():
-    return LiveDatabase("db")
+    return LiveDatabase("db", DatabaseId(1))
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def executor(database):
 def write(database, lines):
     parsed = parse(lines.encode(), precision="ns", now_ns=1)
     assert not parsed.errors
-    database.add(parsed.batch)
+    database.add(parsed.batch, Position(1))
 
 
 def test_parsed_lines_can_be_queried(database, executor):

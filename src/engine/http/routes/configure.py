@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from engine.catalog.model import ErrorBehavior, Trigger
+from engine.catalog.retention import parse_retention
 from engine.errors import RequestError
 from engine.http.access import Right
 from engine.http.asgi import Request, Response, UnsupportedMediaTypeError, json_response
@@ -162,12 +163,10 @@ def routes(services: Services) -> list[Route]:
 
     async def create_database(request: Request) -> Response:
         body = await read_json(request, DatabaseBody)
-        if body.retention_period is not None:
-            raise RequestError(
-                "retention periods are not supported yet",
-                hint="leave out retention_period; rows are kept for ever",
-            )
-        await writer.create_database(body.db)
+        period = body.retention_period
+        await writer.create_database(
+            body.db, retention_ns=None if period is None else parse_retention(period)
+        )
         return Response(200)
 
     async def delete_database(request: Request) -> Response:

@@ -1,0 +1,1 @@
+"""From log to Parquet files: persisting, compaction, retention, checkpoints."""

@@ -1,0 +1,176 @@
+# Owns the merging of files into fewer, and the dropping of files whose rows are past retention.
+# What is merged is planner.py's decision. Runs on the persist thread, as all that makes files.
+"""Compaction and retention of Parquet files."""
+
+import logging
+
+from engine.clock import Clock
+from engine.filesystem import FileSystem
+from engine.ids import Position
+from engine.logs import keys
+from engine.paths import DataPaths
+from engine.persist import planner
+from engine.persist.file_maker import FileMaker, Rows, TableShape
+from engine.persist.planner import Compaction
+from engine.persist.ports import LogPort, StatePort
+from engine.persist.rows import joined, since
+from engine.store import parquet_file
+from engine.store.live import LiveDatabase, LiveTable
+from engine.store.manifest import FileEntry, FilesRecord, TableFiles
+from engine.store.time_ranges import union
+
+logger = logging.getLogger(__name__)
+
+
+class Compactor:
+    """Keeps the files of each table few and young enough."""
+
+    def __init__(
+        self,
+        paths: DataPaths,
+        filesystem: FileSystem,
+        clock: Clock,
+        state: StatePort,
+        log: LogPort,
+        *,
+        window_ns: int,
+        memory_bytes_max: int,
+    ) -> None:
+        self._paths = paths
+        self._filesystem = filesystem
+        self._clock = clock
+        self._state = state
+        self._log = log
+        self._levels = planner.levels_of(window_ns)
+        self._memory_bytes_max = memory_bytes_max
+
+    def drop_expired(self) -> int:
+        """Take files out of their tables whose rows are all past retention; return how many.
+
+        Raises:
+            WalError, BackPressureError: The log does not take the record.
+        """
+        changes = self._log.call(self._expired)
+        if changes:
+            self._log.append(FilesRecord(tables=tuple(changes)))
+        dropped = sum(len(change.removed) for change in changes)
+        if dropped:
+            logger.info("files past retention dropped", extra=keys(files=dropped))
+        return dropped
+
+    def _expired(self) -> list[TableFiles]:
+        changes = []
+        for database, table in self._tables():
+            retention_ns = self._state.retention_of(database.name, table.name)
+            if retention_ns is None:
+                continue
+            files = planner.expired(table.files, self._clock.now_ns() - retention_ns)
+            if files:
+                removed = tuple(entry.number for entry in files)
+                changes.append(
+                    TableFiles(database_id=database.id, table=table.name, removed=removed)
+                )
+        return changes
+
+    def compact(self) -> bool:
+        """Merge the files of one window of one table; return whether there was anything to do.
+
+        Raises:
+            OSError: The disk does not take the file; nothing has changed.
+            WalError, BackPressureError: The log does not take the record; nothing has changed.
+        """
+        # The tuples of files are immutable, so looking at them need not hold up the event loop.
+        for database, table in self._tables():
+            files = table.files
+            plan = planner.next_compaction(
+                files, self._levels, memory_bytes_max=self._memory_bytes_max
+            )
+            if plan is not None:
+                self._compact(database, table, files, plan)
+                return True
+        return False
+
+    def _compact(
+        self,
+        database: LiveDatabase,
+        table: LiveTable,
+        files: tuple[FileEntry, ...],
+        plan: Compaction,
+    ) -> None:
+        shape, number = self._log.call(lambda: self._look(database, table))
+        maker = FileMaker(self._paths, self._filesystem, number)
+        try:
+            added = self._merge(maker, shape, files, plan)
+            maker.sync()
+        except BaseException:
+            maker.abandon()
+            raise
+        removed = tuple(entry.number for entry in plan.files)
+        self._log.append(
+            FilesRecord(
+                tables=(
+                    TableFiles(
+                        database_id=database.id, table=table.name, added=added, removed=removed
+                    ),
+                )
+            )
+        )
+        logger.info(
+            "files compacted",
+            extra=keys(
+                database=database.name,
+                table=table.name,
+                files=len(plan.files),
+                into=len(added),
+                rows=sum(entry.rows for entry in added),
+                window_s=plan.window_ns // 1_000_000_000,
+            ),
+        )
+
+    def _look(self, database: LiveDatabase, table: LiveTable) -> tuple[TableShape, int]:
+        shape = TableShape(
+            database_id=database.id,
+            database=database.name,
+            table=table.name,
+            columns=database.columns(table.name),
+        )
+        return shape, self._state.next_file_number
+
+    def _merge(
+        self,
+        maker: FileMaker,
+        shape: TableShape,
+        files: tuple[FileEntry, ...],
+        plan: Compaction,
+    ) -> tuple[FileEntry, ...]:
+        rows = joined(
+            [parquet_file.read(self._paths.parquet_dir / entry.path) for entry in plan.files]
+        )
+        retention_ns = self._state.retention_of(shape.database, shape.table)
+        if retention_ns is not None:
+            rows = since(rows, self._clock.now_ns() - retention_ns)
+        first = Position(min(entry.first_position for entry in plan.files))
+        last = Position(max(entry.last_position for entry in plan.files))
+        merged = {entry.number for entry in plan.files}
+        return tuple(
+            maker.make(
+                shape,
+                Rows(table=rows, first=first, last=last),
+                plan.window_ns,
+                # What the merged files repeated of each other is gone; what they may repeat of
+                # earlier files stays in doubt.
+                suspects=union(part for entry in plan.files for part in entry.overlaps),
+                earlier=[
+                    entry
+                    for entry in files
+                    if entry.number not in merged and entry.order < plan.files[-1].order
+                ],
+            )
+        )
+
+    def _tables(self) -> list[tuple[LiveDatabase, LiveTable]]:
+        return [
+            (database, table)
+            for database in self._state.store.databases()
+            for table in database.tables()
+        ]

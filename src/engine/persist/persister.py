@@ -1,0 +1,146 @@
+# Owns one step of persisting: take the rows of sealed log segments, write them as files, and make
+# these part of their tables by one record. What to take is planner.py's decision. Runs on the
+# persist thread; rows stay visible all the time, first as batches, then as files.
+"""Rows of the log into Parquet files."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from engine.clock import Clock
+from engine.filesystem import FileSystem
+from engine.ids import Position
+from engine.logs import keys
+from engine.paths import DataPaths
+from engine.persist import planner
+from engine.persist.file_maker import FileMaker, Rows, TableShape
+from engine.persist.ports import LogPort, StatePort
+from engine.persist.rows import gathered, since, times_of
+from engine.store.manifest import FileEntry, FilesRecord, TableFiles
+from engine.store.time_ranges import TimeRange
+
+logger = logging.getLogger(__name__)
+
+
+class StoppedError(Exception):
+    """The server stops; what was begun is to be left."""
+
+
+class TableRows(msgspec.Struct, frozen=True, kw_only=True):
+    """What one table has to be persisted."""
+
+    shape: TableShape
+    batches: Sequence[Any]
+    suspects: tuple[TimeRange, ...]
+    files: tuple[FileEntry, ...]
+    retention_ns: int | None
+
+
+class Persister:
+    """Moves rows from the log to files."""
+
+    def __init__(
+        self,
+        paths: DataPaths,
+        filesystem: FileSystem,
+        clock: Clock,
+        state: StatePort,
+        log: LogPort,
+        *,
+        window_ns: int,
+    ) -> None:
+        self._paths = paths
+        self._filesystem = filesystem
+        self._clock = clock
+        self._state = state
+        self._log = log
+        self._levels = planner.levels_of(window_ns)
+
+    def persist(self, through: Position) -> int:
+        """Put all rows up to `through` into files; return how many rows the files have.
+
+        Raises:
+            OSError: The disk does not take the files; nothing has changed.
+            WalError, BackPressureError: The log does not take the record; nothing has changed.
+            StoppedError: The server stops; nothing has changed.
+        """
+        first, number = self._log.call(self._look)
+        tables = self._tables(through)
+        maker = FileMaker(self._paths, self._filesystem, number)
+        try:
+            changes = []
+            for table in tables:
+                self._check_going_on()
+                added = self._make(maker, table, first, through)
+                changes.append(
+                    TableFiles(
+                        database_id=table.shape.database_id,
+                        table=table.shape.table,
+                        added=tuple(added),
+                    )
+                )
+            maker.sync()
+        except BaseException:
+            maker.abandon()
+            raise
+        self._log.append(FilesRecord(through=through, tables=tuple(changes)))
+        entries = [entry for change in changes for entry in change.added]
+        rows = sum(entry.rows for entry in entries)
+        logger.info(
+            "rows persisted",
+            extra=keys(
+                through=through,
+                tables=len(tables),
+                files=len(entries),
+                rows=rows,
+                bytes=sum(entry.size_bytes for entry in entries),
+            ),
+        )
+        return rows
+
+    def _check_going_on(self) -> None:
+        if self._log.is_stopping():
+            raise StoppedError
+
+    def _look(self) -> tuple[Position, int]:
+        return Position(self._state.persisted + 1), self._state.next_file_number
+
+    def _tables(self, through: Position) -> list[TableRows]:
+        """What there is up to `through`.
+
+        With ten thousand tables this takes a while, so the event loop goes on meanwhile: batches up
+        to a durable position and their marks do not change but by a step of this very thread.
+        """
+        return [
+            TableRows(
+                shape=TableShape(
+                    database_id=database.id,
+                    database=database.name,
+                    table=table.name,
+                    columns=database.columns(table.name),
+                ),
+                batches=batches,
+                suspects=table.overlap_ranges,
+                files=table.files,
+                retention_ns=self._state.retention_of(database.name, table.name),
+            )
+            for database in self._state.store.databases()
+            for table in database.tables()
+            if (batches := table.batches_until(through))
+        ]
+
+    def _make(
+        self, maker: FileMaker, table: TableRows, first: Position, last: Position
+    ) -> list[FileEntry]:
+        rows = gathered(table.batches)
+        if table.retention_ns is not None:
+            rows = since(rows, self._clock.now_ns() - table.retention_ns)
+        return maker.make(
+            table.shape,
+            Rows(table=rows, first=first, last=last),
+            planner.window_for(times_of(rows), self._levels),
+            suspects=table.suspects,
+            earlier=table.files,
+        )

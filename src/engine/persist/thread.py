@@ -1,0 +1,201 @@
+# Owns the persist thread: what is done in which order, that a failure is said and tried again
+# later, and that files which no table has any more are removed after their last reader.
+"""The persist thread."""
+
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from engine.clock import Clock
+from engine.errors import EngineError
+from engine.filesystem import FileSystem
+from engine.ids import Position
+from engine.logs import keys
+from engine.metrics import MetricsRegistry
+from engine.paths import DataPaths
+from engine.persist import planner
+from engine.persist.checkpointer import Checkpointer
+from engine.persist.compactor import Compactor
+from engine.persist.log_files import LogFiles
+from engine.persist.persister import Persister, StoppedError
+from engine.persist.ports import LogPort, StatePort
+from engine.store.readers import Readers
+
+logger = logging.getLogger(__name__)
+
+# How often the thread looks whether there is something to do.
+_TICK_S = 0.5
+_RETENTION_TICKS = 60
+# After a failure, it looks again after so many ticks.
+_PAUSE_TICKS = 20
+# Of the memory budget, what the log's bytes or the columns of files to be merged may take; sorting
+# needs the rest.
+_INPUT_SHARE = 4
+
+
+class PersistConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of persisting."""
+
+    # Rows go to files once sealed segments have so many bytes of them.
+    log_bytes: int = 128 * 1024 * 1024
+    # A checkpoint is written each time that the log has grown by this much.
+    checkpoint_log_bytes: int = 128 * 1024 * 1024
+    # Log files kept for triggers that lag.
+    log_kept_bytes_max: int = 10 * 1024 * 1024 * 1024
+    window_ns: int = 600 * 1_000_000_000
+    memory_bytes_max: int = 512 * 1024 * 1024
+
+
+class PersistThread:
+    """Does everything about files, one thing after the other."""
+
+    def __init__(
+        self,
+        config: PersistConfig,
+        paths: DataPaths,
+        filesystem: FileSystem,
+        clock: Clock,
+        state: StatePort,
+        log: LogPort,
+        readers: Readers,
+        metrics: MetricsRegistry,
+        on_persisted: Callable[[], None] = lambda: None,
+        on_removed: Callable[[int], None] = lambda count: None,
+    ) -> None:
+        """Prepare the thread.
+
+        `on_persisted` is called after rows have moved from memory to files, `on_removed` with how
+        many files were removed from the disk.
+        """
+        self._config = config
+        self._paths = paths
+        self._filesystem = filesystem
+        self._state = state
+        self._log = log
+        self._readers = readers
+        self._on_persisted = on_persisted
+        self._on_removed = on_removed
+        self.persister = Persister(paths, filesystem, clock, state, log, window_ns=config.window_ns)
+        self.compactor = Compactor(
+            paths,
+            filesystem,
+            clock,
+            state,
+            log,
+            window_ns=config.window_ns,
+            memory_bytes_max=config.memory_bytes_max // _INPUT_SHARE,
+        )
+        self.checkpointer = Checkpointer(
+            paths, filesystem, state, log, due_bytes=config.checkpoint_log_bytes
+        )
+        self.log_files = LogFiles(
+            paths, filesystem, state, log, kept_bytes_max=config.log_kept_bytes_max
+        )
+        # Files that are part of no table, with the epoch of those who may still read them.
+        self._doomed: list[tuple[int, Path]] = []
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._rows = metrics.counter("headrace_persist_rows_total", "Rows written to files.")
+        self._compactions = metrics.counter(
+            "headrace_compactions_total", "Merges of files into one."
+        )
+        self._errors = metrics.counter(
+            "headrace_persist_errors_total", "Steps of persisting that failed."
+        )
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread = threading.Thread(target=self._run, name="persist", daemon=True)
+        self._thread.start()
+
+    def ask_to_stop(self) -> None:
+        """Let the thread end after what it is at."""
+        self._stop.set()
+
+    def join(self) -> None:
+        """Wait for the end of the thread."""
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        tick, pause = 0, 0
+        while not self._stop.wait(_TICK_S):
+            tick += 1
+            pause -= 1
+            if pause > 0:
+                continue
+            try:
+                self.work(with_retention=tick % _RETENTION_TICKS == 1)
+            except StoppedError:
+                return
+            except (OSError, EngineError) as error:
+                self._failed(error)
+                pause = _PAUSE_TICKS
+            except Exception as error:
+                # Whatever it is: without this thread the log would grow for ever.
+                logger.exception("persisting failed", exc_info=error)
+                self._errors.add(1)
+                pause = _PAUSE_TICKS
+
+    def _failed(self, error: Exception) -> None:
+        self._errors.add(1)
+        logger.error("persisting failed, it is tried again later", extra=keys(error=error))
+
+    def work(self, *, with_retention: bool = False) -> None:
+        """Do what there is to do now.
+
+        Raises:
+            OSError: The disk does not take something.
+            WalError, BackPressureError: The log does not take something.
+            StoppedError: The server stops.
+        """
+        while (through := self.due()) is not None:
+            self._rows.add(self.persister.persist(through))
+            self._on_persisted()
+            # It costs little beside the step, and with two of them the log can be cut here.
+            self.checkpointer.write()
+        if self.checkpointer.is_due():
+            self.checkpointer.write()
+        self.log_files.trim(self.checkpointer.covered)
+        if with_retention:
+            self.compactor.drop_expired()
+        # Rows that wait in the log come before files that could be fewer.
+        while self.due() is None and not self._log.is_stopping() and self.compactor.compact():
+            self._compactions.add(1)
+            self.reap()
+        self.reap()
+
+    def reap(self) -> int:
+        """Remove files that no table has and nobody reads; return how many are left."""
+        gone, epoch = self._log.call(self._take_unreferenced)
+        self._doomed += [(epoch, path) for path in gone]
+        left = []
+        for doomed in self._doomed:
+            if self._readers.is_over(doomed[0]):
+                self._filesystem.remove(doomed[1])
+            else:
+                left.append(doomed)
+        removed = len(self._doomed) - len(left)
+        self._doomed = left
+        if removed:
+            self._on_removed(removed)
+        return len(left)
+
+    def due(self) -> Position | None:
+        """Up to where rows are to be persisted now; None when there is nothing to do yet."""
+        if self._log.is_stopping():
+            return None
+        return planner.persist_through(
+            self.log_files.sealed(),
+            self._state.persisted,
+            due_bytes=self._config.log_bytes,
+            step_bytes_max=self._config.memory_bytes_max // _INPUT_SHARE,
+        )
+
+    def _take_unreferenced(self) -> tuple[list[Path], int]:
+        gone = [self._paths.parquet_dir / entry.path for entry in self._state.unreferenced]
+        self._state.unreferenced.clear()
+        return gone, self._readers.begin_epoch()

@@ -1,0 +1,190 @@
+# Owns the SQL under which a table with Parquet files is visible to a query: its files and its live
+# rows as one, each row once. Rows are folded only where files say that they may repeat each other,
+# or live rows may repeat those of files; DuckDB pushes the conditions of the query below the fold.
+"""Tables with files as DuckDB views."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from engine.query.literals import time_sql
+from engine.store.manifest import FileEntry
+from engine.store.parquet_file import field_ids
+from engine.store.snapshot import TableSnapshot
+from engine.store.time_ranges import TimeRange, common, union
+from lp_core.enums import ColumnType
+
+_SQL_TYPES = {
+    ColumnType.TAG: "VARCHAR",
+    ColumnType.INT64: "BIGINT",
+    ColumnType.UINT64: "UBIGINT",
+    ColumnType.FLOAT64: "DOUBLE",
+    ColumnType.BOOL: "BOOLEAN",
+    ColumnType.STRING: "VARCHAR",
+    ColumnType.TIME: "TIMESTAMP_NS",
+}
+_FILE_INDEX = "file_index"
+
+
+class _Column(msgspec.Struct, frozen=True):
+    """A column with the name that DuckDB knows it by, quoted."""
+
+    original: str
+    name: str
+    column_type: ColumnType
+    field_id: int
+
+    @property
+    def is_key(self) -> bool:
+        """Whether it is part of a row's identity."""
+        return self.column_type in (ColumnType.TAG, ColumnType.TIME)
+
+
+def view_sql(
+    snapshot: TableSnapshot,
+    renamed: dict[str, str],
+    directory: Path,
+    live_view: str | None,
+    wanted: frozenset[str] | None = None,
+) -> str:
+    """The SELECT that gives the rows of `snapshot`.
+
+    Args:
+        snapshot: The table.
+        renamed: Names that columns have in DuckDB, where they differ.
+        directory: Where the files are.
+        live_view: Name under which the live rows are visible, without duplicates among themselves;
+            None when there are none.
+        wanted: Names, in lower case, of columns that are of use; None for all of them.
+    """
+    known = _columns(snapshot, renamed)
+    shown = [
+        column
+        for column in known
+        if wanted is None
+        or column.original.lower() in wanted
+        or column.column_type is ColumnType.TIME
+    ]
+    names = ", ".join(column.name for column in shown)
+    live = None if live_view is None else _quoted(live_view)
+    time = next(column.name for column in known if column.column_type is ColumnType.TIME)
+    ranges = doubtful_ranges(snapshot)
+    touched = [entry for entry in snapshot.files if _touches(entry, ranges)]
+    clean = [entry for entry in snapshot.files if not _touches(entry, ranges)]
+    least_ns = snapshot.least_time_ns
+    kept = [] if least_ns is None else [f"{time} >= {time_sql(least_ns)}"]
+    inside = " OR ".join(
+        f"{time} BETWEEN {time_sql(low)} AND {time_sql(high)}" for low, high in ranges
+    )
+    outside = [*kept, f"NOT ({inside})"] if ranges else kept
+    parts = []
+    if clean:
+        parts.append(_select(names, _scan(clean, shown, directory), kept))
+    if touched:
+        parts.append(_select(names, _scan(touched, shown, directory), outside))
+    if live is not None:
+        parts.append(_select(names, live, outside))
+    if touched:
+        conditions = [*kept, f"({inside})"]
+        order = _free_name(known)
+        # The whole identity is needed, whatever of it is shown.
+        folded = [column for column in known if column.is_key or column in shown]
+        folded_names = ", ".join(column.name for column in folded)
+        sources = [
+            _select(f"{folded_names}, {rank} AS {order}", scan, conditions)
+            for rank, scan in _ranked_scans(touched, folded, directory)
+        ]
+        if live is not None:
+            sources.append(_select(f"{folded_names}, {len(touched)} AS {order}", live, conditions))
+        rows = _folded(folded, order, " UNION ALL ".join(sources))
+        parts.append(_select(names, f"({rows})", []))
+    return " UNION ALL ".join(parts)
+
+
+def within(snapshot: TableSnapshot, times: TimeRange) -> TableSnapshot:
+    """`snapshot` without the files that have no rows of these times."""
+    files = tuple(entry for entry in snapshot.files if common(entry.times, times) is not None)
+    if len(files) == len(snapshot.files):
+        return snapshot
+    return msgspec.structs.replace(snapshot, files=files)
+
+
+def _columns(snapshot: TableSnapshot, renamed: dict[str, str]) -> list[_Column]:
+    ids = field_ids(snapshot.columns)
+    return [
+        _Column(name, _quoted(renamed.get(name, name)), column_type, ids[name])
+        for name, column_type in (*snapshot.columns, ("time", ColumnType.TIME))
+    ]
+
+
+def _free_name(columns: Sequence[_Column]) -> str:
+    """A name that no column has, quoted."""
+    taken = {column.name.lower() for column in columns}
+    name = "rank"
+    while _quoted(name) in taken:
+        name += "_"
+    return _quoted(name)
+
+
+def _ranked_scans(
+    files: Sequence[FileEntry], columns: Sequence[_Column], directory: Path
+) -> list[tuple[str, str]]:
+    """Scans of the files, each with an expression that rises from file to file."""
+    if any(column.name.lower() == _quoted(_FILE_INDEX) for column in columns):
+        # The column hides DuckDB's own of that name.
+        return [(str(rank), _scan([entry], columns, directory)) for rank, entry in enumerate(files)]
+    return [(f"CAST({_FILE_INDEX} AS BIGINT)", _scan(files, columns, directory))]
+
+
+def doubtful_ranges(snapshot: TableSnapshot) -> tuple[TimeRange, ...]:
+    """Times in which a row of a file may be repeated, by a later file or a live row."""
+    of_files = (one for entry in snapshot.files for one in entry.overlaps)
+    doubts = union([*of_files, *snapshot.overlap_ranges])
+    return tuple(
+        one
+        for one in doubts
+        if any(common(one, entry.times) is not None for entry in snapshot.files)
+    )
+
+
+def _touches(entry: FileEntry, ranges: Sequence[TimeRange]) -> bool:
+    return any(common(one, entry.times) is not None for one in ranges)
+
+
+def _folded(columns: Sequence[_Column], order: str, source: str) -> str:
+    """One row for each identity: of each field, the value of the latest source that has one."""
+    values = ", ".join(
+        column.name if column.is_key else f"arg_max({column.name}, {order}) AS {column.name}"
+        for column in columns
+    )
+    keys = ", ".join(column.name for column in columns if column.is_key)
+    return f"SELECT {values} FROM ({source}) GROUP BY {keys}"  # noqa: S608 names are quoted
+
+
+def _select(names: str, source: str, conditions: Sequence[str]) -> str:
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    return f"SELECT {names} FROM {source}{where}"  # noqa: S608 names are quoted
+
+
+def _scan(files: Sequence[FileEntry], columns: Sequence[_Column], directory: Path) -> str:
+    """The files as a table function; columns go by field id, so a file may lack some."""
+    paths = ", ".join(_text(str(directory / entry.path)) for entry in files)
+    schema = ", ".join(
+        f"{column.field_id}: {{name: {_text(_unquoted(column.name))}, "
+        f"type: '{_SQL_TYPES[column.column_type]}', default_value: NULL}}"
+        for column in columns
+    )
+    return f"read_parquet([{paths}], schema = MAP {{{schema}}})"
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _unquoted(name: str) -> str:
+    return name[1:-1].replace('""', '"')
+
+
+def _text(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,194 @@
+# Owns the question how much of its tables a query can touch at all: between which times, and which
+# columns. It only ever errs towards more: what it does not understand it takes as everything. The
+# query itself still has all its conditions.
+"""What a query reaches of its tables."""
+
+from collections.abc import Mapping
+
+import sqlglot.expressions as exp
+
+from engine.errors import QueryError
+from engine.query.literals import TIME_NS_MAX, TIME_NS_MIN, parse_interval, parse_timestamp
+from engine.store.time_ranges import TimeRange, common
+
+EVERYTHING: TimeRange = (TIME_NS_MIN, TIME_NS_MAX)
+# Rounding in expressions of time is below this.
+_SLACK_NS = 1_000_000
+
+_FLIPPED: dict[type[exp.Expr], type[exp.Expr]] = {
+    exp.GT: exp.LT,
+    exp.GTE: exp.LTE,
+    exp.LT: exp.GT,
+    exp.LTE: exp.GTE,
+    exp.EQ: exp.EQ,
+}
+
+
+def columns_reached(query: exp.Query) -> frozenset[str] | None:
+    """Names, in lower case, among which are all columns that a query uses; None for all columns."""
+    tables = {table.alias_or_name for table in query.find_all(exp.Table)}
+    names: set[str] = set()
+    for node in query.walk():
+        if isinstance(node, exp.Star) and not _is_counted(node):
+            return None
+        if isinstance(node, exp.Join) and (node.args.get("method") or "").upper() == "NATURAL":
+            return None
+        if isinstance(node, exp.Column) and not node.table and node.name in tables:
+            # A whole row, in the name of its table.
+            return None
+        if isinstance(node, exp.Identifier | exp.Literal):
+            # A text may stand for a name in places.
+            names.add(node.name.lower())
+    return frozenset(names)
+
+
+def _is_counted(star: exp.Star) -> bool:
+    call = star.parent
+    return isinstance(call, exp.Count) or (
+        isinstance(call, exp.Anonymous) and str(call.this).lower() == "count"
+    )
+
+
+def times_reached(
+    query: exp.Query, params: Mapping[str, object], now_ns: int
+) -> dict[str, TimeRange]:
+    """By name of a table, the times outside of which its rows cannot matter.
+
+    Tables of which that is not known are absent. A condition counts where it must hold for every
+    row of the answer that the table has a part in: as a part of a WHERE that is joined by AND.
+    """
+    reached: dict[str, TimeRange] = {}
+    unknown: set[str] = set()
+    judged: set[int] = set()
+    for select in query.find_all(exp.Select):
+        sources = _sources(select)
+        for source in sources:
+            if isinstance(source, exp.Table):
+                judged.add(id(source))
+                times = _times(select, source, is_alone=len(sources) == 1, at=(params, now_ns))
+                known = reached.get(source.name)
+                reached[source.name] = (
+                    times if known is None else (min(times[0], known[0]), max(times[1], known[1]))
+                )
+    for table in query.find_all(exp.Table):
+        if id(table) not in judged:
+            unknown.add(table.name)
+    return {
+        name: times
+        for name, times in reached.items()
+        if name not in unknown and times != EVERYTHING
+    }
+
+
+def _sources(select: exp.Select) -> list[exp.Expr]:
+    source = select.args.get("from_") or select.args.get("from")
+    sources = [] if source is None else [source.this]
+    sources += [join.this for join in select.args.get("joins") or []]
+    return sources + list(select.args.get("laterals") or [])
+
+
+def _times(
+    select: exp.Select,
+    table: exp.Table,
+    *,
+    is_alone: bool,
+    at: tuple[Mapping[str, object], int],
+) -> TimeRange:
+    where = select.args.get("where")
+    times = EVERYTHING
+    for condition in [] if where is None else _conditions(where.this):
+        limits = _limits(condition, table, is_alone=is_alone, at=at)
+        # Conditions that contradict each other reach nothing; a moment is little enough.
+        times = common(times, limits) or (limits[0], limits[0])
+    return times
+
+
+def _conditions(node: exp.Expr) -> list[exp.Expr]:
+    """The parts of a condition that all must hold."""
+    if isinstance(node, exp.Paren):
+        return _conditions(node.this)
+    if isinstance(node, exp.And):
+        return [*_conditions(node.left), *_conditions(node.right)]
+    return [node]
+
+
+def _limits(
+    condition: exp.Expr,
+    table: exp.Table,
+    *,
+    is_alone: bool,
+    at: tuple[Mapping[str, object], int],
+) -> TimeRange:
+    if isinstance(condition, exp.Between):
+        if not _is_time(condition.this, table, is_alone=is_alone):
+            return EVERYTHING
+        low, high = _value(condition.args["low"], at), _value(condition.args["high"], at)
+        return _widened(low, high)
+    kind = type(condition)
+    if kind not in _FLIPPED:
+        return EVERYTHING
+    left, right = condition.this, condition.args["expression"]
+    if _is_time(right, table, is_alone=is_alone):
+        left, right, kind = right, left, _FLIPPED[kind]
+    if not _is_time(left, table, is_alone=is_alone):
+        return EVERYTHING
+    value = _value(right, at)
+    return _widened(
+        None if kind in (exp.LT, exp.LTE) else value, None if kind in (exp.GT, exp.GTE) else value
+    )
+
+
+def _widened(low: int | None, high: int | None) -> TimeRange:
+    return (
+        TIME_NS_MIN if low is None else max(TIME_NS_MIN, low - _SLACK_NS),
+        TIME_NS_MAX if high is None else min(TIME_NS_MAX, high + _SLACK_NS),
+    )
+
+
+def _is_time(node: exp.Expr, table: exp.Table, *, is_alone: bool) -> bool:
+    if not isinstance(node, exp.Column) or node.name != "time":
+        return False
+    return node.table == table.alias_or_name if node.table else is_alone
+
+
+def _value(node: exp.Expr, at: tuple[Mapping[str, object], int]) -> int | None:
+    """Nanoseconds that an expression means where a time is wanted; None when that is not plain."""
+    params, now_ns = at
+    match node:
+        case exp.Paren():
+            return _value(node.this, at)
+        case exp.Literal(is_string=True):
+            return _of_text(node.name)
+        case exp.Cast():
+            is_text = isinstance(node.this, exp.Literal) and node.this.is_string
+            return _value(node.this, at) if is_text and node.is_type("timestamp") else None
+        case exp.Parameter():
+            value = params.get(node.name)
+            return _of_text(value) if isinstance(value, str) else None
+        case exp.CurrentTimestamp():
+            return now_ns
+        case exp.Anonymous(this=name) if str(name).lower() == "now" and not node.expressions:
+            return now_ns
+        case exp.Add() | exp.Sub():
+            value, span = _value(node.this, at), _span(node.expression)
+            if value is None or span is None:
+                return None
+            return value + span if isinstance(node, exp.Add) else value - span
+        case _:
+            return None
+
+
+def _of_text(text: str) -> int | None:
+    try:
+        return parse_timestamp(text)
+    except QueryError:
+        # Out of range; the query itself says so.
+        return None
+
+
+def _span(node: exp.Expr) -> int | None:
+    if not isinstance(node, exp.Interval) or not isinstance(node.this, exp.Literal):
+        return None
+    unit = node.args["unit"].name if node.args.get("unit") else ""
+    interval = parse_interval(f"{node.this.name} {unit}".strip())
+    return None if interval is None or interval.months else interval.nanoseconds

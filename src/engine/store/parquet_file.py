@@ -1,0 +1,133 @@
+# Owns how a table's rows are laid out in a Parquet file (docs/formats/parquet.md): encodings, field
+# ids, footer, name. It gets rows that are sorted and unique, and gives bytes; and back.
+"""Parquet files."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pyarrow
+import pyarrow.parquet
+
+from engine.ids import DatabaseId
+from lp_core.enums import ColumnType
+
+Columns = Sequence[tuple[str, ColumnType]]
+
+FORMAT_VERSION = 1
+# Of the key-value metadata in the footer.
+FOOTER_KEY = b"headrace"
+# Small enough that a row group holds few series: its statistics then tell whether it is of use.
+ROW_GROUP_ROWS = 65_536
+TIME_FIELD_ID = 0
+_ZSTD_LEVEL = 3
+_NAME_CHARACTERS_MAX = 100
+_FIELD_ID = b"PARQUET:field_id"
+
+ARROW_TYPES: dict[ColumnType, Any] = {
+    ColumnType.TAG: pyarrow.dictionary(pyarrow.int32(), pyarrow.utf8()),
+    ColumnType.INT64: pyarrow.int64(),
+    ColumnType.UINT64: pyarrow.uint64(),
+    ColumnType.FLOAT64: pyarrow.float64(),
+    ColumnType.BOOL: pyarrow.bool_(),
+    ColumnType.STRING: pyarrow.utf8(),
+    ColumnType.TIME: pyarrow.timestamp("ns"),
+}
+_DELTA_TYPES = (ColumnType.INT64, ColumnType.UINT64, ColumnType.TIME)
+
+_UNITS = (("w", 7 * 86_400), ("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
+
+
+def field_ids(columns: Columns) -> dict[str, int]:
+    """The Parquet field id of each column of a table, `columns` in order of first appearance."""
+    return {"time": TIME_FIELD_ID} | {name: number for number, (name, _) in enumerate(columns, 1)}
+
+
+def encode(rows: Any, columns: Columns, footer: dict[str, object]) -> Any:
+    """Bytes of a Parquet file, as a ``pyarrow.Buffer``.
+
+    Args:
+        rows: A ``pyarrow.Table`` of some of `columns`, and ``time``; sorted, without duplicates.
+        columns: All columns of the table, which give each its field id.
+        footer: What the footer says besides version and tags, for other programs and for people.
+    """
+    types = {**dict(columns), "time": ColumnType.TIME}
+    ids = field_ids(columns)
+    fields = [
+        pyarrow.field(
+            name,
+            ARROW_TYPES[types[name]],
+            nullable=name != "time",
+            metadata={_FIELD_ID: str(ids[name]).encode()},
+        )
+        for name in rows.column_names
+    ]
+    tags = [name for name, column_type in columns if column_type is ColumnType.TAG]
+    about = {"version": FORMAT_VERSION, **footer, "tags": tags}
+    schema = pyarrow.schema(fields, metadata={FOOTER_KEY: json.dumps(about).encode()})
+    deltas = [name for name in rows.column_names if types[name] in _DELTA_TYPES]
+    sink = pyarrow.BufferOutputStream()
+    pyarrow.parquet.write_table(
+        pyarrow.table(rows.columns, schema=schema),
+        sink,
+        row_group_size=ROW_GROUP_ROWS,
+        compression="zstd",
+        compression_level=_ZSTD_LEVEL,
+        use_dictionary=[name for name in rows.column_names if name not in deltas],
+        column_encoding=dict.fromkeys(deltas, "DELTA_BINARY_PACKED"),
+    )
+    return sink.getvalue()
+
+
+def read(path: Path) -> Any:
+    """All rows of a Parquet file of ours, as a ``pyarrow.Table``."""
+    with pyarrow.parquet.ParquetFile(path) as file:
+        return file.read(use_threads=False).replace_schema_metadata(None)
+
+
+def footer_of(path: Path) -> dict[str, object]:
+    """What the footer of a Parquet file of ours says."""
+    metadata = pyarrow.parquet.read_schema(path).metadata
+    about: dict[str, object] = json.loads(metadata[FOOTER_KEY])
+    return about
+
+
+def file_path(
+    database_id: DatabaseId, database: str, table: str, window: tuple[int, int], number: int
+) -> str:
+    """Path of a file below the Parquet directory; `window` is start and length in nanoseconds."""
+    start_ns, length_ns = window
+    return (
+        f"{database_id}-{_name(database)}/{_name(table)}/"
+        f"{_time_text(start_ns)}_{_length_text(length_ns)}_{number:010d}.parquet"
+    )
+
+
+def _name(text: str) -> str:
+    """A file name for a name of any characters; two names never give one."""
+    quoted = quote(text, safe="")
+    # A name that stands for itself or its parent directory would leave the place it belongs to.
+    quoted = quoted.replace(".", "%2E") if not quoted.strip(".") else quoted
+    if len(quoted) <= _NAME_CHARACTERS_MAX:
+        return quoted
+    digest = hashlib.sha256(text.encode()).hexdigest()[:32]
+    return f"{quoted[: _NAME_CHARACTERS_MAX - 40]}%{digest}"
+
+
+def _time_text(time_ns: int) -> str:
+    seconds, rest_ns = divmod(time_ns, 1_000_000_000)
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+    text = moment.strftime("%Y-%m-%dT%H-%M-%SZ")
+    return text if not rest_ns else f"{text[:-1]}.{rest_ns:09d}Z"
+
+
+def _length_text(length_ns: int) -> str:
+    seconds, rest_ns = divmod(length_ns, 1_000_000_000)
+    if rest_ns:
+        return f"{length_ns}ns"
+    unit, size = next((unit, size) for unit, size in _UNITS if seconds % size == 0)
+    return f"{seconds // size}{unit}"

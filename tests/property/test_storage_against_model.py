@@ -1,0 +1,222 @@
+# Whatever the order of writes, persisting, compactions, failures, crashes and damage to the newest
+# checkpoint: every query answers as a dict of rows would, in which a later write wins field by field.
+import contextlib
+import os
+from collections import Counter
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from engine.errors import BackPressureError
+from engine.persist.thread import PersistConfig
+from tests.support.storage import HandClock, Storage
+
+pytestmark = pytest.mark.timeout(1800)
+
+MINUTE_NS = 60 * 1_000_000_000
+DAY_NS = 24 * 60 * MINUTE_NS
+EXAMPLES = int(os.environ.get("HEADRACE_STORAGE_EXAMPLES", "25"))
+COLUMNS = ("f", "g", "s", "b", "t", "u")
+FIELDS = ("f", "g", "s", "b")
+
+# Ten-minute windows, hours, days and weeks are all hit; and times before 1970.
+TIMES = st.one_of(
+    st.integers(-3, 40).map(lambda number: number * 5 * MINUTE_NS),
+    st.integers(0, 20).map(lambda number: number * DAY_NS // 2),
+)
+POINTS = st.builds(
+    lambda table, tags, time_ns, values: (table, tags, time_ns, values),
+    st.sampled_from(("m", "m", "m", "File_Index")),
+    st.dictionaries(st.sampled_from("tu"), st.sampled_from(("a", "b", "é")), max_size=2),
+    TIMES,
+    st.dictionaries(st.sampled_from(FIELDS), st.integers(0, 9), min_size=1),
+)
+WRITES = st.lists(POINTS, min_size=1, max_size=8).map(lambda points: ("write", points))
+STEPS = st.one_of(
+    WRITES,
+    WRITES,
+    st.sampled_from(
+        [
+            ("seal",),
+            ("persist",),
+            ("persist",),
+            ("work",),
+            ("work",),
+            ("work with retention",),
+            ("checkpoint",),
+            ("refuse",),
+            ("restart",),
+            ("damage",),
+            ("clock",),
+            ("look",),
+        ]
+    ),
+)
+
+
+def line(table: str, tags: dict[str, str], time_ns: int, values: dict[str, int]) -> str:
+    key = "".join(f",{name}={value}" for name, value in tags.items())
+    texts = {"f": "{}.5", "g": "{}i", "s": '"text {}"', "b": "{}"}
+    fields = ",".join(
+        f"{name}={texts[name].format(value if name != 'b' else 'tf'[value % 2])}"
+        for name, value in values.items()
+    )
+    return f"{table}{key} {fields} {time_ns}"
+
+
+def stored(name: str, value: int) -> Any:
+    return {"f": value + 0.5, "g": value, "s": f"text {value}", "b": value % 2 == 0}[name]
+
+
+class Machine:
+    """A storage and the dict that it must equal."""
+
+    def __init__(self, directory: Path, memory_bytes_max: int, retention_ns: int | None) -> None:
+        self.storage = Storage(
+            directory,
+            PersistConfig(
+                log_bytes=1,
+                checkpoint_log_bytes=2_000,
+                window_ns=10 * MINUTE_NS,
+                memory_bytes_max=memory_bytes_max,
+            ),
+            clock=HandClock(2 * DAY_NS),
+        )
+        self.retention_ns = retention_ns
+        self.storage.create_database(retention_ns=retention_ns)
+        self.rows: dict[str, dict[tuple[str | None, str | None, int], dict[str, Any]]] = {}
+
+    def do(self, step: tuple[Any, ...]) -> None:
+        storage = self.storage
+        match step:
+            case ("write", points):
+                storage.write("\n".join(line(*point) for point in points))
+                for table, tags, time_ns, values in points:
+                    rows = self.rows.setdefault(table, {})
+                    row = rows.setdefault((tags.get("t"), tags.get("u"), time_ns), {})
+                    row |= {name: stored(name, value) for name, value in values.items()}
+            case ("seal",):
+                storage.seal()
+            case ("persist",):
+                storage.persist_all()
+            case ("work",):
+                storage.persist.work()
+            case ("work with retention",):
+                storage.persist.work(with_retention=True)
+            case ("checkpoint",):
+                storage.persist.checkpointer.write()
+            case ("refuse",):
+                storage.failure = BackPressureError("no")
+                with contextlib.suppress(BackPressureError):
+                    storage.persist.work()
+                storage.failure = None
+            case ("restart",):
+                self.storage = storage.restart()
+            case ("damage",):
+                newest = storage.paths.checkpoints()[-1:]
+                # The first one that there is has nothing before it to fall back to.
+                if newest and len(storage.paths.checkpoints()) > 1:
+                    content = bytearray(newest[0].read_bytes())
+                    content[len(content) // 2] ^= 1
+                    newest[0].write_bytes(content)
+                    self.storage = storage.restart()
+            case ("clock",):
+                storage.clock.time_ns += DAY_NS // 4
+        self.check(all_columns=step[0] != "write")
+
+    def check(self, *, all_columns: bool) -> None:
+        for table, rows in self.rows.items():
+            known = {name for row in rows.values() for name in row} | {"time"}
+            known |= {
+                tag for key in rows for tag, value in zip("tu", key[:2], strict=True) if value
+            }
+            names = [name for name in (*COLUMNS, "time") if name in known]
+            if not all_columns:
+                names = [*names[:1], "time"]
+            self._compare(table, names, "true", [*rows])
+            low, high = 2 * MINUTE_NS, 3 * DAY_NS // 2
+            within = [key for key in rows if low <= key[2] < high]
+            first, last = "1970-01-01T00:02:00Z", "1970-01-02T12:00:00Z"
+            for condition in (
+                f"time >= '{first}' AND time < '{last}'",
+                f"time BETWEEN '{first}' AND timestamp '{last}' - interval '1 nanosecond'",
+                "(time >= $low) AND $high > time",
+            ):
+                self._compare(table, names, condition, within, low=first, high=last)
+            both = self.storage.query(
+                f'SELECT count(*) AS n FROM "{table}" a LEFT JOIN "{table}" b ON a.time = b.time '
+                f"WHERE b.time < '{first}'"
+            )
+            before = Counter(key[2] for key in rows if key[2] < low and self._is_kept(key[2]))
+            assert both == [{"n": sum(count * count for count in before.values())}]
+
+    def _is_kept(self, time_ns: int) -> bool:
+        return self.retention_ns is None or (
+            time_ns >= self.storage.clock.time_ns - self.retention_ns
+        )
+
+    def _compare(
+        self,
+        table: str,
+        names: list[str],
+        condition: str,
+        keys: list[tuple[str | None, str | None, int]],
+        **params: str,
+    ) -> None:
+        expected = [
+            {"t": key[0], "u": key[1], "time": key[2], **self.rows[table][key]}
+            for key in keys
+            if self._is_kept(key[2])
+        ]
+        sql = f'SELECT {", ".join(names)} FROM "{table}" WHERE {condition}'
+        found = self.storage.query(sql, **params)
+        assert ordered(found, names) == ordered(expected, names)
+        sql = f'SELECT count(*) AS n FROM "{table}" WHERE {condition}'
+        assert self.storage.query(sql, **params) == [{"n": len(expected)}]
+
+
+def ordered(rows: list[dict[str, Any]], names: list[str]) -> list[list[Any]]:
+    return sorted(([row.get(name) for name in names] for row in rows), key=repr)
+
+
+def write(*points: tuple[str, dict[str, str], int, dict[str, int]]) -> tuple[str, Any]:
+    return ("write", list(points))
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(
+    st.lists(STEPS, min_size=3, max_size=25),
+    st.sampled_from((1 << 20, 2_000)),
+    st.sampled_from((None, None, DAY_NS)),
+)
+# A row in a file is overwritten in part by one that is live, then in a file, then merged.
+@example(
+    [
+        write(("m", {"t": "a"}, 0, {"f": 1, "g": 1}), ("m", {"t": "b"}, DAY_NS, {"f": 1})),
+        ("seal",),
+        write(("m", {"t": "a"}, 0, {"f": 2})),
+        ("work",),
+        ("seal",),
+        write(("m", {"t": "c"}, 9 * DAY_NS, {"s": 2})),
+        ("work",),
+        ("checkpoint",),
+        ("restart",),
+        ("work",),
+    ],
+    1 << 20,
+    None,
+)
+def test_storage_answers_as_a_dict_would(
+    steps: list[tuple[Any, ...]], memory_bytes_max: int, retention_ns: int | None
+) -> None:
+    with TemporaryDirectory() as directory:
+        machine = Machine(Path(directory), memory_bytes_max, retention_ns)
+        try:
+            for step in [*steps, ("restart",)]:
+                machine.do(step)
+        finally:
+            machine.storage.close()

@@ -1,0 +1,207 @@
+# Owns the storage of a server without the server: log, state, persisting and queries of one
+# process, step by step in one thread, so that a test decides what happens when.
+"""Storage, step by step."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pyarrow
+
+from engine.catalog.changes import CatalogChange, encode_change
+from engine.catalog.model import Trigger
+from engine.filesystem import FileSystem
+from engine.ids import Position
+from engine.ingest.state import ServerState
+from engine.metrics import MetricsRegistry
+from engine.paths import DataPaths
+from engine.persist.ports import Laggard
+from engine.persist.thread import PersistConfig, PersistThread
+from engine.plugins.flush_index import FlushIndex
+from engine.query.executor import QueryConfig, QueryExecutor
+from engine.query.live_catalog import LiveQueryCatalog
+from engine.storage import Recovered, recover_state, remove_orphans
+from engine.storage_ports import StateAccess
+from engine.store.manifest import FilesRecord, encode_files
+from engine.store.readers import Readers
+from engine.store.run_records import RunRecord, Step, encode_record
+from engine.wal.log import DurableFrame, Segment
+from lp_core import FrameKind, Section, SegmentWriter, encode_frame, parse
+
+_Result = TypeVar("_Result")
+
+
+class HandClock:
+    """Stands until somebody moves it."""
+
+    def __init__(self, time_ns: int = 0) -> None:
+        self.time_ns = time_ns
+
+    def now_ns(self) -> int:
+        """Time of the wall."""
+        return self.time_ns
+
+    def monotonic_s(self) -> float:
+        """Time that does not go back."""
+        return self.time_ns / 1e9
+
+
+class Storage:
+    """The storage of one server; `restart` gives the one that finds its files."""
+
+    def __init__(
+        self,
+        directory: Path,
+        config: PersistConfig,
+        *,
+        clock: HandClock | None = None,
+        filesystem: FileSystem | None = None,
+    ) -> None:
+        self.directory = directory
+        self.config = config
+        self.clock = clock or HandClock()
+        self.filesystem = filesystem or FileSystem()
+        self.paths = DataPaths(directory, "node0")
+        for path in (self.paths.wal_dir, self.paths.checkpoint_dir, self.paths.parquet_dir):
+            self.filesystem.make_directory(path)
+        self.state = ServerState()
+        self.index = FlushIndex()
+        self.readers = Readers()
+        self.lost: list[tuple[Trigger, Position, Position]] = []
+        # Raised by the next record about files, before it is stored.
+        self.failure: Exception | None = None
+        self.recovered: Recovered = recover_state(
+            self.paths, self.filesystem, self.state, self.index.add
+        )
+        remove_orphans(self.paths, self.filesystem, self.state)
+        self.index.begin_at(self.recovered.read_from)
+        self._position = self.recovered.report.last_position
+        self._segment: Path | None = None
+        self._bytes = self.recovered.report.bytes
+        self.persist = PersistThread(
+            config,
+            self.paths,
+            self.filesystem,
+            self.clock,
+            StateAccess(self.state, self.index),
+            self,
+            self.readers,
+            MetricsRegistry(),
+            on_persisted=lambda: self.executor.release(),
+            on_removed=lambda count: self.executor.files_removed(count),
+        )
+        if self.recovered.checkpoint:
+            found = self.recovered
+            self.persist.checkpointer.found(found.checkpoint, found.read_from)
+        self.executor = QueryExecutor(
+            QueryConfig(threads=1, files_directory=self.paths.parquet_dir.resolve()),
+            LiveQueryCatalog(
+                self.state.catalog,
+                self.state.store,
+                self.state.dead_letters,
+                self.readers,
+                self.clock,
+                lambda database: [],
+                lambda database: [],
+                lambda trigger: None,  # type: ignore[arg-type, return-value]
+                lambda database: [],
+            ),
+        )
+
+    def close(self) -> None:
+        """End, as a crash would; files stay."""
+        self.executor.close()
+
+    def restart(self) -> "Storage":
+        """The storage after a crash."""
+        self.close()
+        return Storage(self.directory, self.config, clock=self.clock, filesystem=self.filesystem)
+
+    # What a server takes in.
+
+    def change(self, change: CatalogChange) -> None:
+        """Make a catalog change durable."""
+        self._frame(FrameKind.CATALOG, [], encode_change(change))
+
+    def create_database(self, name: str = "db", retention_ns: int | None = None) -> None:
+        """Create a database."""
+        self.change(self.state.catalog.new_database(name, created_ns=0, retention_ns=retention_ns))
+
+    def write(self, lines: str, database: str = "db") -> None:
+        """Make rows durable and visible."""
+        found = self.state.store.database(database)
+        assert found is not None
+        result = parse(lines.encode(), precision="ns", now_ns=1, schema=found.schema)
+        assert not result.errors
+        self._frame(FrameKind.WRITE, [Section(database, result.batch)], b"")
+
+    def seal(self) -> None:
+        """Let the next frame begin a file of the log."""
+        self._segment = None
+
+    def persist_all(self) -> None:
+        """Put all rows there are into files, and leave the files as they are."""
+        self.seal()
+        # The file that is written to last is never taken: this frame begins a new one.
+        self.append(FilesRecord())
+        while (through := self.persist.due()) is not None:
+            self.persist.persister.persist(through)
+
+    def query(self, sql: str, database: str = "db", **params: object) -> list[dict[str, Any]]:
+        """Rows that SQL answers with; times are nanoseconds."""
+        answer = self.executor.run(database, sql, params)
+        fields = [
+            pyarrow.field(field.name, pyarrow.int64())
+            if pyarrow.types.is_timestamp(field.type)
+            else field
+            for field in answer.schema
+        ]
+        rows: list[dict[str, Any]] = answer.cast(pyarrow.schema(fields)).to_pylist()
+        return rows
+
+    # What the persist thread wants of the log.
+
+    def call(self, work: Callable[[], _Result]) -> _Result:
+        """Run `work`."""
+        return work()
+
+    def append(self, record: FilesRecord) -> None:
+        """Store a record about files."""
+        if self.failure is not None:
+            failure, self.failure = self.failure, None
+            raise failure
+        self._frame(FrameKind.COMMIT, [], encode_files(record))
+
+    def skip(self, laggard: Laggard, through: Position) -> None:
+        """Let a trigger lose a range."""
+        self.commit(RunRecord(trigger_id=laggard.trigger.id, step=Step(laggard.passed, through)))
+        self.lost.append((laggard.trigger, laggard.passed, through))
+
+    def commit(self, record: RunRecord) -> None:
+        """Store the record of a run."""
+        self._frame(FrameKind.COMMIT, [], encode_record(record))
+
+    def written_bytes(self) -> int:
+        """Bytes of the log."""
+        return self._bytes
+
+    def is_stopping(self) -> bool:
+        """Never."""
+        return False
+
+    def _frame(self, kind: FrameKind, sections: list[Section], control: bytes) -> None:
+        self._position = Position(self._position + 1)
+        frame = encode_frame(kind, sections, control)
+        frame.seal(self._position)
+        if self._segment is None:
+            self._segment = self.paths.segment(self._position)
+            writer = SegmentWriter(first_position=self._position, node_id="node0", created_ns=0)
+            self._segment.write_bytes(writer.header)
+        offset = self._segment.stat().st_size
+        with self._segment.open("ab") as file:
+            file.write(frame)
+        self._bytes += frame.nbytes
+        segment = Segment(self._segment, self._segment.stat().st_size)
+        durable = DurableFrame(segment, segment.reader.frame(offset, verify=False))
+        self.state.apply(durable)
+        self.index.add(durable)
