@@ -13,6 +13,7 @@ from engine.catalog.changes import (
     DisableTrigger,
     EnableTrigger,
     RegenerateToken,
+    SetRetention,
     UpdateTrigger,
     decode_change,
     encode_change,
@@ -20,6 +21,7 @@ from engine.catalog.changes import (
 from engine.catalog.model import Database, ErrorBehavior, Token, Trigger
 from engine.ids import DatabaseId, TokenId, TriggerId
 
+DATABASE = Database(id=DatabaseId(3), name="db", created_ns=9)
 TRIGGER = Trigger(
     id=TriggerId(7),
     database_id=DatabaseId(3),
@@ -44,10 +46,12 @@ TOKEN = Token(
 )
 # As this version writes them.
 GOLDEN: dict[str, CatalogChange] = {
-    "82a474797065af6372656174655f6461746162617365a8646174616261736584a2696403a46e616d65a26462aa6372"
-    "65617465645f6e7309ac726574656e74696f6e5f6e73c0": CreateDatabase(
-        Database(id=DatabaseId(3), name="db", created_ns=9)
+    "82a474797065af6372656174655f6461746162617365a8646174616261736585a2696403a46e616d65a26462aa6372"
+    "65617465645f6e7309ac726574656e74696f6e5f6e73c0b27461626c655f726574656e74696f6e5f6e7380": (
+        CreateDatabase(DATABASE)
     ),
+    "84a474797065ad7365745f726574656e74696f6eab64617461626173655f696403ac726574656e74696f6e5f6e7307"
+    "a57461626c65a3637075": SetRetention(DatabaseId(3), retention_ns=7, table="cpu"),
     "83a474797065af64656c6574655f6461746162617365ab64617461626173655f696403a46e616d65a26462": (
         DeleteDatabase(DatabaseId(3), "db")
     ),
@@ -86,6 +90,11 @@ GOLDEN: dict[str, CatalogChange] = {
     ),
     "82a474797065ac64656c6574655f746f6b656ea8746f6b656e5f696404": DeleteToken(TokenId(4)),
 }
+# A database as the first version wrote it, before its tables had retentions.
+FIRST_DATABASE = (
+    "82a474797065af6372656174655f6461746162617365a8646174616261736584a2696403a46e616d65a26462aa6372"
+    "65617465645f6e7309ac726574656e74696f6e5f6e73c0"
+)
 # A trigger as the first version wrote it, before it had concurrency, batch rows, start and digest.
 FIRST_TRIGGER = (
     "82a474797065ae6372656174655f74726967676572a7747269676765728fa2696407ab64617461626173655f696403"
@@ -107,3 +116,7 @@ def test_golden_changes_are_read_and_written_again(content: str, change: Catalog
 
 def test_a_trigger_of_the_first_version_is_read() -> None:
     assert decode_change(bytes.fromhex(FIRST_TRIGGER)) == CreateTrigger(TRIGGER)
+
+
+def test_a_database_of_the_first_version_is_read() -> None:
+    assert decode_change(bytes.fromhex(FIRST_DATABASE)) == CreateDatabase(DATABASE)

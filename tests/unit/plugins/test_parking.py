@@ -51,7 +51,8 @@ def test_a_trigger_is_disabled_before_its_dead_letters_take_too_much(held, is_fu
     dead_letters.park(TRIGGER, [parked], 1)
     attempts = Attempts(dead_letters)
     job = WritesRun(database="db", inline=[("m", [{"f": 1, "time": 1}])], batch_id="c")
-    batch = Batch(job, Step(1, 2), 0)
+    record = RunRecord(trigger_id=TRIGGER, step=Step(1, 2))
+    batch = Batch(job, lambda rows_done: record, 0, "rows")
     parking = Parking(attempts, BisectionPolicy())
     goes_on = asyncio.run(parking.bisect(batch, 0, None, Ending(End.GIVEN_UP, 3, FAILURE)))
     assert goes_on is not is_full

@@ -9,6 +9,7 @@ from engine.catalog.model import Trigger
 from engine.ids import Position
 from engine.plugins.flush_index import FlushIndex
 from engine.plugins.wal_runner import WalRunner, WalRunnerConfig
+from engine.store.backfills import BackfillTable
 from engine.store.cursors import Cursor
 
 
@@ -27,7 +28,15 @@ def make_runner(cursor, table):
         spec="all_tables" if table is None else f"table:{table}",
     )
     runs = SimpleNamespace(trigger=trigger)
-    return WalRunner(runs, cursor, FlushIndex(), WalRunnerConfig(), table=table)
+    return WalRunner(
+        runs,
+        cursor,
+        FlushIndex(),
+        WalRunnerConfig(),
+        table=table,
+        backfills=BackfillTable(),
+        past=None,
+    )
 
 
 async def flushed(runner, *tables):
