@@ -1,5 +1,6 @@
 """Files, retention and the log's files, on a real server."""
 
+import json
 import time
 from collections.abc import Callable
 
@@ -120,3 +121,42 @@ def test_a_trigger_that_comes_too_late_is_told_what_it_lost(
 
     wait_for_value(seen, True, "it goes on with what there is")
     assert server.stop() == 0
+
+
+def test_tokens_and_triggers_outlive_the_log_that_made_them(
+    make_server: Callable[..., ServerProcess],
+) -> None:
+    server = make_server(*FLAGS).start()
+    server.cli("create", "database", "db")
+    server.plugin("rows.py", "def process_writes(api, batches, args):\n    pass\n")
+    server.create_trigger("db", "t", "table:other", "rows.py")
+    made = server.cli("create", "token", "--admin", "--format", "json")
+    headers = {"Authorization": f"Bearer {json.loads(made.stdout)['token']}"}
+    first = 0
+    while "log files removed" not in server.log_text:
+        assert first < 2_000_000
+        lines = "".join(f"m f={number}i {number}\n" for number in range(first, first + 1_000))
+        parameters = {"db": "db", "precision": "ns"}
+        answer = server.request(
+            "POST", "/api/v3/write_lp", lines.encode(), headers=headers, parameters=parameters
+        )
+        assert answer.status == 204
+        first += 1_000
+    for end in (server.kill, server.stop):
+        end()
+        server.start()
+        path, query = "/api/v3/query_sql", {"db": "db", "q": "SELECT count(*) AS n FROM m"}
+        assert server.request("GET", path, parameters=query).status == 401
+        counted = server.request("GET", path, headers=headers, parameters=query)
+        assert counted.json() == [{"n": first}]
+        path = "/api/v3/configure/processing_engine_trigger"
+        (trigger,) = server.request("GET", path, headers=headers).json()
+        assert trigger["trigger_name"] == "t"
+    # What is in files alone cannot be handed to a trigger that comes later.
+    path = "/api/v3/configure/processing_engine_trigger/backfill"
+    body = json.dumps({"db": "db", "trigger_name": "t", "from": 0, "to": 10}).encode()
+    refused = server.request(
+        "POST", path, body, headers={**headers, "Content-Type": "application/json"}
+    )
+    assert refused.status == 400
+    assert "in Parquet files alone" in refused.json()["error"]
