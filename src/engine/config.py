@@ -97,6 +97,8 @@ class ServeConfig:
     plugin_processes_max: int = 256
     plugin_batch_rows: int = 100_000
     plugin_retries: int = 5
+    plugin_log_retention: float = 7 * 86_400.0
+    plugin_log_size_max: int = 64 * 1024 * 1024
     async_trigger_concurrency_limit: int = 4
     # With what follows (listener, plugins, queries, log) the stop takes less than ten seconds.
     shutdown_timeout: float = 7.0
@@ -365,6 +367,20 @@ OPTIONS = (
         "retries of a failed run before its bad rows are searched and parked (default 5)",
         "N",
         most=1 << 10,
+    ),
+    Option(
+        "--plugin-log-retention",
+        ("HEADRACE_PLUGIN_LOG_RETENTION",),
+        parse_seconds,
+        "age at which log lines of plugins go (default 7d)",
+        "TIME",
+    ),
+    Option(
+        "--plugin-log-size-max",
+        ("HEADRACE_PLUGIN_LOG_SIZE_MAX",),
+        parse_bytes,
+        "disk space of the log lines of plugins, of which the oldest go (default 64MB)",
+        "SIZE",
     ),
     Option(
         "--async-trigger-concurrency-limit",

@@ -33,6 +33,16 @@ class FileSystem:
             raise
         return descriptor
 
+    def open_to_append(self, path: Path) -> int:
+        """Open `path`, made if absent, for `append`; return a descriptor."""
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+
+    def append(self, descriptor: int, content: bytes) -> None:
+        """Write all of `content` at the end of the file."""
+        view = memoryview(content)
+        while view:
+            view = view[os.write(descriptor, view) :]
+
     def write_at(self, descriptor: int, buffers: Sequence[memoryview], offset: int) -> int:
         """Write all `buffers` one behind the other at `offset`; return how many bytes."""
         written = 0

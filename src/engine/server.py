@@ -39,6 +39,7 @@ from engine.plugins.dry_run import DryRuns
 from engine.plugins.environment import PluginPackages
 from engine.plugins.flush_index import NOTE_ROWS_MAX, FlushIndex
 from engine.plugins.host import PluginConfig, PluginHost
+from engine.plugins.log_files import LogFiles, LogRetention
 from engine.plugins.log_history import LogHistory
 from engine.plugins.past_rows import LogPast
 from engine.plugins.plugin_files import PluginFile, PluginFiles, files_of
@@ -126,7 +127,15 @@ class Server:
         self._metrics = MetricsRegistry()
         self._state = ServerState()
         self._index = FlushIndex(min(NOTE_ROWS_MAX, config.plugin_batch_rows))
-        self._plugin_log = PluginLog()
+        self._log_files = LogFiles(
+            self._paths.plugin_logs_dir,
+            self._filesystem,
+            self._clock,
+            LogRetention(
+                age_s=config.plugin_log_retention, size_bytes_max=config.plugin_log_size_max
+            ),
+        )
+        self._plugin_log = PluginLog(self._log_files)
         self._repository = PluginRepository(
             config.plugins_path,
             self._paths.fetched_plugins_dir,
@@ -189,7 +198,18 @@ class Server:
 
         recovered = recover_state(self._paths, self._filesystem, self._state, note)
         remove_orphans(self._paths, self._filesystem, self._state)
+        self._restore_plugin_log()
         return recovered
+
+    def _restore_plugin_log(self) -> None:
+        created_ns = {
+            database.name: database.created_ns for database in self._state.catalog.databases()
+        }
+        for entry in self._log_files.load():
+            # Lines of a deleted database are not those of a later one of its name.
+            if entry.time_ns >= created_ns.get(entry.database, entry.time_ns + 1):
+                self._plugin_log.restore(entry)
+        self._log_files.start()
 
     def _announce(self, recovered: Recovered) -> None:
         report = recovered.report
@@ -379,6 +399,7 @@ class Server:
             await self._write_last_checkpoint(persist.checkpointer)
             pipeline.close()
             queries.close()
+            await asyncio.to_thread(self._log_files.stop)
             self._filesystem.close(self._lock)
             logger.info("stopped", extra=keys(position=log.durable_position))
 

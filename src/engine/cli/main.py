@@ -103,6 +103,7 @@ def build_parser() -> argparse.ArgumentParser:
     for verb in ("enable", "disable"):
         _add_switch(verbs, verb, connection, database)
     plugin_parsers.add_backfill(verbs, [connection, database])
+    plugin_parsers.add_tail(_nouns(verbs, "trigger", "look at a trigger"), [connection, database])
     _add_delete(verbs, connection, database)
     _add_write(verbs, connection, database)
     _add_query(verbs, connection, database)

@@ -114,3 +114,22 @@ def add_backfill(
     backfill.add_argument("--to", dest="to_time", metavar="TIME", help="and before this one (now)")
     backfill.add_argument("--wait", action="store_true", help="return when it is done")
     backfill.set_defaults(module="backfill", function="backfill")
+
+
+def add_tail(
+    nouns: "Verbs[argparse.ArgumentParser]", parents: list[argparse.ArgumentParser]
+) -> None:
+    """``headrace trigger tail``."""
+    tail = nouns.add_parser(
+        "tail",
+        help="follow a trigger's log and runs",
+        parents=parents,
+        description="Print what a trigger logs, as it comes: the plugin's lines, and how its runs "
+        "begin and end. Ctrl-C ends it.",
+    )
+    tail.add_argument("name", metavar="TRIGGER_NAME")
+    tail.add_argument(
+        "-n", "--lines", type=int, default=20, metavar="N", help="lines of the past (20)"
+    )
+    tail.add_argument("--no-follow", action="store_true", help="end behind them")
+    tail.set_defaults(module="tail", function="tail")

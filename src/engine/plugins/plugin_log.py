@@ -1,10 +1,12 @@
 # Owns the log lines of plugin runs, as `system.processing_engine_logs` shows them. Kept in memory,
 # per trigger, so that a noisy trigger cannot push out the lines of the others; the server's own log
-# gets a copy of as much as a person could read.
+# gets a copy of as much as a person could read, and the log files, from which lines come back after
+# a restart, get all of them.
 """Log lines of plugins."""
 
 import logging
 from collections import deque
+from typing import Protocol
 
 import msgspec
 
@@ -68,18 +70,39 @@ class _Lines:
         logger.log(level, "processing engine: %s", entry.text, extra=names)
 
 
+class LogSink(Protocol):
+    """Keeps lines over restarts."""
+
+    def add(self, entry: LogEntry) -> None:
+        """Keep a line."""
+
+    def oldest_ns(self) -> int:
+        """Lines from before this time are not kept."""
+
+
 class PluginLog:
     """The newest lines of every trigger."""
 
-    def __init__(self) -> None:
+    def __init__(self, sink: LogSink | None = None) -> None:
+        """Copies of all lines go to `sink`, whose age limit counts."""
+        self._sink = sink
         self._lines: dict[tuple[str, str], _Lines] = {}
 
     def add(self, entry: LogEntry) -> None:
         """Keep `entry`; a text that is too long is cut, and says so."""
         entry = msgspec.structs.replace(entry, text=shortened(entry.text))
-        lines = self._lines.setdefault((entry.database, entry.trigger_name), _Lines())
+        lines = self._lines_of(entry)
         lines.add(entry)
         lines.copy_to_server_log(entry)
+        if self._sink is not None:
+            self._sink.add(entry)
+
+    def restore(self, entry: LogEntry) -> None:
+        """Take a line of the time before a restart."""
+        self._lines_of(entry).add(entry)
+
+    def _lines_of(self, entry: LogEntry) -> _Lines:
+        return self._lines.setdefault((entry.database, entry.trigger_name), _Lines())
 
     def entries(self, database: str | None = None) -> list[LogEntry]:
         """Lines of one database, or of all, oldest first."""
@@ -89,8 +112,10 @@ class PluginLog:
             for (owner, _), lines in list(self._lines.items())
             if database is None or owner == database
         ]
+        oldest_ns = 0 if self._sink is None else self._sink.oldest_ns()
         return sorted(
-            (entry for lines in selected for entry in lines), key=lambda entry: entry.time_ns
+            (entry for lines in selected for entry in lines if entry.time_ns >= oldest_ns),
+            key=lambda entry: entry.time_ns,
         )
 
     def forget(self, database: str, trigger_name: str | None = None) -> None:
