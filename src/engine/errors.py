@@ -182,6 +182,18 @@ class PluginError(EngineError):
     code = "plugin_error"
 
 
+class SecretError(PluginError):
+    """A secret cannot be taken."""
+
+    code = "bad_secret"
+
+
+class SecretNotFoundError(PluginError):
+    """There is no secret of that name."""
+
+    code = "secret_not_found"
+
+
 class PluginNotFoundError(PluginError):
     """The plugin file does not exist in the plugin directory."""
 

@@ -88,28 +88,29 @@ class FileSystem:
         finally:
             os.close(descriptor)
 
-    def make_directory(self, path: Path) -> None:
-        """Create `path` and its parents, durably."""
+    def make_directory(self, path: Path, *, mode: int = 0o750) -> None:
+        """Create `path` and its parents, durably; `mode` is for `path` itself."""
         missing = [path, *path.parents]
         missing = [candidate for candidate in missing if not candidate.exists()]
-        path.mkdir(parents=True, exist_ok=True, mode=0o750)
+        path.mkdir(parents=True, exist_ok=True, mode=mode)
         for created in missing:
             self.sync_directory(created.parent)
 
-    def write_whole(self, path: Path, content: bytes) -> None:
+    def write_whole(self, path: Path, content: bytes, *, mode: int = 0o640) -> None:
         """Write `path` durably as a whole: aside, sync, rename, sync the directory."""
         aside = path.with_name(path.name + ".tmp")
-        self.write_file(aside, content)
+        aside.unlink(missing_ok=True)  # what a crash left may have another mode
+        self.write_file(aside, content, mode=mode)
         self.sync_path(aside)
         aside.rename(path)
         self.sync_directory(path.parent)
 
-    def write_file(self, path: Path, content: memoryview | bytes) -> None:
+    def write_file(self, path: Path, content: memoryview | bytes, *, mode: int = 0o640) -> None:
         """Write `path`; durable once it and its directory are synced.
 
         It replaces a file of that name: one that nothing refers to, left behind by a crash.
         """
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
         try:
             view = memoryview(content)
             while view:

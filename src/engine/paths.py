@@ -18,6 +18,8 @@ class DataPaths:
         # Plugin files fetched from the web, each below the hash of its content.
         self.fetched_plugins_dir = self.node_dir / "fetched-plugins"
         self.cluster_uuid_file = self.node_dir / "cluster-uuid"
+        # Values that trigger arguments name; readable for the server's user alone.
+        self.secrets_dir = self.node_dir / "secrets"
         # Log lines of plugins, in files numbered from the oldest on.
         self.plugin_logs_dir = self.node_dir / "plugin-logs"
         self.lock_file = self.node_dir / "lock"

@@ -58,6 +58,7 @@ from engine.storage_ports import LogAccess, StateAccess
 from engine.store.manifest import FileEntry
 from engine.store.readers import Readers
 from engine.store.run_records import RunRecord, encode_record
+from engine.store.secrets import SecretStore
 from engine.wal.log import DurableFrame, Log, LogConfig
 from lp_core import Precision
 
@@ -136,6 +137,7 @@ class Server:
             ),
         )
         self._plugin_log = PluginLog(self._log_files)
+        self._secrets = SecretStore(self._paths.secrets_dir, self._filesystem)
         self._repository = PluginRepository(
             config.plugins_path,
             self._paths.fetched_plugins_dir,
@@ -189,6 +191,7 @@ class Server:
 
     def _recover(self) -> Recovered:
         self._plugin_files.recover()
+        self._secrets.load()
 
         def note(durable: DurableFrame) -> None:
             self._index.begin_at(Position(self._state.persisted))
@@ -361,7 +364,10 @@ class Server:
                 influxql=InfluxqlEngine(executor, visible, self._clock.now_ns),
                 dispatcher=dispatcher,
                 dead_letters=self._state.dead_letters,
-                trigger_factory=TriggerFactory(self._repository, self._clock, history),
+                trigger_factory=TriggerFactory(
+                    self._repository, self._clock, history, self._secrets
+                ),
+                secrets=self._secrets,
                 plugin_repository=self._repository,
                 plugin_files=self._plugin_files,
                 packages=self._build_packages(host),
@@ -371,6 +377,7 @@ class Server:
                     catalog,
                     self._state.store,
                     self._state.plugin_state,
+                    self._secrets,
                     queries,
                     self._clock,
                 ),
@@ -504,6 +511,7 @@ class Server:
                 past=LogPast(history),
                 passed_positions=self._state.passed_positions,
                 columns=self._state.store.columns,
+                secrets=self._secrets,
                 committer=_Committer(pipeline),
                 questioner=queries,
                 switch=_Switch(writer),

@@ -152,6 +152,15 @@ def _add_create(
         help="how long rows are kept, such as 30d (default: for ever)",
     )
     creation.set_defaults(module="catalog", function="create_database")
+    secret = nouns.add_parser(
+        "secret",
+        help="store a value for trigger arguments, read from standard input",
+        parents=[connection],
+        description="Store a value, read from standard input, that the argument KEY=secret:NAME of "
+        "a trigger stands for.",
+    )
+    secret.add_argument("name", metavar="NAME")
+    secret.set_defaults(module="secrets", function="create")
 
     trigger = nouns.add_parser(
         "trigger",
@@ -304,6 +313,10 @@ def _add_show(
         "plugins", help="list the plugin files of triggers", parents=[connection, _format()]
     )
     plugins.set_defaults(module="plugins", function="show_plugins")
+    secrets = nouns.add_parser(
+        "secrets", help="list the names of secrets", parents=[connection, _format()]
+    )
+    secrets.set_defaults(module="secrets", function="show")
 
 
 def _add_switch(
@@ -334,6 +347,9 @@ def _add_delete(
     deletion.add_argument("name", metavar="NAME")
     deletion.add_argument("-y", "--yes", action="store_true", help="do not ask")
     deletion.set_defaults(module="catalog", function="delete_database")
+    secret = nouns.add_parser("secret", help="delete a secret", parents=[connection])
+    secret.add_argument("name", metavar="NAME")
+    secret.set_defaults(module="secrets", function="delete")
     trigger = nouns.add_parser("trigger", help="delete a trigger", parents=[connection, database])
     trigger.add_argument("name", metavar="TRIGGER_NAME")
     trigger.add_argument("--force", action="store_true", help="also when it is enabled")

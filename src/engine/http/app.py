@@ -36,6 +36,7 @@ from engine.http.routes import (
     plugins,
     query,
     retention,
+    secrets,
     tokens,
     write,
 )
@@ -65,6 +66,7 @@ def routes(services: Services) -> list[Route]:
         *plugin_files.routes(services),
         *plugin_tests.routes(services),
         *packages.routes(services),
+        *secrets.routes(services),
         *tokens.routes(services),
         *plugins.routes(services),
     ]

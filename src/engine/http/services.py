@@ -20,6 +20,7 @@ from engine.plugins.repository import PluginRepository
 from engine.plugins.trigger_factory import TriggerFactory
 from engine.query.service import QueryService
 from engine.store.dead_letters import DeadLetterTable
+from engine.store.secrets import SecretStore
 
 
 class Health(Protocol):
@@ -47,6 +48,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     plugin_repository: PluginRepository
     plugin_files: PluginFiles
     packages: PluginPackages
+    secrets: SecretStore
     dry_runs: DryRuns
     health: Health
     # Names this server's data for good; every answer carries it.

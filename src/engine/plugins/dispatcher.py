@@ -48,6 +48,7 @@ from engine.store.backfills import BackfillTable
 from engine.store.cursors import CursorTable
 from engine.store.dead_letters import DeadLetterTable
 from engine.store.plugin_state import StateTable
+from engine.store.secrets import SecretStore
 from engine.wal.log import DurableFrame
 from lp_core import ColumnType, LpCoreError
 
@@ -90,6 +91,7 @@ class DispatcherPorts(msgspec.Struct, frozen=True, kw_only=True):
     metrics: MetricsRegistry
     # Columns of a table of a database, as they are now.
     columns: Callable[[str, str], Iterable[tuple[str, ColumnType]]]
+    secrets: SecretStore
 
 
 class Dispatcher:
@@ -115,6 +117,7 @@ class Dispatcher:
             clock=ports.clock,
             metrics=RunMetrics(ports.metrics),
             columns=ports.columns,
+            secrets=ports.secrets,
         )
         self.board = StatusBoard(
             ports.cursors,
@@ -399,7 +402,7 @@ class Dispatcher:
                 identity=trigger.identity,
                 plugin_path=str(path),
                 kind=trigger_spec.parse(trigger.spec, now_ns=trigger_spec.ACCEPTED_BEFORE).kind,
-                arguments=trigger.arguments,
+                arguments=self._ports.secrets.resolved(trigger.arguments),
                 run_async=trigger.run_async,
                 async_limit=self._async_runs_max(trigger),
                 memory_bytes_max=trigger.memory_max_bytes,

@@ -32,6 +32,7 @@ from engine.plugins.schedule_runner import render_tick
 from engine.plugins.services import WorkerTrigger
 from engine.store.live import LiveStore
 from engine.store.plugin_state import StateTable, TriggerState
+from engine.store.secrets import SecretStore
 from lp_core import Precision, SchemaConflictError, SchemaIndex, parse
 
 DEFAULT_CACHE_NAME = "_shared_test"
@@ -100,6 +101,7 @@ class DryRuns:
         catalog: Catalog,
         store: LiveStore,
         state: StateTable,
+        secrets: SecretStore,
         questioner: Questioner,
         clock: Clock,
     ) -> None:
@@ -108,6 +110,7 @@ class DryRuns:
         self._catalog = catalog
         self._store = store
         self._state = state
+        self._secrets = secrets
         self._questioner = questioner
         self._clock = clock
         self._caches: dict[str, DryRunCache] = {}
@@ -238,6 +241,15 @@ class DryRuns:
         await asyncio.to_thread(
             self._take_writes, report, [*capture.writes, *buffered], scratch or {}
         )
+        return self._redacted(report, request.input_arguments)
+
+    def _redacted(self, report: DryRunReport, arguments: dict[str, str] | None) -> DryRunReport:
+        def redacted(text: str) -> str:
+            return self._secrets.redacted(text, arguments)
+
+        report.log_lines = [redacted(line) for line in report.log_lines]
+        report.errors = [redacted(error) for error in report.errors]
+        report.traceback = redacted(report.traceback)
         return report
 
     @asynccontextmanager
@@ -267,7 +279,7 @@ class DryRuns:
                 identity="test",
                 plugin_path=str(plugin.path),
                 kind=kind,
-                arguments=request.input_arguments,
+                arguments=self._secrets.resolved(request.input_arguments),
                 is_dry_run=True,
             ),
             capture,

@@ -23,6 +23,7 @@ from engine.plugins.state import STATE_BYTES_MAX
 from engine.store.dead_letters import DeadLetterTable
 from engine.store.plugin_state import StateReads, StateTable
 from engine.store.run_records import RunRecord
+from engine.store.secrets import SecretStore
 from lp_core import ColumnType
 
 logger = logging.getLogger(__name__)
@@ -163,6 +164,7 @@ class RunPorts(msgspec.Struct, frozen=True, kw_only=True):
     metrics: RunMetrics
     # Columns of a table of a database, as they are now.
     columns: Callable[[str, str], Iterable[tuple[str, ColumnType]]]
+    secrets: SecretStore
 
 
 class TriggerRuns:
@@ -193,6 +195,10 @@ class TriggerRuns:
         """Label values of the trigger's metrics."""
         return (self.trigger.database, self.trigger.name)
 
+    def redacted(self, text: str) -> str:
+        """`text` without the secrets among the trigger's arguments."""
+        return self.ports.secrets.redacted(text, self.trigger.arguments)
+
     def log(self, level: str, text: str, time_ns: int | None = None) -> None:
         """Add a line to the trigger's log."""
         self.ports.plugin_log.add(
@@ -201,7 +207,7 @@ class TriggerRuns:
                 database=self.trigger.database,
                 trigger_name=self.trigger.name,
                 level=level,
-                text=text,
+                text=self.redacted(text),
             )
         )
 
@@ -262,8 +268,8 @@ class TriggerRuns:
             self.metrics.dispatched(outcome.dispatch_s, self.labels)
         if outcome.ok:
             return outcome, None
-        message = f"{outcome.error_type}: {outcome.error_message}"
-        return outcome, Failure(message, outcome.traceback, outcome.failure)
+        message = self.redacted(f"{outcome.error_type}: {outcome.error_message}")
+        return outcome, Failure(message, self.redacted(outcome.traceback), outcome.failure)
 
     async def _settle(
         self, outcome: RunOutcome, hops: int, record: RunRecord, *, is_alone: bool
@@ -312,7 +318,7 @@ class TriggerRuns:
                 f"error writing back lines to {', '.join(by_database)}: {line['error_message']} "
                 f"(line {line['line_number']}: {line['original_line']})"
             )
-            return Failure(text, kind="write")
+            return Failure(self.redacted(text), kind="write")
         except EngineError as error:
             what = f"writing back lines to {', '.join(by_database)}" if backs else "committing"
             return Failure(f"error {what}: {error.message}", kind="write")

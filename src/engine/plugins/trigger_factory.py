@@ -13,6 +13,7 @@ from engine.ids import DatabaseId, TriggerId
 from engine.plugins import trigger_spec
 from engine.plugins.log_history import LogHistory
 from engine.plugins.repository import PluginRepository
+from engine.store.secrets import SecretStore
 
 
 class TriggerRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,21 +47,30 @@ BATCH_ROWS_MAX = 100_000_000
 class TriggerFactory:
     """Turns requests into drafts for the catalog."""
 
-    def __init__(self, repository: PluginRepository, clock: Clock, history: LogHistory) -> None:
+    def __init__(
+        self,
+        repository: PluginRepository,
+        clock: Clock,
+        history: LogHistory,
+        secrets: SecretStore,
+    ) -> None:
         self._repository = repository
         self._clock = clock
         self._history = history
+        self._secrets = secrets
 
     async def draft(self, request: TriggerRequest) -> Trigger:
         """The trigger of `request`; ids are given by the catalog.
 
         Raises:
             TriggerSpecError: The specification cannot be understood.
+            SecretNotFoundError: An argument names a secret that is not there.
             PluginError: The file is missing, outside the plugin directory, cannot be fetched, does
                 not compile, or has no entry point for this kind of trigger.
         """
         spec = trigger_spec.parse(request.spec)
         _check_limits(request)
+        self._secrets.resolved(request.arguments)  # they must be there
         start_position = await self._history.position_of(request.database, request.start_from)
         if start_position is not None and spec.kind != "wal":
             raise PluginError(
