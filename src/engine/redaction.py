@@ -5,7 +5,7 @@
 import re
 
 # user:password@ or token@ of an address. What follows it is kept.
-_CREDENTIALS = re.compile(r"(?<=://)[^\s/@'\"]+@")
+_CREDENTIALS = re.compile(r"(?<=://)[^\s/'\"]+@")
 
 
 def without_credentials(text: str) -> str:
