@@ -3,6 +3,7 @@
 """One server process: start, run, stop."""
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -19,7 +20,8 @@ from engine.config import ServeConfig
 from engine.errors import ConfigError, PluginError
 from engine.filesystem import FileSystem
 from engine.http.app import App
-from engine.http.asgi import BodyGate, HttpConfig
+from engine.http.bodies import BodyGate
+from engine.http.http_config import HttpConfig
 from engine.http.listener import TlsFiles, listener, url_of
 from engine.http.preset_token import PresetToken, apply_preset, check_address, read_preset
 from engine.http.services import Services
@@ -66,6 +68,9 @@ logger = logging.getLogger(__name__)
 
 # How often recovery forgets what triggers have passed, so that a long log needs little memory.
 _PRUNE_EVERY_FRAMES = 10_000
+# Objects made, less those dropped, between two looks of the garbage collector for cycles. A request
+# makes dozens, and a hundred requests under way would be looked at again and again.
+_GARBAGE_OBJECTS = 20_000
 
 
 class _Committer:
@@ -169,6 +174,9 @@ class Server:
             check_address(self._config, self._state.catalog.tokens)
         log = self._build_log(recovered)
         log.start()
+        # What is there now stays: the garbage collector need not look at it.
+        gc.freeze()
+        gc.set_threshold(_GARBAGE_OBJECTS)
         await self._serve(log, recovered)
 
     # Start.

@@ -26,9 +26,16 @@ def process_writes(api, batches, args):
 class Writer(threading.Thread):
     """Writes numbered rows until the server is gone; remembers what it sent, and what was kept."""
 
-    def __init__(self, server: ServerProcess, number: int, first: int) -> None:
+    def __init__(
+        self,
+        server: ServerProcess,
+        number: int,
+        first: int,
+        sizes: tuple[int, ...] = (1, 1, 5, 200),
+    ) -> None:
         super().__init__(daemon=True)
         self.server = server
+        self.sizes = sizes
         self.tag = f"w{number}"
         self.next = first
         self.acknowledged: set[int] = set()
@@ -36,7 +43,7 @@ class Writer(threading.Thread):
 
     def run(self) -> None:
         while True:
-            size = random.choice((1, 1, 5, 200))
+            size = random.choice(self.sizes)
             numbers = range(self.next, self.next + size)
             self.next += size
             self.sent.update(numbers)
@@ -106,3 +113,49 @@ def test_acknowledged_rows_and_write_backs_survive_kill_9(
             timeout_s=30,
         )
     assert server.stop() == 0
+
+
+def commits(server: ServerProcess) -> int:
+    """How many commits the server has made."""
+    metrics = server.request("GET", "/metrics").body.decode()
+    (line,) = [x for x in metrics.splitlines() if x.startswith("headrace_wal_commit_seconds_count")]
+    return int(line.split()[1])
+
+
+def test_lines_that_were_merged_survive_kill_9_each_for_itself(
+    make_server: Callable[..., ServerProcess],
+) -> None:
+    server = make_server("--wal-segment-size", "256KB").start()
+    server.cli("create", "database", "db")
+    writers = 16
+    acknowledged: dict[str, set[int]] = {f"w{number}": set() for number in range(writers)}
+    sent: dict[str, set[int]] = {f"w{number}": set() for number in range(writers)}
+    first = [1] * writers
+    frames, writes = 0, 0
+    for _ in range(5):
+        group = [Writer(server, number, first[number], (1,)) for number in range(writers)]
+        for writer in group:
+            writer.start()
+        enough = random.randint(500, 3000)
+        wait_for(
+            lambda group=group, least=enough: sum(len(one.acknowledged) for one in group) >= least,
+            "some rows are acknowledged",
+        )
+        frames += commits(server)
+        server.kill()
+        for number, writer in enumerate(group):
+            writer.join(10)
+            assert not writer.is_alive()
+            acknowledged[writer.tag] |= writer.acknowledged
+            sent[writer.tag] |= writer.sent
+            first[number] = writer.next
+            writes += len(writer.acknowledged)
+        server.start()
+    assert frames < writes, "nothing was merged"
+    stored: dict[str, list[int]] = {tag: [] for tag in acknowledged}
+    for row in server.query("db", "SELECT w, f FROM m"):
+        stored[row["w"]].append(row["f"])
+    for tag, numbers in stored.items():
+        assert len(numbers) == len(set(numbers)), "a row is there twice"
+        assert acknowledged[tag] <= set(numbers), "an acknowledged row is gone"
+        assert set(numbers) <= sent[tag]

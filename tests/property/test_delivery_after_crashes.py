@@ -18,7 +18,8 @@ from engine.plugins.table_batches import count_rows, delivery_for
 from engine.plugins.wal_runner import writes_run
 from engine.store.cursors import Cursor
 from engine.store.run_records import Step
-from engine.wal.log import DurableFrame, Segment
+from engine.wal.log import DurableFrame
+from engine.wal.segment_series import Segment
 from lp_core import FrameKind, Section, SegmentWriter, encode_frame, parse
 
 ROWS_MAX = 3

@@ -25,7 +25,8 @@ from engine.storage_ports import StateAccess
 from engine.store.manifest import FilesRecord, encode_files
 from engine.store.readers import Readers
 from engine.store.run_records import RunRecord, Step, encode_record
-from engine.wal.log import DurableFrame, Segment
+from engine.wal.log import DurableFrame
+from engine.wal.segment_series import Segment
 from lp_core import FrameKind, Section, SegmentWriter, encode_frame, parse
 
 _Result = TypeVar("_Result")

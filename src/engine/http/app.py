@@ -9,16 +9,9 @@ from typing import Any
 from engine.errors import EngineError, ForbiddenError
 from engine.http import openapi
 from engine.http.answer_headers import PREFLIGHT_HEADERS, AnswerHeaders, request_id_of
-from engine.http.asgi import (
-    ClientGoneError,
-    Receive,
-    Request,
-    Response,
-    Scope,
-    Send,
-    ShuttingDownError,
-)
+from engine.http.asgi import Request, Response, Scope, Send
 from engine.http.auth import Gatekeeper
+from engine.http.bodies import ClientGoneError, Receive, ShuttingDownError
 from engine.http.compression import compressed
 from engine.http.error_responses import (
     error_response,
@@ -84,6 +77,7 @@ class App:
             services.config, services.catalog.tokens, services.clock, services.metrics
         )
         self._headers = AnswerHeaders(services.cluster_uuid)
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._active: set[asyncio.Task[Any]] = set()
         self._requests = services.metrics.counter(
             "headrace_http_requests_total", "Requests answered.", ("method", "status")
@@ -93,10 +87,13 @@ class App:
         """Answer one request."""
         if scope["type"] != "http":
             return
-        request = Request(scope, receive, self._services.gate, self._services.config)
-        request_id = request_id_of(request)
-        task = asyncio.current_task()
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        # Given the loop, it does not ask the system for the process as Python 3.11 does to find it.
+        task = asyncio.current_task(self._loop)
         assert task is not None
+        request = Request(scope, receive, self._services.gate, self._services.config, task)
+        request_id = request_id_of(request)
         self._active.add(task)
         try:
             response = await self._answer(request, request_id)

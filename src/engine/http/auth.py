@@ -14,13 +14,14 @@ from engine.errors import (
     UnauthenticatedError,
 )
 from engine.http.access import Access, Right
-from engine.http.asgi import HttpConfig, Request
+from engine.http.asgi import Request
 from engine.http.credentials import (
     CREDENTIALS_CHARACTERS_MAX,
     password_parameter,
     token_of_header,
 )
 from engine.http.failure_brake import FailureBrake
+from engine.http.http_config import HttpConfig
 from engine.http.routing import Route
 from engine.metrics import MetricsRegistry
 

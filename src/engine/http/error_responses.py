@@ -40,14 +40,8 @@ from engine.errors import (
     WriteError,
 )
 from engine.http.answer_headers import error_header
-from engine.http.asgi import (
-    ClientGoneError,
-    ReceiveTimeoutError,
-    Response,
-    ShuttingDownError,
-    UnsupportedMediaTypeError,
-    json_response,
-)
+from engine.http.asgi import Response, UnsupportedMediaTypeError, json_response
+from engine.http.bodies import ClientGoneError, ReceiveTimeoutError, ShuttingDownError
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,8 @@ import msgspec
 
 from engine.catalog.catalog import Catalog
 from engine.clock import Clock
-from engine.http.asgi import BodyGate, HttpConfig
+from engine.http.bodies import BodyGate
+from engine.http.http_config import HttpConfig
 from engine.influxql.engine import InfluxqlEngine
 from engine.ingest.catalog_writer import CatalogWriter
 from engine.ingest.pipeline import IngestPipeline

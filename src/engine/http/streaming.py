@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any, Protocol, TypeVar
 
-from engine.http.asgi import ClientGoneError, Receive, Response, Send
+from engine.http.asgi import Response, Send
+from engine.http.bodies import ClientGoneError, Receive
 
 Result = TypeVar("Result")
 

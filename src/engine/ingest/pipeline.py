@@ -4,14 +4,16 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import msgspec
 
 from engine.catalog.catalog import validate_database_name
 from engine.clock import Clock
 from engine.errors import PartialWriteError, RequestError, WriteError
+from engine.ingest.merger import Merger
 from engine.ingest.write_request import WriteRequest
 from engine.metrics import MetricsRegistry
 from engine.store.live import LiveDatabase, LiveStore
@@ -78,12 +80,13 @@ class IngestPipeline:
             "headrace_write_bytes_total", "Bytes of line protocol received."
         )
         self._rejected = metrics.counter("headrace_write_lines_rejected_total", "Lines refused.")
+        self._merger = Merger(log, store, clock, self._rows, self._begin_alone)
 
     def close(self) -> None:
         """End the parse threads."""
         self._threads.shutdown(wait=True, cancel_futures=True)
 
-    async def write(self, request: WriteRequest) -> None:
+    def write(self, request: WriteRequest) -> Awaitable[None]:
         """Store the rows of `request`; return when they are durable and visible.
 
         With ``no_sync`` it returns once the frame is queued for the disk.
@@ -94,9 +97,34 @@ class IngestPipeline:
             PartialWriteError: Lines were refused; ``stored`` tells whether the good ones were kept.
             WalError, BackPressureError: The log does not take the frame.
         """
-        validate_database_name(request.database)
+        is_known = self._live(request.database) is not None
+        if not is_known:
+            validate_database_name(request.database)
         self._bytes.add(len(request.body))
+        if is_known and self._merger.takes(request):
+            return self._merger.add(request)
+        self._merger.let_pass(request.database)
+        return self._write_alone(request)
+
+    async def _write_alone(self, request: WriteRequest) -> None:
         done, (part,) = await self._append(FrameKind.WRITE, [request], b"", on_empty="refuse")
+        await self._acknowledge(request, part, done)
+
+    def _begin_alone(self, request: WriteRequest) -> Coroutine[Any, Any, None]:
+        """Parse and append a small `request` at once; what is left waits until it is durable."""
+        if self._live(request.database) is None:
+            return self._write_alone(request)
+        parts, encoded = self._parse_and_encode(FrameKind.WRITE, [request], b"")()
+        filled = [part for part in parts if part.batch.num_rows]
+        if not filled:
+            _refuse_empty(parts)
+        # Nothing else ran since the parse, so there is no conflict.
+        done = self._queue(filled, encoded) if filled else None
+        return self._acknowledge(request, parts[0], done)
+
+    async def _acknowledge(
+        self, request: WriteRequest, part: _Part, done: asyncio.Future[DurableFrame] | None
+    ) -> None:
         if done is not None and not request.no_sync:
             await asyncio.shield(done)
         if part.num_errors:
@@ -128,37 +156,48 @@ class IngestPipeline:
     ) -> tuple[asyncio.Future[DurableFrame] | None, list[_Part]]:
         """Parse, check against the schemas of the moment, queue the frame."""
         while True:
-            parts, encoded = await self._prepare(kind, requests, control)
+            work = self._parse_and_encode(kind, requests, control)
+            nbytes = sum(len(request.body) for request in requests)
+            if nbytes <= self._config.inline_body_bytes_max:
+                parts, encoded = work()
+            else:
+                loop = asyncio.get_running_loop()
+                parts, encoded = await loop.run_in_executor(self._threads, work)
             filled = [part for part in parts if part.batch.num_rows]
             if not filled and on_empty == "refuse":
-                if not any(part.num_errors for part in parts):
-                    raise RequestError("incoming write was empty", hint="send at least one line")
+                _refuse_empty(parts)
                 return None, parts
             for part in filled:
                 await self._ensure_database(part.request.database)
-            # From here to the append there is no await: what is checked still holds when it is
-            # queued.
-            databases = [self._live(part.request.database) for part in filled]
-            if any(
-                database is None or database.schema.conflict(part.batch) is not None
-                for database, part in zip(databases, filled, strict=True)
-            ):
-                # Another write fixed a type (or a database went) since the parse: parse against
-                # that.
-                continue
-            done = self._log.append(encoded)
-            for database, part in zip(databases, filled, strict=True):
-                assert database is not None
-                database.schema.apply(part.batch)
-                self._rows.add(part.batch.num_rows)
-            return done, parts
+            done = self._queue(filled, encoded)
+            if done is not None:
+                return done, parts
+            # Another write fixed a type (or a database went) since the parse: parse against that.
+
+    def _queue(
+        self, filled: Sequence[_Part], encoded: EncodedFrame
+    ) -> asyncio.Future[DurableFrame] | None:
+        """Append the frame unless its parts contradict the schemas of the moment."""
+        # From here to the append there is no await: what is checked still holds when it is queued.
+        databases: list[LiveDatabase] = []
+        for part in filled:
+            database = self._live(part.request.database)
+            if database is None or database.schema.conflict(part.batch) is not None:
+                return None
+            databases.append(database)
+        done = self._log.append(encoded)
+        for database, part in zip(databases, filled, strict=True):
+            database.schema.apply(part.batch)
+            self._rows.add(part.batch.num_rows)
+        return done
 
     def _live(self, name: str) -> LiveDatabase | None:
         return self._store.database(name)
 
-    async def _prepare(
+    def _parse_and_encode(
         self, kind: FrameKind, requests: Sequence[WriteRequest], control: bytes
-    ) -> tuple[list[_Part], EncodedFrame]:
+    ) -> Callable[[], tuple[list[_Part], EncodedFrame]]:
+        """What any thread may do, against the schemas of the moment."""
         now_ns = self._clock.now_ns()
         schemas = [self._live(request.database) for request in requests]
 
@@ -180,9 +219,7 @@ class IngestPipeline:
             ]
             return parts, encode_frame(kind, sections, control)
 
-        if sum(len(request.body) for request in requests) <= self._config.inline_body_bytes_max:
-            return work()
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        return work
 
     def _parse(self, request: WriteRequest, database: LiveDatabase | None, now_ns: int) -> _Part:
         try:
@@ -214,6 +251,11 @@ class IngestPipeline:
         except BatchLimitError as error:
             raise WriteError(str(error), hint="send the body in smaller pieces") from error
         return _Part(request, result.batch, result.errors, result.num_errors)
+
+
+def _refuse_empty(parts: Sequence[_Part]) -> None:
+    if not any(part.num_errors for part in parts):
+        raise RequestError("incoming write was empty", hint="send at least one line")
 
 
 def error_entry(error: LineError) -> dict[str, object]:

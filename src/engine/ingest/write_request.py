@@ -6,7 +6,7 @@ import msgspec
 from lp_core import Precision
 
 
-class WriteRequest(msgspec.Struct, frozen=True, kw_only=True):
+class WriteRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One body of line protocol for one database."""
 
     database: str

@@ -14,7 +14,7 @@ GROUPS_WITHOUT_WAIT = 4
 
 
 class Gathering:
-    """Tells how many frames to wait for and how long.
+    """Tells how many writers to wait for and how long.
 
     A writer that is acknowledged sends its next frame at once. Without a wait the log thread takes
     what has come during the last sync, and the writers acknowledged by it miss the boat: they fall
@@ -24,31 +24,31 @@ class Gathering:
 
     def __init__(self) -> None:
         """Start without a wait."""
-        self._frames = 0
+        self._writers = 0
         self._seconds = 0.0
         self._groups_to_skip = 0
 
-    def committed(self, frames: int, waiting_frames: int, seconds: float) -> None:
+    def committed(self, writers: int, waiting_writers: int, seconds: float) -> None:
         """Take note of a commit, before anybody hears that its frames are durable.
 
         Args:
-            frames: How many it made durable.
-            waiting_frames: How many came while it ran.
+            writers: How many it lets go on.
+            waiting_writers: How many came while it ran.
             seconds: How long it took.
         """
-        self._frames = frames + waiting_frames
+        self._writers = writers + waiting_writers
         self._seconds = seconds
 
     def patience(self, waiting_bytes: int) -> tuple[int, float]:
-        """How many frames to wait for and for how many seconds; 0 seconds means not at all."""
+        """How many writers to wait for and for how many seconds; 0 seconds means not at all."""
         seconds = min(self._seconds * PATIENCE_OF_COMMIT, PATIENCE_S_MAX)
         if seconds < PATIENCE_S_MIN or waiting_bytes > GATHER_BYTES_MAX:
             return 0, 0.0
         if self._groups_to_skip > 0:
             self._groups_to_skip -= 1
             return 0, 0.0
-        return self._frames, seconds
+        return self._writers, seconds
 
-    def waited(self, gained_frames: int) -> None:
-        """Take note of how many frames came during a wait."""
-        self._groups_to_skip = 0 if gained_frames else GROUPS_WITHOUT_WAIT
+    def waited(self, gained_writers: int) -> None:
+        """Take note of how many writers came during a wait."""
+        self._groups_to_skip = 0 if gained_writers else GROUPS_WITHOUT_WAIT

@@ -1,16 +1,15 @@
-# Owns the open log of this writer: assigns positions, groups commits, rotates segments. One thread
-# writes; everything else happens on the event loop. After a failed write or sync the log accepts
-# nothing more (the kernel may have dropped the dirty pages, so trying again would only pretend),
-# see SECURITY of data in docs/architecture.md.
+# Owns the open log of this writer: assigns positions and groups commits. Its thread commits, or the
+# event loop while that is quicker; all else happens on the loop. After a failed write or sync it
+# takes nothing more (the kernel may have dropped the dirty pages, so trying again would only
+# pretend), see SECURITY of data in docs/architecture.md.
 """Group commit over log segments."""
 
 import asyncio
 import logging
-import mmap
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 
 import msgspec
 
@@ -20,19 +19,12 @@ from engine.filesystem import FileSystem
 from engine.ids import Position
 from engine.logs import keys
 from engine.paths import DataPaths
+from engine.wal.commit_place import LOOP_BYTES_MAX, CommitPlace
 from engine.wal.gathering import Gathering
-from engine.wal.segment_files import SegmentFile, SegmentFiles, is_worth_zeros
-from lp_core import EncodedFrame, Frame, SegmentReader, SegmentWriter
+from engine.wal.segment_series import Segment, SegmentSeries, UnplacedFrame
+from lp_core import EncodedFrame, Frame
 
 logger = logging.getLogger(__name__)
-
-
-# In a segment that is not filled with zeros, small groups write this many zeros behind them, once:
-# frames that later land on written blocks sync without a change of the file's metadata.
-ZERO_AHEAD_BYTES = 1024 * 1024
-ZERO_AHEAD_GROUP_BYTES_MAX = 128 * 1024
-
-_ZEROS = memoryview(bytes(ZERO_AHEAD_BYTES))
 
 
 class LogConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,17 +34,6 @@ class LogConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     segment_bytes_max: int = 64 * 1024 * 1024
     # Bytes that may wait for the disk; more are refused with BackPressureError.
     queued_bytes_max: int = 256 * 1024 * 1024
-
-
-class Segment:
-    """One segment file, mapped read-only for everybody who reads its frames."""
-
-    def __init__(self, path: Path, size_bytes: int) -> None:
-        self.path = path
-        with path.open("rb") as file:
-            # Covers the preallocated tail too; readers may not pass the durable end.
-            self._map = mmap.mmap(file.fileno(), size_bytes, access=mmap.ACCESS_READ)
-        self.reader = SegmentReader(self._map)
 
 
 class DurableFrame(msgspec.Struct, frozen=True):
@@ -67,17 +48,21 @@ class DurableFrame(msgspec.Struct, frozen=True):
         return Position(self.frame.position)
 
 
-class _Pending:
-    """A frame on its way to the disk."""
+# Called on the event loop with the frame once it is durable and visible, or with what went wrong.
+OnEnd = Callable[[DurableFrame | WalError], None]
 
-    __slots__ = ("done", "encoded", "offset", "position", "segment")
 
-    def __init__(self, encoded: EncodedFrame, position: Position) -> None:
-        self.encoded = encoded
-        self.position = position
-        self.done: asyncio.Future[DurableFrame] = asyncio.get_running_loop().create_future()
-        self.segment: Segment | None = None
-        self.offset = 0
+class _Pending(UnplacedFrame):
+    """A frame on its way to the disk, and who waits for it."""
+
+    __slots__ = ("on_end", "writers")
+
+    def __init__(
+        self, encoded: EncodedFrame, position: Position, writers: int, on_end: OnEnd
+    ) -> None:
+        super().__init__(encoded, position)
+        self.writers = writers
+        self.on_end = on_end
 
 
 class Log:
@@ -100,11 +85,7 @@ class Log:
         `on_durable` is called on the event loop with the frames of each group, in log order, before
         the futures of `append` resolve: so what is acknowledged is also visible.
         """
-        self._paths = paths
-        self._node_id = node_id
         self._config = config
-        self._filesystem = filesystem
-        self._clock = clock
         self._on_durable = on_durable
         self._on_sync = on_sync
         self._next_position = next_position
@@ -112,25 +93,27 @@ class Log:
         self.durable_position = Position(next_position - 1)
         self.failure: WalError | None = None
         self.queued_bytes = 0
-        self.written_bytes = 0
+        # Writers that hold their frames back until the commit under way is over.
+        self.writers_held_back = 0
+        self._after_commit: Callable[[], None] = lambda: None
         self._wake = threading.Condition()
         self._queue: list[_Pending] = []
-        # So many frames in the queue wake the log thread.
+        self._queued_writers = 0
+        # So many writers in the queue wake the log thread.
         self._wake_at = 1
+        # The log thread waits for company with a queue that it is about to take.
+        self._is_gathering = False
+        # Groups taken to be committed, and those of them that the event loop has heard of.
+        self._groups_taken = 0
+        self._groups_resolved = 0
         self._is_stopping = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        # From here on, only the log thread's.
+        self._is_commit_scheduled = False
+        # From here on, only of the one who commits.
+        self._place = CommitPlace()
         self._gathering = Gathering()
-        self._files = SegmentFiles(paths, filesystem)
-        self._file: SegmentFile | None = None
-        self._segment: Segment | None = None
-        self._opened_at = 0.0
-        self._offset = 0
-        # The file's name is not durable yet.
-        self._is_new = False
-        # The segment's blocks are written (not only reserved) up to here.
-        self._written_until = 0
+        self._segments = SegmentSeries(paths, node_id, config.segment_bytes_max, filesystem, clock)
 
     def start(self) -> None:
         """Start the log thread; call on the event loop."""
@@ -138,12 +121,37 @@ class Log:
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
+    @property
+    def written_bytes(self) -> int:
+        """Bytes of frames that were written to the disk."""
+        return self._segments.written_bytes
+
+    @property
+    def is_committing(self) -> bool:
+        """Whether a commit is under way: what is appended now waits for the one after it."""
+        return self._groups_taken != self._groups_resolved
+
+    def call_after_commit(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called on the event loop after each commit."""
+        self._after_commit = callback
+
     def append(self, encoded: EncodedFrame) -> asyncio.Future[DurableFrame]:
         """Queue a frame; the future resolves once it is durable and visible.
 
         Raises:
             WalError: The log has failed before, or is being stopped.
             BackPressureError: Too many bytes wait for the disk.
+        """
+        assert self._loop is not None
+        done: asyncio.Future[DurableFrame] = self._loop.create_future()
+        self.submit(encoded, partial(_settle, done))
+        return done
+
+    def submit(self, encoded: EncodedFrame, on_end: OnEnd, *, writers: int = 1) -> None:
+        """Queue a frame that so many `writers` wait for, to be told by `on_end`.
+
+        Raises:
+            WalError, BackPressureError: As `append`; then `on_end` is not called.
         """
         if self.failure is not None:
             raise self.failure
@@ -155,14 +163,48 @@ class Log:
                 f"{self._config.queued_bytes_max}",
                 hint="the disk is slower than the writes: send again after the pause given",
             )
-        pending = _Pending(encoded, self._next_position)
+        pending = _Pending(encoded, self._next_position, writers, on_end)
         self._next_position = Position(self._next_position + 1)
         self.queued_bytes += encoded.nbytes
         with self._wake:
             self._queue.append(pending)
-            if len(self._queue) >= self._wake_at:
+            self._queued_writers += writers
+            if self._is_for_loop():
+                self._schedule_commit()
+            elif self._queued_writers >= self._wake_at:
                 self._wake.notify()
-        return pending.done
+
+    def commit_queued(self) -> None:
+        """Commit what is queued, if the event loop does that; call when no more is to come soon."""
+        self._is_commit_scheduled = False
+        with self._wake:
+            if not self._queue:
+                return
+            if not self._is_for_loop():
+                self._wake.notify()
+                return
+            group = self._take_queue()
+        self._resolve(group, self._commit(group), self.failure)
+
+    def _is_for_loop(self) -> bool:
+        """Whether the event loop, and not the log thread, commits what is queued now."""
+        # A disk that failed, a shutdown and the opening of segments are the thread's.
+        return (
+            self._place.is_loop
+            and not self.is_committing
+            and not self._is_gathering
+            and not self._is_stopping
+            and self.failure is None
+            and self.queued_bytes <= LOOP_BYTES_MAX
+            and self._segments.have_room(self.queued_bytes)
+        )
+
+    def _schedule_commit(self) -> None:
+        """Commit at the end of this turn of the loop: what else is queued in it still joins."""
+        if not self._is_commit_scheduled:
+            assert self._loop is not None
+            self._is_commit_scheduled = True
+            self._loop.call_soon(self.commit_queued)
 
     async def stop(self) -> None:
         """Write what is queued, seal the segment, end the thread."""
@@ -175,10 +217,11 @@ class Log:
     # The log thread from here on.
 
     def _run(self) -> None:
+        assert self._loop is not None
         while group := self._next_group():
-            self._commit(group)
-        self._seal()
-        self._files.close()
+            seconds = self._commit(group)
+            self._loop.call_soon_threadsafe(self._resolve, group, seconds, self.failure)
+        self._segments.close()
 
     def _next_group(self) -> list[_Pending]:
         """Wait for frames and take them all; none when the log is being stopped."""
@@ -189,26 +232,37 @@ class Log:
             wanted, patience_s = self._gathering.patience(
                 sum(pending.encoded.nbytes for pending in self._queue)
             )
-            if patience_s > 0 and len(self._queue) < wanted:
+            if patience_s > 0 and self._queued_writers < wanted:
                 self._gather(wanted, patience_s)
-            group, self._queue = self._queue, []
-            return group
+            return self._take_queue()
 
     def _gather(self, wanted: int, patience_s: float) -> None:
-        before = len(self._queue)
+        before = self._queued_writers
         self._wake_at = wanted
+        self._is_gathering = True
         deadline = time.monotonic() + patience_s
-        while len(self._queue) < wanted and not self._is_stopping:
+        while self._queued_writers < wanted and not self._is_stopping:
             if not self._wake.wait(deadline - time.monotonic()):
                 break
-        self._gathering.waited(len(self._queue) - before)
+        self._is_gathering = False
+        self._gathering.waited(self._queued_writers - before)
 
-    def _commit(self, group: list[_Pending]) -> None:
-        assert self._loop is not None
+    # Whoever commits: the log thread, or the event loop. Who took a group from the queue under the
+    # lock is alone here until the event loop has heard of its end.
+
+    def _take_queue(self) -> list[_Pending]:
+        group, self._queue = self._queue, []
+        self._queued_writers = 0
+        self._groups_taken += bool(group)
+        return group
+
+    def _commit(self, group: list[_Pending]) -> float:
+        """Make `group` durable unless the log has failed, before or now; return the seconds."""
+        seconds = 0.0
         if self.failure is None:
             started = time.monotonic()
             try:
-                self._write(group)
+                self._segments.write(group)
             except OSError as error:
                 self.failure = WalError(
                     f"the log cannot be written: {error}",
@@ -220,9 +274,11 @@ class Log:
                 self._fail("the log cannot be written", error)
             else:
                 seconds = time.monotonic() - started
-                self._gathering.committed(len(group), len(self._queue), seconds)
-                self._loop.call_soon_threadsafe(self._on_sync, seconds)
-        self._loop.call_soon_threadsafe(self._resolve, group, self.failure)
+                writers = sum(pending.writers for pending in group)
+                waiting = self._queued_writers + self.writers_held_back
+                self._gathering.committed(writers, waiting, seconds)
+                self._place.committed(seconds)
+        return seconds
 
     def _fail(self, what: str, error: Exception) -> None:
         self.failure = WalError(
@@ -231,93 +287,28 @@ class Log:
         )
         logger.critical("log failed, no more writes are accepted", exc_info=error)
 
-    def _write(self, group: list[_Pending]) -> None:
-        buffers: list[memoryview] = []
-        start = self._offset
-        for pending in group:
-            nbytes = pending.encoded.nbytes
-            if self._file is None or self._offset + nbytes > self._file.size_bytes:
-                self._flush(buffers, start)
-                self._rotate(pending)
-                buffers, start = [], self._offset
-            pending.encoded.seal(pending.position)
-            pending.segment, pending.offset = self._segment, self._offset
-            buffers.append(memoryview(pending.encoded))
-            self._offset += nbytes
-        self._flush(buffers, start)
-        self._look_ahead()
-
-    def _flush(self, buffers: list[memoryview], start: int) -> None:
-        if not buffers:
-            return
-        assert self._file is not None
-        written = self._filesystem.write_at(self._file.descriptor, buffers, start)
-        self.written_bytes += written
-        end = start + written
-        if end > self._written_until:
-            self._written_until = end
-            room = min(self._file.size_bytes - end, ZERO_AHEAD_BYTES)
-            if written <= ZERO_AHEAD_GROUP_BYTES_MAX and room > 0:
-                self._filesystem.write_at(self._file.descriptor, [_ZEROS[:room]], end)
-                self._written_until = end + room
-        self._filesystem.sync_data(self._file.descriptor)
-        if self._is_new:
-            # Without this a crash could forget the file's name while its frames are acknowledged.
-            self._filesystem.sync_directory(self._file.path.parent)
-            self._is_new = False
-
-    def _rotate(self, first: _Pending) -> None:
-        """Seal the segment in use and open the one that starts with `first`.
-
-        The header becomes durable by the sync of the first frames.
-        """
-        self._seal()
-        header = SegmentWriter(
-            first_position=first.position, node_id=self._node_id, created_ns=self._clock.now_ns()
-        ).header
-        size = max(self._config.segment_bytes_max, len(header) + first.encoded.nbytes)
-        self._file = self._files.open(self._paths.segment(first.position), size)
-        self._is_new = True
-        self._filesystem.write_at(self._file.descriptor, [memoryview(header)], 0)
-        self._segment = Segment(self._file.path, size)
-        self._opened_at = time.monotonic()
-        self._written_until = size if self._file.is_zero_filled else len(header)
-        self._offset = len(header)
-
-    def _look_ahead(self) -> None:
-        """Have the next segment made once half of this one is used."""
-        if self._file is not None and self._offset * 2 >= self._file.size_bytes:
-            seconds = time.monotonic() - self._opened_at
-            self._files.prepare(
-                self._config.segment_bytes_max,
-                zero_filled=is_worth_zeros(self._offset, seconds),
-            )
-
-    def _seal(self) -> None:
-        if self._file is not None:
-            self._files.seal(self._file, self._offset)
-            self._file = self._segment = None
-
     # The event loop again.
 
-    def _resolve(self, group: list[_Pending], failure: WalError | None) -> None:
+    def _resolve(self, group: list[_Pending], seconds: float, failure: WalError | None) -> None:
         """Tell those who wait for `group`; a later group may have failed already."""
+        self._groups_resolved += 1
         self.queued_bytes -= sum(pending.encoded.nbytes for pending in group)
+        outcomes: list[DurableFrame | WalError] = []
         if failure is None:
+            self._on_sync(seconds)
             try:
-                self._publish(group)
+                outcomes += self._publish(group)
             except Exception as error:
                 # On disk, but not visible: going on would let queries and triggers miss it.
                 self._fail("a durable record cannot be applied", error)
                 failure = self.failure
         if failure is not None:
-            for pending in group:
-                if not pending.done.done():
-                    pending.done.set_exception(failure)
-                    # A no_sync write has nobody who awaits it; the failure is logged already.
-                    pending.done.exception()
+            outcomes = [failure] * len(group)
+        for pending, outcome in zip(group, outcomes, strict=True):
+            pending.on_end(outcome)
+        self._after_commit()
 
-    def _publish(self, group: list[_Pending]) -> None:
+    def _publish(self, group: list[_Pending]) -> list[DurableFrame]:
         durable = []
         for pending in group:
             assert pending.segment is not None
@@ -326,6 +317,16 @@ class Log:
             durable.append(DurableFrame(pending.segment, frame))
         self.durable_position = group[-1].position
         self._on_durable(durable)
-        for pending, record in zip(group, durable, strict=True):
-            if not pending.done.done():
-                pending.done.set_result(record)
+        return durable
+
+
+def _settle(done: asyncio.Future[DurableFrame], outcome: DurableFrame | WalError) -> None:
+    """End the future of `append`."""
+    if done.done():
+        return
+    if isinstance(outcome, WalError):
+        done.set_exception(outcome)
+        # A no_sync write has nobody who awaits it; the failure is logged already.
+        done.exception()
+    else:
+        done.set_result(outcome)

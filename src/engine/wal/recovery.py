@@ -13,7 +13,8 @@ from engine.filesystem import FileSystem
 from engine.ids import Position
 from engine.logs import keys
 from engine.paths import DataPaths
-from engine.wal.log import DurableFrame, Segment
+from engine.wal.log import DurableFrame
+from engine.wal.segment_series import Segment
 from lp_core import FormatVersionError, FrameCorruptError
 
 logger = logging.getLogger(__name__)

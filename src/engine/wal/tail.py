@@ -9,7 +9,8 @@ from pathlib import Path
 from engine.errors import WalError
 from engine.ids import Position
 from engine.paths import DataPaths
-from engine.wal.log import DurableFrame, Segment
+from engine.wal.log import DurableFrame
+from engine.wal.segment_series import Segment
 
 
 def frames_between(paths: DataPaths, start: Position, end: Position) -> Iterator[DurableFrame]:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from engine.ids import Position
 from engine.plugins.flush_index import FlushIndex, Interest
-from engine.wal.log import DurableFrame, Segment
+from engine.wal.log import DurableFrame
+from engine.wal.segment_series import Segment
 from lp_core import FrameKind, Section, SegmentReader, SegmentWriter, encode_frame, parse
 
 

@@ -155,8 +155,8 @@ def test_the_log_rotates_into_prepared_files(tmp_path: Path) -> None:
         log = kit.open()
         for number in range(40):
             await log.append(frame(number))
-            if log._files._prepared is not None:
-                await asyncio.to_thread(log._files._prepared.result)
+            if log._segments._files._prepared is not None:
+                await asyncio.to_thread(log._segments._files._prepared.result)
         await log.stop()
 
     asyncio.run(scenario())

@@ -24,10 +24,10 @@ from engine.errors import (
 )
 from engine.http import auth, failure_brake
 from engine.http.access import Access, Right
-from engine.http.asgi import HttpConfig
 from engine.http.auth import Gatekeeper
 from engine.http.credentials import token_of_header
 from engine.http.failure_brake import FailureBrake
+from engine.http.http_config import HttpConfig
 from engine.http.routing import Route
 from engine.ids import TokenId
 from engine.metrics import MetricsRegistry

@@ -1,9 +1,13 @@
 # Owns the three write routes: v3, v2 and v1. They differ in parameters and error bodies only.
 """Write routes."""
 
+from functools import lru_cache
+
+import msgspec
+
 from engine.errors import EngineError, RequestError
 from engine.http.access import Right
-from engine.http.asgi import Request, Response
+from engine.http.asgi import Request, Response, query_parameters
 from engine.http.error_responses import v2_error_response
 from engine.http.route_description import DATABASE, Answer, Parameter, RawBody
 from engine.http.routing import Route
@@ -24,6 +28,8 @@ _LEGACY_PRECISIONS = {
     "m": Precision.MINUTE,
     "h": Precision.HOUR,
 }
+# Clients send the same few query strings all the time.
+_TARGETS_KEPT_MAX = 256
 _DEFAULT_RETENTION_POLICIES = frozenset({"", "''", "autogen", "default"})
 
 
@@ -44,63 +50,79 @@ def _legacy_precision(parameters: dict[str, str]) -> Precision:
     return precision
 
 
+class _Target(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a write goes and how, as the query string says."""
+
+    database: str
+    precision: Precision
+    accept_partial: bool = False
+    no_sync: bool = False
+
+    def request(self, body: bytes) -> WriteRequest:
+        return WriteRequest(
+            database=self.database,
+            precision=self.precision,
+            accept_partial=self.accept_partial,
+            no_sync=self.no_sync,
+            body=body,
+        )
+
+
+@lru_cache(_TARGETS_KEPT_MAX)
+def _v3_target(query_string: str) -> _Target:
+    parameters = query_parameters(query_string)
+    database = parameters.get("db")
+    if database is None:
+        raise RequestError("missing query parameter 'db'", hint="add ?db=NAME to the URL")
+    return _Target(
+        database=database,
+        precision=precision_of(parameters.get("precision", "auto")),
+        accept_partial=_boolean(parameters, "accept_partial", default=True),
+        no_sync=_boolean(parameters, "no_sync", default=False),
+    )
+
+
+@lru_cache(_TARGETS_KEPT_MAX)
+def _v2_target(query_string: str) -> _Target:
+    parameters = query_parameters(query_string)
+    database = parameters.get("bucket", "")
+    if not database:
+        raise RequestError("missing bucket value")
+    return _Target(database=database, precision=_legacy_precision(parameters))
+
+
+@lru_cache(_TARGETS_KEPT_MAX)
+def _v1_target(query_string: str) -> _Target:
+    parameters = query_parameters(query_string)
+    database = parameters.get("db", "")
+    if not database:
+        raise RequestError("no db destination provided", hint="add ?db=NAME to the URL")
+    policy = parameters.get("rp", "").lower()
+    if policy not in _DEFAULT_RETENTION_POLICIES:
+        database = f"{database}/{policy}"
+    return _Target(database=database, precision=_legacy_precision(parameters))
+
+
 def routes(services: Services) -> list[Route]:
     """The routes of this module."""
 
-    async def write_v3(request: Request) -> Response:
-        parameters = request.query_parameters()
-        database = parameters.get("db")
-        if database is None:
-            raise RequestError("missing query parameter 'db'", hint="add ?db=NAME to the URL")
-        request.access.require(database)
-        await services.pipeline.write(
-            WriteRequest(
-                database=database,
-                precision=precision_of(parameters.get("precision", "auto")),
-                accept_partial=_boolean(parameters, "accept_partial", default=True),
-                no_sync=_boolean(parameters, "no_sync", default=False),
-                body=await request.body(),
-            )
-        )
+    async def write(request: Request, target: _Target) -> Response:
+        request.access.require(target.database)
+        await services.pipeline.write(target.request(await request.body()))
         return Response(204)
+
+    async def write_v3(request: Request) -> Response:
+        return await write(request, _v3_target(request.query_string))
 
     async def write_v2(request: Request) -> Response:
-        parameters = request.query_parameters()
         try:
-            database = parameters.get("bucket", "")
-            if not database:
-                raise RequestError("missing bucket value")
-            request.access.require(database)
-            await services.pipeline.write(
-                WriteRequest(
-                    database=database,
-                    precision=_legacy_precision(parameters),
-                    accept_partial=False,
-                    body=await request.body(),
-                )
-            )
+            return await write(request, _v2_target(request.query_string))
         except EngineError as error:
             return v2_error_response(error)
-        return Response(204)
 
     async def write_v1(request: Request) -> Response:
-        parameters = request.query_parameters()
-        database = parameters.get("db", "")
-        if not database:
-            raise RequestError("no db destination provided", hint="add ?db=NAME to the URL")
-        policy = parameters.get("rp", "").lower()
-        if policy not in _DEFAULT_RETENTION_POLICIES:
-            database = f"{database}/{policy}"
-        request.access.require(database)
-        await services.pipeline.write(
-            WriteRequest(
-                database=database,
-                precision=_legacy_precision(parameters),
-                accept_partial=False,
-                body=await request.body(),
-            )
-        )
-        return Response(204)
+        # A password may stand in the query string: what is remembered is bounded, and in memory.
+        return await write(request, _v1_target(request.query_string))
 
     lines = RawBody("text/plain", "line protocol, UTF-8; gzip with Content-Encoding")
     stored = Answer(204, "stored")

@@ -1,0 +1,23 @@
+# Owns the settings of the HTTP interface.
+"""HTTP settings."""
+
+import msgspec
+
+
+class HttpConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of the HTTP interface."""
+
+    host: str = "127.0.0.1"
+    port: int = 8181
+    # Bytes of a body, as received and again after decompression.
+    body_bytes_max: int = 10 * 1024 * 1024
+    # Seconds that a client may be silent within its body, and that the whole body may take.
+    receive_idle_s: float = 15.0
+    receive_total_s: float = 300.0
+    # Seconds for which the rest of a body that is too large is still taken in.
+    discard_s: float = 5.0
+    # Bodies being received or processed at one time, in bytes; more are refused with 503.
+    bodies_bytes_max: int = 512 * 1024 * 1024
+    without_auth: bool = False
+    # Paths that need no token even when tokens exist.
+    paths_without_token: frozenset[str] = frozenset()

@@ -1,0 +1,236 @@
+# Owns the small requests that wait for the log: stores those of one kind as one frame, so that a
+# hundred writers of a line each cost one parse, one frame and one answer of the log. Where a merged
+# body is anything but plain, each request goes its own way: the result is always that of requests
+# handled one by one. Runs on the event loop.
+"""Merging of small requests."""
+
+import asyncio
+import re
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any
+
+from engine.clock import Clock
+from engine.errors import EngineError, WalError
+from engine.ingest.company import Company
+from engine.ingest.write_request import WriteRequest
+from engine.metrics import Counter
+from engine.store.live import LiveStore
+from engine.wal.log import DurableFrame, Log
+from lp_core import FrameKind, LpCoreError, Precision, Section, encode_frame, parse
+
+# Beyond this the parse costs more than what merging saves.
+MERGED_BODY_BYTES_MAX = 4 * 1024
+# A merged body is parsed on the event loop, so it is kept short.
+MERGED_BYTES_MAX = 32 * 1024
+
+# Seconds that a group waits at most for writers who should be back. The loop's clock counts
+# milliseconds, so a wait may be one shorter.
+PATIENCE_S = 0.002
+
+# Lines that end where they seem to end, whatever stands before and behind them: nothing quoted,
+# nothing escaped, no comment. Each has a time: two that got the time of one moment would be one.
+_LINE = rb'[^ \n"\\#][^ \n"\\]* [^ \n"\\]+ -?[0-9]+'
+_PLAIN_LINES = re.compile(rb"%b(?:\n%b)*\n?" % (_LINE, _LINE))
+
+
+class _Group:
+    """Requests for one database, in the order in which they came."""
+
+    __slots__ = ("database", "nbytes", "precision", "requests", "waiters")
+
+    def __init__(self, database: str, precision: Precision) -> None:
+        self.database = database
+        self.precision = precision
+        self.requests: list[WriteRequest] = []
+        self.waiters: list[asyncio.Future[None]] = []
+        self.nbytes = 0
+
+
+class Merger:
+    """Takes small requests; stores them when the log has time for them."""
+
+    def __init__(
+        self,
+        log: Log,
+        store: LiveStore,
+        clock: Clock,
+        rows: Counter,
+        begin_alone: Callable[[WriteRequest], Coroutine[Any, Any, None]],
+    ) -> None:
+        """Merge for `log`; call on the event loop.
+
+        Args:
+            log: Takes the frames.
+            store: Has the databases.
+            clock: Tells when a request was taken in.
+            rows: Counts rows that were stored.
+            begin_alone: Appends one request to the log; what it returns waits for the end.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._log = log
+        self._store = store
+        self._clock = clock
+        self._rows = rows
+        self._begin_alone = begin_alone
+        # By database.
+        self._groups: dict[str, _Group] = {}
+        self._company = Company()
+        self._is_scheduled = False
+        self._patience: asyncio.TimerHandle | None = None
+        self._apart: set[asyncio.Task[None]] = set()
+        log.call_after_commit(self._after_commit)
+
+    def takes(self, request: WriteRequest) -> bool:
+        """Whether `request` may be merged with others."""
+        return (
+            len(request.body) <= MERGED_BODY_BYTES_MAX
+            and not request.origin
+            and _PLAIN_LINES.fullmatch(request.body) is not None
+        )
+
+    def add(self, request: WriteRequest) -> asyncio.Future[None]:
+        """Take `request`; the future resolves when it is durable, or queued with ``no_sync``."""
+        waiter: asyncio.Future[None] = self._loop.create_future()
+        group = self._groups.get(request.database)
+        if group is not None and group.precision is not request.precision:
+            self.let_pass(request.database)
+            group = None
+        if group is None:
+            group = _Group(request.database, request.precision)
+            self._groups[request.database] = group
+        group.requests.append(request)
+        group.waiters.append(waiter)
+        group.nbytes += len(request.body)
+        self._log.writers_held_back += 1
+        if group.nbytes > MERGED_BYTES_MAX:
+            self.let_pass(request.database)
+        elif request.no_sync:
+            self._schedule()
+        elif not self._log.is_committing:
+            self._hold_or_flush()
+        return waiter
+
+    def _after_commit(self) -> None:
+        """Writers that were just answered send their next request at once: expect them back."""
+        self._company.commit_ended(waiting=self._log.writers_held_back)
+        if self._groups:
+            self._hold_or_flush()
+
+    def _hold_or_flush(self) -> None:
+        if self._company.is_complete(waiting=self._log.writers_held_back):
+            self._flush()
+        elif self._company.is_worth_waiting(waiting=self._log.writers_held_back):
+            if self._patience is None:
+                self._be_patient()
+        else:
+            self._schedule()
+
+    def _be_patient(self) -> None:
+        waiting = self._log.writers_held_back
+        self._patience = self._loop.call_later(PATIENCE_S, self._lose_patience, waiting)
+
+    def _lose_patience(self, waiting_before: int) -> None:
+        waiting = self._log.writers_held_back
+        if self._company.keeps_coming(gained=waiting - waiting_before, waiting=waiting):
+            self._be_patient()
+            return
+        self._company.waited_in_vain(waiting)
+        self._flush()
+
+    def _schedule(self) -> None:
+        """Flush at the end of this turn of the loop: what else comes in it still joins."""
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            self._loop.call_soon(self._flush)
+
+    def let_pass(self, database: str) -> None:
+        """Hand what waits for `database` to the log: what comes next goes behind it."""
+        group = self._groups.pop(database, None)
+        if group is not None:
+            self._hand_over(group)
+
+    def _flush(self) -> None:
+        self._is_scheduled = False
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+        groups, self._groups = self._groups, {}
+        for group in groups.values():
+            self._hand_over(group)
+        self._log.commit_queued()
+
+    def _hand_over(self, group: _Group) -> None:
+        self._log.writers_held_back -= len(group.waiters)
+        if not self._append(group):
+            self._append_apart(group)
+
+    def _append(self, group: _Group) -> bool:
+        """Append one frame for all of `group`; return whether that could be done."""
+        database = self._store.database(group.database)
+        if database is None:
+            return False
+        now_ns = self._clock.now_ns()
+        try:
+            result = parse(
+                # Empty lines, where a body ends with a line's end, are nothing to the parser.
+                b"\n".join([request.body for request in group.requests]),
+                precision=group.precision,
+                now_ns=now_ns,
+                schema=database.schema,
+            )
+            if result.num_errors:
+                return False
+            section = Section(group.database, result.batch, ingest_time_ns=now_ns)
+            self._log.submit(
+                encode_frame(FrameKind.WRITE, [section]),
+                partial(_tell, group),
+                writers=len(group.waiters),
+            )
+        except (LpCoreError, EngineError):
+            # Whose fault it is shows when each goes alone.
+            return False
+        # Between the parse and this nothing else ran: the batch fits the schema.
+        database.schema.apply(result.batch)
+        self._rows.add(result.batch.num_rows)
+        self._company.appended(sum(not request.no_sync for request in group.requests))
+        for request, waiter in zip(group.requests, group.waiters, strict=True):
+            if request.no_sync and not waiter.done():
+                waiter.set_result(None)
+        return True
+
+    def _append_apart(self, group: _Group) -> None:
+        for request, waiter in zip(group.requests, group.waiters, strict=True):
+            try:
+                rest = self._begin_alone(request)
+            except Exception as error:
+                if not waiter.done():
+                    waiter.set_exception(error)
+                continue
+            task = self._loop.create_task(_pass_on(rest, waiter))
+            self._apart.add(task)
+            task.add_done_callback(self._apart.discard)
+
+
+async def _pass_on(rest: Coroutine[Any, Any, None], waiter: asyncio.Future[None]) -> None:
+    """Give `waiter` what `rest` ends with."""
+    try:
+        await rest
+    except Exception as error:
+        if not waiter.done():
+            waiter.set_exception(error)
+    else:
+        if not waiter.done():
+            waiter.set_result(None)
+
+
+def _tell(group: _Group, outcome: DurableFrame | WalError) -> None:
+    """Answer all of `group`."""
+    for waiter in group.waiters:
+        # A client may have gone, and one with no_sync has its answer.
+        if waiter.done():
+            continue
+        if isinstance(outcome, WalError):
+            waiter.set_exception(outcome)
+        else:
+            waiter.set_result(None)

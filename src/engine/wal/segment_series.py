@@ -1,0 +1,155 @@
+# Owns the segments that this writer fills: puts frames behind each other into the one in use, syncs
+# them, goes on to the next one. Called by one thread at a time, the one that commits (log.py).
+"""The segment in use."""
+
+import mmap
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from engine.clock import Clock
+from engine.filesystem import FileSystem
+from engine.ids import Position
+from engine.paths import DataPaths
+from engine.wal.segment_files import SegmentFile, SegmentFiles, is_worth_zeros
+from lp_core import EncodedFrame, SegmentReader, SegmentWriter
+
+# In a segment that is not filled with zeros, small groups write this many zeros behind them, once:
+# frames that later land on written blocks sync without a change of the file's metadata.
+ZERO_AHEAD_BYTES = 1024 * 1024
+ZERO_AHEAD_GROUP_BYTES_MAX = 128 * 1024
+
+_ZEROS = memoryview(bytes(ZERO_AHEAD_BYTES))
+
+
+class Segment:
+    """One segment file, mapped read-only for everybody who reads its frames."""
+
+    def __init__(self, path: Path, size_bytes: int) -> None:
+        self.path = path
+        with path.open("rb") as file:
+            # Covers the preallocated tail too; readers may not pass the durable end.
+            self._map = mmap.mmap(file.fileno(), size_bytes, access=mmap.ACCESS_READ)
+        self.reader = SegmentReader(self._map)
+
+
+class UnplacedFrame:
+    """A frame that has its position in the log, and gets its place in a segment."""
+
+    __slots__ = ("encoded", "offset", "position", "segment")
+
+    def __init__(self, encoded: EncodedFrame, position: Position) -> None:
+        self.encoded = encoded
+        self.position = position
+        self.segment: Segment | None = None
+        self.offset = 0
+
+
+class SegmentSeries:
+    """Segments one after the other."""
+
+    def __init__(
+        self,
+        paths: DataPaths,
+        node_id: str,
+        segment_bytes_max: int,
+        filesystem: FileSystem,
+        clock: Clock,
+    ) -> None:
+        """Nothing is touched before the first frame."""
+        self._paths = paths
+        self._node_id = node_id
+        self._segment_bytes_max = segment_bytes_max
+        self._filesystem = filesystem
+        self._clock = clock
+        self.written_bytes = 0
+        self._files = SegmentFiles(paths, filesystem)
+        self._file: SegmentFile | None = None
+        self._segment: Segment | None = None
+        self._opened_at = 0.0
+        self._offset = 0
+        # The file's name is not durable yet.
+        self._is_new = False
+        # The segment's blocks are written (not only reserved) up to here.
+        self._written_until = 0
+
+    def have_room(self, nbytes: int) -> bool:
+        """Whether so much goes into the segment in use."""
+        return self._file is not None and self._offset + nbytes <= self._file.size_bytes
+
+    def write(self, group: Sequence[UnplacedFrame]) -> None:
+        """Make `group` durable; each frame is told its place.
+
+        Raises:
+            OSError: What is on the disk is not known.
+        """
+        buffers: list[memoryview] = []
+        start = self._offset
+        for frame in group:
+            nbytes = frame.encoded.nbytes
+            if not self.have_room(nbytes):
+                self._flush(buffers, start)
+                self._rotate(frame)
+                buffers, start = [], self._offset
+            frame.encoded.seal(frame.position)
+            frame.segment, frame.offset = self._segment, self._offset
+            buffers.append(memoryview(frame.encoded))
+            self._offset += nbytes
+        self._flush(buffers, start)
+        self._look_ahead()
+
+    def close(self) -> None:
+        """Seal the segment in use; finish what was begun with others."""
+        self._seal()
+        self._files.close()
+
+    def _flush(self, buffers: list[memoryview], start: int) -> None:
+        if not buffers:
+            return
+        assert self._file is not None
+        written = self._filesystem.write_at(self._file.descriptor, buffers, start)
+        self.written_bytes += written
+        end = start + written
+        if end > self._written_until:
+            self._written_until = end
+            room = min(self._file.size_bytes - end, ZERO_AHEAD_BYTES)
+            if written <= ZERO_AHEAD_GROUP_BYTES_MAX and room > 0:
+                self._filesystem.write_at(self._file.descriptor, [_ZEROS[:room]], end)
+                self._written_until = end + room
+        self._filesystem.sync_data(self._file.descriptor)
+        if self._is_new:
+            # Without this a crash could forget the file's name while its frames are acknowledged.
+            self._filesystem.sync_directory(self._file.path.parent)
+            self._is_new = False
+
+    def _rotate(self, first: UnplacedFrame) -> None:
+        """Seal the segment in use and open the one that starts with `first`.
+
+        The header becomes durable by the sync of the first frames.
+        """
+        self._seal()
+        header = SegmentWriter(
+            first_position=first.position, node_id=self._node_id, created_ns=self._clock.now_ns()
+        ).header
+        size = max(self._segment_bytes_max, len(header) + first.encoded.nbytes)
+        self._file = self._files.open(self._paths.segment(first.position), size)
+        self._is_new = True
+        self._filesystem.write_at(self._file.descriptor, [memoryview(header)], 0)
+        self._segment = Segment(self._file.path, size)
+        self._opened_at = time.monotonic()
+        self._written_until = size if self._file.is_zero_filled else len(header)
+        self._offset = len(header)
+
+    def _look_ahead(self) -> None:
+        """Have the next segment made once half of this one is used."""
+        if self._file is not None and self._offset * 2 >= self._file.size_bytes:
+            seconds = time.monotonic() - self._opened_at
+            self._files.prepare(
+                self._segment_bytes_max,
+                zero_filled=is_worth_zeros(self._offset, seconds),
+            )
+
+    def _seal(self) -> None:
+        if self._file is not None:
+            self._files.seal(self._file, self._offset)
+            self._file = self._segment = None
