@@ -370,6 +370,18 @@ def test_a_database_deleted_while_its_rows_are_persisted_leaves_no_files(tmp_pat
         storage.query("SELECT * FROM m", "other")
 
 
+def test_frames_that_have_not_taken_effect_yet_are_not_persisted(tmp_path: Path) -> None:
+    storage = make(tmp_path)
+    storage.write(cpu("a", 1, 1))
+    # The log has gone on to its next file, with frames on their way to the event loop.
+    begun = storage.paths.segment(storage.state.position + 3)
+    begun.touch()
+    assert storage.persist.due() is None
+    begun.unlink()
+    storage.paths.segment(storage.state.position + 1).touch()
+    assert storage.persist.due() == storage.state.position
+
+
 # Failures.
 
 
