@@ -126,7 +126,10 @@ def test_what_a_crash_left_behind_is_removed_at_start(tmp_path: Path) -> None:
     storage.persist_all()
     left = storage.paths.parquet_dir / "1-db" / "m" / "left.parquet"
     left.write_bytes(b"half a file")
+    half = storage.paths.checkpoint_dir / "00000000000000000009.checkpoint.tmp"
+    half.write_bytes(b"half a checkpoint")
     again = storage.restart()
+    assert not half.exists()
     assert on_disk(again) == {files(again)[0].path}
 
 
