@@ -132,7 +132,7 @@ def referenced_files(state: ServerState) -> list[FileEntry]:
 
 
 def remove_orphans(paths: DataPaths, filesystem: FileSystem, state: ServerState) -> int:
-    """Remove Parquet files that nothing refers to; return how many.
+    """Remove Parquet files that nothing refers to, and half-written checkpoints; return how many.
 
     A crash leaves them behind: written, but without the record that makes them part of a table, or
     replaced, but not removed yet.
@@ -143,6 +143,7 @@ def remove_orphans(paths: DataPaths, filesystem: FileSystem, state: ServerState)
         for path in paths.parquet_dir.glob("*/*/*.parquet")
         if str(path.relative_to(paths.parquet_dir)) not in known
     ]
+    orphans += paths.checkpoint_dir.glob("*.tmp")
     for path in orphans:
         filesystem.remove(path)
     return len(orphans)

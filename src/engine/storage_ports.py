@@ -34,6 +34,11 @@ class StateAccess:
         return self._state.store
 
     @property
+    def position(self) -> Position:
+        """Of the last frame that has taken effect."""
+        return self._state.position
+
+    @property
     def persisted(self) -> Position:
         """Rows up to here are in files."""
         return self._state.persisted

@@ -42,6 +42,10 @@ class StatePort(Protocol):
         """All tables."""
 
     @property
+    def position(self) -> Position:
+        """Of the last frame that has taken effect."""
+
+    @property
     def persisted(self) -> Position:
         """Rows up to here are in files."""
 

@@ -188,8 +188,12 @@ class PersistThread:
         """Up to where rows are to be persisted now; None when there is nothing to do yet."""
         if self._log.is_stopping():
             return None
+        sealed = self.log_files.sealed()
+        # The log goes on to its next file before the last frames of the one before have taken
+        # effect: a step that took their positions would leave their rows behind.
+        applied = self._log.call(lambda: self._state.position)
         return planner.persist_through(
-            self.log_files.sealed(),
+            [segment for segment in sealed if segment.last <= applied],
             self._state.persisted,
             due_bytes=self._config.log_bytes,
             step_bytes_max=self._config.memory_bytes_max // _INPUT_SHARE,

@@ -126,7 +126,10 @@ def test_what_a_crash_left_behind_is_removed_at_start(tmp_path: Path) -> None:
     storage.persist_all()
     left = storage.paths.parquet_dir / "1-db" / "m" / "left.parquet"
     left.write_bytes(b"half a file")
+    half = storage.paths.checkpoint_dir / "00000000000000000009.checkpoint.tmp"
+    half.write_bytes(b"half a checkpoint")
     again = storage.restart()
+    assert not half.exists()
     assert on_disk(again) == {files(again)[0].path}
 
 
@@ -368,6 +371,18 @@ def test_a_database_deleted_while_its_rows_are_persisted_leaves_no_files(tmp_pat
     assert storage.query(ALL) == [{"f": 1, "t": "a", "time": 1}]
     with pytest.raises(QueryError, match="not found"):
         storage.query("SELECT * FROM m", "other")
+
+
+def test_frames_that_have_not_taken_effect_yet_are_not_persisted(tmp_path: Path) -> None:
+    storage = make(tmp_path)
+    storage.write(cpu("a", 1, 1))
+    # The log has gone on to its next file, with frames on their way to the event loop.
+    begun = storage.paths.segment(storage.state.position + 3)
+    begun.touch()
+    assert storage.persist.due() is None
+    begun.unlink()
+    storage.paths.segment(storage.state.position + 1).touch()
+    assert storage.persist.due() == storage.state.position
 
 
 # Failures.
