@@ -22,11 +22,16 @@ _TEXTS = frozenset({ColumnType.TAG, ColumnType.STRING})
 
 
 class Where(msgspec.Struct, frozen=True):
-    """A condition in SQL (empty for none), with the times that it permits, both ends included."""
+    """A condition in SQL (empty for none), with the times that it permits, both ends included.
+
+    Times stand in it as parameters: a dashboard asks again with other times, and finds its SQL
+    translated.
+    """
 
     sql: str = ""
     low_ns: int | None = None
     high_ns: int | None = None
+    parameters: dict[str, object] = {}
 
 
 def quoted(name: str) -> str:
@@ -39,9 +44,9 @@ def text_sql(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def time_ns_sql(time_ns: int) -> str:
+def bounded_ns(time_ns: int) -> int:
     """A time, brought into what 64 bits hold."""
-    return f"to_timestamp_nanos({min(max(time_ns, TIME_NS_MIN + 1), TIME_NS_MAX)})"
+    return min(max(time_ns, TIME_NS_MIN + 1), TIME_NS_MAX)
 
 
 def where_of(condition: tree.Expression | None, columns: Columns, now_ns: int) -> Where:
@@ -66,7 +71,7 @@ def where_of(condition: tree.Expression | None, columns: Columns, now_ns: int) -
         if operator in ("<", "<=", "="):
             most = time_ns - (operator == "<")
             high = most if high is None else min(high, most)
-    return Where(writer.truth(condition), low, high)
+    return Where(writer.truth(condition), low, high, writer.parameters)
 
 
 def _conjuncts(condition: tree.Expression) -> list[tree.Expression]:
@@ -83,6 +88,7 @@ class _Writer:
     def __init__(self, columns: Columns, now_ns: int) -> None:
         self._columns = columns
         self._now_ns = now_ns
+        self.parameters: dict[str, object] = {}
 
     def bound(self, part: tree.Expression) -> tuple[str, int] | None:
         """Operator and time of a comparison with ``time``; None for anything else."""
@@ -98,7 +104,9 @@ class _Writer:
         """`expression` as a condition."""
         bound = self.bound(expression)
         if bound is not None:
-            return f"time {bound[0]} {time_ns_sql(bound[1])}"
+            name = f"time{len(self.parameters)}"
+            self.parameters[name] = bounded_ns(bound[1])
+            return f"time {bound[0]} ${name}"
         if isinstance(expression, tree.Binary):
             if expression.operator in ("AND", "OR"):
                 left, right = self.truth(expression.left), self.truth(expression.right)

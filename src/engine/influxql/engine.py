@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from engine.errors import DatabaseNotFoundError, QueryError
 from engine.influxql import tree
 from engine.influxql.names import matching
-from engine.influxql.results import Series
+from engine.influxql.results import Series, check_cells, num_cells
 from engine.influxql.selection import Runner, Selection, Table
 from engine.influxql.showing import shown
 from engine.query.executor import QueryExecutor
@@ -90,6 +90,7 @@ class InfluxqlEngine:
             for table in self._tables(database, [source]):
                 selection = Selection(select, table, now_ns)
                 series += selection.run(self._runner(database))
+                check_cells(num_cells(series))
         limits = select.limits
         end = None if limits.series is None else limits.series_skipped + limits.series
         return series[limits.series_skipped : end]

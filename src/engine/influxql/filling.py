@@ -12,7 +12,7 @@ from engine.influxql.conditions import Where
 if TYPE_CHECKING:
     from engine.influxql.selection import Group
 
-# Intervals times series of one statement.
+# Intervals times series times columns of one statement.
 INTERVALS_MAX = 1_000_000
 
 
@@ -34,7 +34,7 @@ def bins(groups: "Sequence[Group]", select: tree.Select, where: Where, now_ns: i
     high_ns = now_ns if where.high_ns is None else where.high_ns
     last = max((high_ns - offset) // width * width + offset, first)
     count = (last - first) // width + 1
-    if count * len(groups) > INTERVALS_MAX:
+    if count * len(groups) * len(groups[0].leaves) > INTERVALS_MAX:
         raise QueryError(
             f"the answer would have {count} intervals for each of {len(groups)} series",
             hint="give a time range, a longer interval, or fill(none)",

@@ -1,9 +1,16 @@
-# Owns what a statement of InfluxQL gives: series of rows, each under a table's name and tags.
+# Owns what a statement of InfluxQL gives: series of rows, each under a table's name and tags; and
+# how large that may become, since rows are Python objects here.
 """Results of InfluxQL statements."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
+
+from engine.errors import QueryResourceError
+
+# Values of one request. Each takes some fifty bytes until it is written.
+CELLS_MAX = 5_000_000
 
 
 class Series(msgspec.Struct):
@@ -22,3 +29,21 @@ class StatementResult(msgspec.Struct):
 
     series: list[Series] = msgspec.field(default_factory=list)
     error: str = ""
+
+
+def num_cells(all_series: Iterable[Series]) -> int:
+    """How many values `all_series` have."""
+    return sum(len(series.values) * len(series.columns) for series in all_series)
+
+
+def check_cells(count: int) -> None:
+    """Refuse an answer of `count` values if that is too many.
+
+    Raises:
+        QueryResourceError: It is.
+    """
+    if count > CELLS_MAX:
+        raise QueryResourceError(
+            f"the answer needs more than {CELLS_MAX} values",
+            hint="ask for a shorter time range, fewer columns or LIMIT, or ask in SQL",
+        )

@@ -2,7 +2,7 @@
 # rows that come back: intervals filled, expressions computed, rows counted off.
 """Running of SELECT statements."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -12,15 +12,15 @@ import pyarrow
 from engine.errors import QueryError, QueryNotSupportedError
 from engine.influxql import functions, tree
 from engine.influxql.calls import check_call, distinct_inside, field_of, of_list, points
-from engine.influxql.conditions import Columns, Where, quoted, time_ns_sql, where_of
+from engine.influxql.conditions import Columns, Where, bounded_ns, quoted, where_of
 from engine.influxql.fields import Output, Parts, cast, outputs_of, parts_of, values_of
 from engine.influxql.filling import bins, filled
 from engine.influxql.names import matching
-from engine.influxql.results import Series
+from engine.influxql.results import Series, check_cells
 from lp_core.enums import ColumnType
 
-# Runs SQL in the database of the table.
-Runner = Callable[[str], Any]
+# Runs SQL, with the values of its parameters, in the database of the table.
+Runner = Callable[[str, Mapping[str, object]], Any]
 
 
 class Table(msgspec.Struct, frozen=True):
@@ -111,7 +111,7 @@ class Selection:
         limits = self._select.limits
         if self._is_limit_pushed and limits.rows is not None:
             sql += f" LIMIT {limits.rows} OFFSET {limits.rows_skipped}"
-        yield from self._groups(run(sql), references, len(names))
+        yield from self._groups(_bounded(run(sql, self._where.parameters)), references, len(names))
 
     @property
     def _is_limit_pushed(self) -> bool:
@@ -132,7 +132,7 @@ class Selection:
         columns: list[str] = []
         for index, leaf in enumerate(leaves):
             columns += self._leaf_items(leaf, index)
-        table = run(self._aggregate_sql(names, columns))
+        table = _bounded(run(self._aggregate_sql(names, columns), self._values))
         groups = list(self._groups(table, leaves, len(names)))
         if self._interval_ns is not None:
             span = bins(groups, self._select, self._where, self._now_ns)
@@ -147,7 +147,7 @@ class Selection:
         if field not in self._table.columns:
             return
         columns = _list_items(quoted(field), 0)
-        table = run(self._aggregate_sql(names, columns))
+        table = _bounded(run(self._aggregate_sql(names, columns), self._values))
         keys = [table.column(name).to_pylist() for name in names]
         starts = _nanoseconds(table.column("__t")).to_pylist()
         all_values = table.column("__c0").to_pylist()
@@ -163,6 +163,13 @@ class Selection:
                     group.leaves[call].append(value)
             yield group
 
+    @property
+    def _values(self) -> dict[str, object]:
+        """Values of the parameters of an aggregate's SQL."""
+        low_ns = self._where.low_ns or 0
+        own = {"low": bounded_ns(low_ns), "now": self._now_ns}
+        return {**self._where.parameters, **own}
+
     def _aggregate_sql(self, names: Sequence[str], columns: Sequence[str]) -> str:
         conditions = [self._where.sql]
         if self._interval_ns is None:
@@ -170,13 +177,13 @@ class Selection:
             if len(calls) == 1 and calls[0].name in functions.SELECTORS:
                 time = _selected_time(calls[0], self._table.columns)
             else:
-                time = time_ns_sql(self._where.low_ns or 0)
+                time = "to_timestamp_nanos($low)"
         else:
             offset = self._select.grouping.offset_ns % self._interval_ns
-            origin = time_ns_sql(offset)
+            origin = f"to_timestamp_nanos({offset})"
             time = f"date_bin(INTERVAL '{self._interval_ns} nanoseconds', time, {origin})"
             if self._where.high_ns is None:
-                conditions.append(f"time <= {time_ns_sql(self._now_ns)}")
+                conditions.append("time <= $now")
         if len(self._parts.calls) == 1 and self._parts.references:
             conditions.append(f"{quoted(field_of(self._parts.calls[0]))} IS NOT NULL")
         items = [*self._group_items(names), f"{time} AS __t", *columns, "count(*) AS __n"]
@@ -297,7 +304,7 @@ def _grouped_tags(grouping: tree.Grouping, table: Table) -> list[str]:
 def _selected_time(call: tree.Call, columns: Columns) -> str:
     name = field_of(call)
     if columns.get(name) in (None, ColumnType.TAG):
-        return time_ns_sql(0)
+        return "to_timestamp_nanos(0)"
     return f"selector_{call.name}({quoted(name)}, time)['time']"
 
 
@@ -309,6 +316,16 @@ def _list_items(field: str, index: int) -> list[str]:
         f"array_agg({field} ORDER BY time) {known} AS __c{index}",
         f"array_agg(time ORDER BY time) {known} AS __t{index}",
     ]
+
+
+def _bounded(table: Any) -> Any:
+    """`table`, if it is small enough to become Python objects."""
+    count = table.num_rows * table.num_columns
+    for column in table.columns:
+        if pyarrow.types.is_list(column.type):
+            count += sum(len(chunk.flatten()) for chunk in column.chunks)
+    check_cells(count)
+    return table
 
 
 def _nanoseconds(column: Any) -> Any:

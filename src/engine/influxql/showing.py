@@ -65,9 +65,9 @@ def _of_table(
     for key in (tag for tag in table.tags if _is_wanted(show, tag)):
         sql = f"SELECT DISTINCT {quoted(key)} AS __v FROM {quoted(table.name)}"
         sql += f" WHERE {quoted(key)} IS NOT NULL"
-        condition = where_of(show.condition, table.columns, now_ns).sql
-        sql += f" AND ({condition})" if condition else ""
-        values = run(f"{sql} ORDER BY 1").column("__v").to_pylist()
+        where = where_of(show.condition, table.columns, now_ns)
+        sql += f" AND ({where.sql})" if where.sql else ""
+        values = run(f"{sql} ORDER BY 1", where.parameters).column("__v").to_pylist()
         rows += [[key, value] for value in values]
     return ["key", "value"], rows
 
@@ -81,20 +81,20 @@ def _is_wanted(show: tree.Show, tag: str) -> bool:
 
 
 def _has_rows(show: tree.Show, table: Table, run: Runner, now_ns: int) -> bool:
-    condition = where_of(show.condition, table.columns, now_ns).sql
-    if not condition:
+    where = where_of(show.condition, table.columns, now_ns)
+    if not where.sql:
         return True
-    sql = f"SELECT 1 AS __v FROM {quoted(table.name)} WHERE {condition} LIMIT 1"
-    return bool(run(sql).num_rows)
+    sql = f"SELECT 1 AS __v FROM {quoted(table.name)} WHERE {where.sql} LIMIT 1"
+    return bool(run(sql, where.parameters).num_rows)
 
 
 def _series_keys(show: tree.Show, table: Table, run: Runner, now_ns: int) -> list[str]:
-    condition = where_of(show.condition, table.columns, now_ns).sql
+    where = where_of(show.condition, table.columns, now_ns)
     tags = table.tags
     items = [f"{quoted(tag)} AS __v{index}" for index, tag in enumerate(tags)] or ["1 AS __v0"]
     sql = f"SELECT DISTINCT {', '.join(items)} FROM {quoted(table.name)}"
-    sql += f" WHERE {condition}" if condition else ""
-    found = run(sql)
+    sql += f" WHERE {where.sql}" if where.sql else ""
+    found = run(sql, where.parameters)
     if not tags:
         return [_escaped(table.name, ", ")] if found.num_rows else []
     columns = [found.column(f"__v{index}").to_pylist() for index in range(len(tags))]

@@ -4,7 +4,13 @@ from typing import Any
 
 import pytest
 
-from engine.errors import DatabaseNotFoundError, QueryError, QueryNotSupportedError
+from engine.errors import (
+    DatabaseNotFoundError,
+    QueryError,
+    QueryNotSupportedError,
+    QueryResourceError,
+)
+from engine.influxql import results
 from engine.influxql.engine import InfluxqlEngine, database_of, databases_of
 from engine.influxql.parser import parse
 from engine.influxql.results import Series
@@ -393,6 +399,25 @@ def test_functions_that_are_not_supported_are_named(
 ) -> None:
     with pytest.raises(QueryNotSupportedError, match=name):
         run(engine, text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT * FROM rhythm",
+        "SELECT percentile(load, 50) FROM rhythm",
+        "SELECT top(load, 9) FROM rhythm",
+        "SELECT load FROM /h/",
+    ],
+)
+def test_answers_that_are_too_large_are_refused(
+    engine: InfluxqlEngine, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    assert run(engine, text)
+    monkeypatch.setattr(results, "CELLS_MAX", 9)
+    with pytest.raises(QueryResourceError, match="more than 9 values"):
+        run(engine, text)
+    assert rows(engine, "SELECT max(load) FROM rhythm")
 
 
 def test_databases_of_statements() -> None:

@@ -21,7 +21,7 @@ from engine.influxql import tree
 from engine.influxql.engine import databases_of
 from engine.influxql.parser import parse
 from engine.influxql.rendering import Form, csv_answer, epoch_ns, json_answer, table
-from engine.influxql.results import Series, StatementResult
+from engine.influxql.results import Series, StatementResult, check_cells, num_cells
 from engine.query.formats import CONTENT_TYPES, encode
 
 _CHUNK_ROWS = 10_000
@@ -147,10 +147,13 @@ def routes(services: Services) -> list[Route]:
         form, values = _form(parameters), _bound(parameters.get("params", ""))
         database, policy = parameters.get("db", ""), parameters.get("rp", "")
         results: list[StatementResult] = []
+        cells = 0
         try:
             for statement in await _parsed(text, values):
                 _permit(request.access, statement, database, policy)
                 series = await answer(request, statement, text, database, policy)
+                cells += num_cells(series)
+                check_cells(cells)
                 results.append(StatementResult(series))
         except ForbiddenError:
             raise
