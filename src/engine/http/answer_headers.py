@@ -50,7 +50,6 @@ class AnswerHeaders:
         self._fixed = [
             ("cluster-uuid", cluster_uuid),
             ("access-control-allow-origin", "*"),
-            ("access-control-expose-headers", "*"),
             ("x-influxdb-version", engine.__version__),
             ("x-influxdb-build", "Core"),
         ]
