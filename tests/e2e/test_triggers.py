@@ -356,11 +356,9 @@ def process_request(api, query, headers, body, args):
         lines = "".join(f"m f=1i {number}\n" for number in range(start, start + 5))
         assert server.write("db", lines, precision="ns").status == 204
     server.cli("enable", "trigger", "-d", "db", "sizes")
-    total = 'SELECT sum(n) AS total, max(n) AS most, count(*) AS "runs" FROM sizes'
-    wait_for(
-        lambda: answered(server, "db", total) == [{"total": 60, "most": 10, "runs": 6}],
-        "batches of ten",
-    )
+    # How many there are depends on where the flushes fell between the writes.
+    total = "SELECT sum(n) AS total, max(n) AS most FROM sizes"
+    wait_for(lambda: answered(server, "db", total) == [{"total": 60, "most": 10}], "batches of ten")
 
 
 def test_limits_are_checked_when_a_trigger_is_created(server: ServerProcess) -> None:

@@ -103,7 +103,7 @@ def test_captured_writes_are_bounded_in_number(monkeypatch):
 
 def test_errors_of_writes_are_bounded(monkeypatch):
     monkeypatch.setattr(dry_run, "ERRORS_SHOWN_MAX", 3)
-    runs = dry_run.DryRuns(None, None, None, LiveStore(), None, None, SystemClock())
+    runs = dry_run.DryRuns(None, None, None, LiveStore(), None, None, None, SystemClock())
     report = dry_run.DryRunReport(log_lines=[], database_writes={}, errors=[])
     runs._take_writes(report, [("db", f"m f={number}x") for number in range(10)], {})
     assert len(report.errors) == 3
