@@ -168,7 +168,8 @@ class BodyGate:
 
     async def discard_unread(self, receive: Receive) -> None:
         """Take in a body that nobody wants, as far as one that is wanted might go."""
-        await self._discard(receive, self._config.body_bytes_max)
+        if not self.is_closed:
+            await self._discard(receive, self._config.body_bytes_max)
 
     async def _discard(self, receive: Receive, bytes_max: int = DISCARD_BYTES_MAX) -> None:
         """Read on for a little: many clients look for the answer only after they have sent all."""

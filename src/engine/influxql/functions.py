@@ -100,7 +100,7 @@ def combined(operator: str, left: Any, right: Any) -> Any:
             return None
     try:
         return _OPERATORS[operator](left, right)
-    except (ZeroDivisionError, OverflowError):
+    except (ZeroDivisionError, OverflowError, ValueError):
         # As the older versions have it.
         return 0
     except TypeError:

@@ -290,6 +290,27 @@ def test_a_message_that_was_asked_for_early_is_the_first() -> None:
     asyncio.run(scenario())
 
 
+def test_bodies_that_nobody_wants_are_taken_in_within_bounds() -> None:
+    gate = BodyGate(HttpConfig(body_bytes_max=5, discard_s=0.05))
+    taken: list[bytes] = []
+
+    async def endless() -> dict[str, Any]:
+        taken.append(b"abc")
+        return chunk(b"abc", more=True)
+
+    async def scenario() -> None:
+        await gate.discard_unread(endless)
+        assert len(taken) == 2, "no more than a body that is wanted may have"
+        await gate.discard_unread(receiver(chunk(b"a", more=True)))
+        await gate.discard_unread(receiver({"type": "http.disconnect"}))
+        assert gate.bytes_in_flight == 0
+        gate.close()
+        await gate.discard_unread(endless)
+        assert len(taken) == 2, "a stopping server does not wait"
+
+    asyncio.run(scenario())
+
+
 def test_every_error_has_a_status_and_a_json_body() -> None:
     def kinds(base: type[EngineError]) -> set[type[EngineError]]:
         return {base, *(kind for sub in base.__subclasses__() for kind in kinds(sub))}

@@ -158,6 +158,7 @@ def test_odd_names(engine: InfluxqlEngine) -> None:
         ("mean(usage) * 2 + sum(cores)", 22.0),
         ("mean(cores) / 0", 0),
         ("sum(cores) % 5", 3.0),
+        ("sum(cores) % 0", 0),
         ("-sum(cores)", -18),
         ("round(mean(usage) + 0.5)", 3),
         ("pow(sum(cores), 2)", 324.0),
