@@ -372,3 +372,44 @@ def test_limits_are_checked_when_a_trigger_is_created(server: ServerProcess) -> 
         answer = server.create_trigger("db", "t", "request:x", "ok.py", **settings)
         assert answer.status == 400, (settings, answer.body)
         assert text in answer.json()["error"], answer.body
+
+
+def test_requests_that_wait_for_a_trigger_do_not_run_after_its_end(server: ServerProcess) -> None:
+    server.plugin(
+        "slow.py",
+        """
+import time
+
+def process_request(api, query, headers, body, args):
+    api.info("called", query["n"])
+    api.write(LineBuilder("called").string_field("n", query["n"]))
+    if query["n"] == "fails":
+        raise ValueError("not now")
+    time.sleep(30)
+""",
+    )
+    server.cli("create", "database", "db")
+    server.create_trigger("db", "slow", "request:slow", "slow.py")
+    server.create_trigger("db", "again", "request:again", "slow.py", error_behavior="retry")
+
+    def call(path: str, number: str) -> int:
+        return server.request("GET", f"/api/v3/engine/{path}?n={number}").status
+
+    def calls(trigger: str) -> int:
+        texts = [entry["log_text"] for entry in server.logs("db", trigger)]
+        return sum(text.startswith(("called", "starting execution")) for text in texts)
+
+    with ThreadPoolExecutor(4) as pool:
+        waiting = [pool.submit(call, "slow", "1")]
+        wait_for(lambda: calls("slow") == 2, "the first call")
+        waiting += [pool.submit(call, "slow", "2")]
+        # Runs at once twice, and then waits before the next run.
+        waiting += [pool.submit(call, "again", "fails")]
+        wait_for(lambda: calls("again") >= 4, "the second run of a call that fails")
+        assert server.cli("delete", "trigger", "-d", "db", "slow", "--force").returncode == 0
+        assert server.cli("disable", "trigger", "-d", "db", "again").returncode == 0
+        runs = calls("again")
+        assert {call.result(timeout=20) for call in waiting} == {500}
+    assert calls("slow") == 2
+    assert calls("again") == runs
+    assert server.ask("db", "SELECT * FROM called").status != 200

@@ -63,9 +63,11 @@ class RequestRunner:
         self._slots = asyncio.Semaphore(async_runs_max if self.trigger.run_async else 1)
         # Calls outlive the coroutine that asked for them when their answer is streamed.
         self._calls: set[asyncio.Task[RequestAnswer]] = set()
+        self._is_stopped = False
 
     async def stop(self) -> None:
-        """Nothing runs on its own here; calls under way end with their worker."""
+        """Begin no more runs; calls under way end with their worker."""
+        self._is_stopped = True
 
     async def call(self, request: RequestCall) -> RequestAnswer:
         """Run the plugin; a failure becomes a 500 answer with its message."""
@@ -118,6 +120,10 @@ class RequestRunner:
         behavior = self.trigger.error_behavior
         tries = 0
         while True:
+            if self._is_stopped:
+                # It waited for its turn, or for a retry, when the trigger came to its end.
+                text = f"trigger {self.trigger.name} was stopped before the call"
+                return None, Failure(text, kind="stopped")
             outcome, failure = await self.runs.run(
                 job,
                 first_line="starting execution of request plugin.",
