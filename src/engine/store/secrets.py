@@ -3,11 +3,14 @@
 # or logged goes through `redacted`.
 """Secrets of trigger arguments."""
 
+import json
 import logging
 import re
 import stat
+from collections import deque
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from urllib.parse import quote, quote_plus
 
 from engine.errors import SecretError, SecretNotFoundError
 from engine.filesystem import FileSystem
@@ -22,6 +25,8 @@ NAME_CHARACTERS_MAX = 64
 VALUE_CHARACTERS_MIN = 4
 VALUE_BYTES_MAX = 64 * 1024
 HIDDEN = "***"
+# Of each secret, values that are still hidden though there is a newer one.
+_VALUES_BEFORE_MAX = 4
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -34,6 +39,7 @@ class SecretStore:
         self._directory = directory
         self._filesystem = filesystem
         self._values: dict[str, str] = {}
+        self._before: dict[str, deque[str]] = {}
 
     def load(self) -> None:
         """Read what is there; for the start of the server.
@@ -78,6 +84,7 @@ class SecretStore:
             )
         self._filesystem.make_directory(self._directory, mode=0o700)
         self._filesystem.write_whole(self._directory / name, content, mode=0o600)
+        self._retire(name)
         self._values[name] = value
         logger.info("secret stored", extra=keys(name=name))
 
@@ -91,7 +98,7 @@ class SecretStore:
             raise _not_found(name)
         (self._directory / name).unlink(missing_ok=True)
         self._filesystem.sync_directory(self._directory)
-        del self._values[name]
+        self._retire(name)
         logger.info("secret deleted", extra=keys(name=name))
 
     def resolved(self, arguments: Mapping[str, str] | None) -> dict[str, str] | None:
@@ -114,12 +121,31 @@ class SecretStore:
         """`text` without the values of the secrets that `arguments` name."""
         if arguments is None:
             return text
-        values = {self._values.get(name, "") for _, name in _references(arguments)}
-        for value in sorted(values - {""}, key=len, reverse=True):
-            text = text.replace(value, HIDDEN)
-            # As repr() shows it, in tracebacks and lists.
-            text = text.replace(repr(value)[1:-1], HIDDEN)
+        names = {name for _, name in _references(arguments)}
+        values = {self._values[name] for name in names if name in self._values}
+        values |= {value for name in names for value in self._before.get(name, ())}
+        forms = {form for value in values for form in _forms(value)}
+        for form in sorted(forms, key=len, reverse=True):
+            text = text.replace(form, HIDDEN)
         return text
+
+    def _retire(self, name: str) -> None:
+        """Go on hiding a value that is replaced or deleted: a run may have been given it before."""
+        if name in self._values:
+            self._before.setdefault(name, deque(maxlen=_VALUES_BEFORE_MAX)).append(
+                self._values.pop(name)
+            )
+
+
+def _forms(value: str) -> Iterable[str]:
+    """How a value may stand in a text: as it is, in a repr() or JSON, or in an address."""
+    yield value
+    yield repr(value)[1:-1]
+    yield json.dumps(value)[1:-1]
+    yield json.dumps(value, ensure_ascii=False)[1:-1]
+    yield quote(value)
+    yield quote(value, safe="")
+    yield quote_plus(value)
 
 
 def _references(arguments: Mapping[str, str]) -> Iterable[tuple[str, str]]:

@@ -1,6 +1,8 @@
 """Secrets: kept for the server's user alone, and never shown."""
 
+import json
 import stat
+import urllib.parse
 
 import pytest
 
@@ -86,3 +88,31 @@ def test_values_are_hidden_also_where_one_is_part_of_another(store):
     ) == ('raw *** repr ["***"]')
     assert store.redacted("abcd", {"1": "plain"}) == "abcd"
     assert store.redacted("abcd", None) == "abcd"
+
+
+@pytest.mark.parametrize("value", ['pa"ss\\wörd', "it's+a/b=&c d", "töken"])
+@pytest.mark.parametrize(
+    "shown",
+    [
+        json.dumps,
+        lambda value: json.dumps(value, ensure_ascii=False),
+        lambda value: urllib.parse.urlencode({"token": value}),
+        lambda value: f"https://host/{urllib.parse.quote(value)}",
+        lambda value: f"https://u:{urllib.parse.quote(value, safe='')}@host/",
+    ],
+)
+def test_values_are_hidden_in_json_and_in_addresses(store, shown, value):
+    store.put("p", value)
+    hidden = store.redacted(shown(value), {"p": "secret:p"})
+    assert hidden == shown("XXXX").replace("XXXX", "***")
+
+
+def test_a_value_that_a_run_may_still_have_is_hidden(store):
+    arguments = {"p": "secret:p"}
+    store.put("p", "first-word")
+    store.put("p", "second-word")
+    assert store.redacted("first-word second-word", arguments) == "*** ***"
+    store.delete("p")
+    assert store.redacted("first-word second-word", arguments) == "*** ***"
+    with pytest.raises(SecretNotFoundError):
+        store.resolved(arguments)
