@@ -163,3 +163,41 @@ def test_what_cannot_be_backfilled_is_refused(server: ServerProcess) -> None:
     assert backfill(server, "slow", 0, 10).status == 200
     again = backfill(server, "slow", 0, 10)
     assert (again.status, again.json()["code"]) == (409, "already_exists")
+
+
+def test_a_backfill_whose_rows_are_gone_does_not_hold_the_trigger(
+    make_server: Callable[..., ServerProcess],
+) -> None:
+    small = ("--wal-segment-size", "--persist-log-size", "--checkpoint-log-size")
+    server = make_server(*(word for flag in small for word in (flag, "16KB"))).start()
+    server.plugin("echo.py", ECHO)
+    server.plugin(
+        "slow.py", ECHO.replace("for batch", "import time; time.sleep(60)\n    for batch")
+    )
+    server.cli("create", "database", "db")
+    write(server, *range(20))
+    assert server.create_trigger("db", "t", "table:m", "slow.py").status == 200
+    assert backfill(server, "t", 0, 100).status == 200
+    wait_for_value(lambda: status(server, "t")["runs"], 1, "the first call")
+    assert server.cli("disable", "trigger", "-d", "db", "t").returncode == 0
+    first = min(server.data_dir.glob("*/wal/*.wal"))
+    number = 1000
+    while first.exists():
+        write(server, *range(number, number + 500), table="filler")
+        number += 500
+        assert number < 200_000, "the log is not cut"
+    server.plugin("slow.py", ECHO)
+
+    assert server.cli("enable", "trigger", "-d", "db", "t").returncode == 0
+    waited = server.cli("backfill", "t", "-d", "db", "--from", "0", "--wait")
+    assert waited.returncode == 1
+    write(server, 7)
+    wait_for_value(lambda: seen(server), [7], "the live row")
+    now = status(server, "t")
+    assert (now["is_backfilling"], now["disabled"]) == (False, False)
+    assert "backfill ends after 0 rows" in now["last_error"]
+    assert server.stop() == 0
+    server.start()
+    assert status(server, "t")["is_backfilling"] is False
+    write(server, 8)
+    wait_for_value(lambda: seen(server), [7, 8], "a row after a restart")

@@ -14,7 +14,7 @@ _POLL_S = 0.5
 
 
 class BackfillStoppedError(EngineError):
-    """The trigger was disabled or deleted before its backfill was done."""
+    """The backfill ended, or its trigger was disabled or deleted, before all was done."""
 
     code = "backfill_stopped"
 
@@ -32,6 +32,7 @@ def backfill(namespace: argparse.Namespace) -> None:
         "to": namespace.to_time,
     }
     with Client(namespace) as client:
+        before = _rows(client, namespace) if namespace.wait else []
         client.request("POST", _PATH, content=content)
         if not namespace.wait:
             print(f"Backfill of trigger '{namespace.name}' begun")
@@ -43,20 +44,29 @@ def backfill(namespace: argparse.Namespace) -> None:
                     hint="enable it, and its backfill goes on",
                 )
             time.sleep(_POLL_S)
+    is_new = [row.get("last_error_time") for row in before] != [status.get("last_error_time")]
+    # The server's words where it gives a backfill up.
+    if is_new and status.get("last_error", "").startswith("backfill ends"):
+        raise BackfillStoppedError(status["last_error"])
     print(f"Backfill of trigger '{namespace.name}' done: {status['backfilled_rows']} rows so far")
 
 
 def _status(client: Client, namespace: argparse.Namespace) -> dict[str, Any]:
+    rows = _rows(client, namespace)
+    if not rows:
+        raise BackfillStoppedError(f"trigger '{namespace.name}' was deleted")
+    return rows[0]
+
+
+def _rows(client: Client, namespace: argparse.Namespace) -> list[dict[str, Any]]:
     content = {
         "db": namespace.database,
-        "q": "SELECT disabled, disabled_reason, is_backfilling, backfilled_rows "
-        "FROM system.processing_engine_triggers WHERE trigger_name = $name",
+        "q": "SELECT disabled, disabled_reason, is_backfilling, backfilled_rows, last_error, "
+        "last_error_time FROM system.processing_engine_triggers WHERE trigger_name = $name",
         "params": {"name": namespace.name},
         "format": "json",
     }
     rows: list[dict[str, Any]] = json.loads(
         client.request("POST", "/api/v3/query_sql", content=content)
     )
-    if not rows:
-        raise BackfillStoppedError(f"trigger '{namespace.name}' was deleted")
-    return rows[0]
+    return rows

@@ -62,8 +62,28 @@ class TriggerBackfill:
                 step, done=rows[-1].key, rows_done=0, rows=step.rows + len(rows)
             )
         self._runs.log("INFO", f"backfill is done: {step.rows} rows")
+        return await self._end(step)
+
+    async def give_up(self, reason: str) -> bool:
+        """End it where it stands, loudly; return whether that is stored.
+
+        Times that it has not come to count as not dealt with.
+        """
+        step = self._table.active(self._runs.trigger.id)
+        if step is None:
+            return True
+        text = f"backfill ends after {step.rows} rows: {reason}"
+        self._runs.log("ERROR", text)
+        self._runs.metrics.failed(text, self._runs.ports.clock.now_ns(), self._runs.labels)
+        reached_ns = step.start_ns if step.done is None else step.done[0] + 1
+        return await self._end(
+            msgspec.structs.replace(step, end_ns=min(step.end_ns, reached_ns), rows_done=0)
+        )
+
+    async def _end(self, step: BackfillStep) -> bool:
         end = msgspec.structs.replace(step, is_done=True)
-        failure = await self._runs.commit([], 0, RunRecord(trigger_id=trigger_id, backfill=end))
+        record = RunRecord(trigger_id=self._runs.trigger.id, backfill=end)
+        failure = await self._runs.commit([], 0, record)
         if failure is not None:
             self._runs.report(failure)
         return failure is None

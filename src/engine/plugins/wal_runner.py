@@ -197,6 +197,9 @@ class WalRunner:
             return await self._backfill.run(self._work_on_rest)
         except HistoryClosedError:
             return False
+        except PluginError as error:
+            # It would be the same at the next start, and the live rows would wait for ever.
+            return await self._backfill.give_up(error.message)
         except (EngineError, LpCoreError, OSError) as error:
             await self._attempts.disable(f"the rows of its backfill cannot be read: {error}")
             return False
