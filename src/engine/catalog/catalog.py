@@ -262,11 +262,14 @@ class Catalog:
             if change.table is None:
                 changed = msgspec.structs.replace(database, retention_ns=change.retention_ns)
             else:
-                tables = dict(database.table_retention_ns)
+                known = database.table_retention_ns
+                tables = {} if isinstance(known, msgspec.UnsetType) else dict(known)
                 tables.pop(change.table, None)
                 if change.retention_ns is not None:
                     tables[change.table] = change.retention_ns
-                changed = msgspec.structs.replace(database, table_retention_ns=tables)
+                changed = msgspec.structs.replace(
+                    database, table_retention_ns=tables or msgspec.UNSET
+                )
             self._databases[database.name] = changed
             return
 

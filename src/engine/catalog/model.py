@@ -34,10 +34,13 @@ class Database(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     created_ns: int
     retention_ns: int | None = None
-    table_retention_ns: dict[str, int] = {}
+    # Left out of records where there is none, so that these are as they always were.
+    table_retention_ns: dict[str, int] | msgspec.UnsetType = msgspec.UNSET
 
     def retention_of(self, table: str) -> int | None:
         """How long rows of `table` are kept; None for ever."""
+        if isinstance(self.table_retention_ns, msgspec.UnsetType):
+            return self.retention_ns
         return self.table_retention_ns.get(table, self.retention_ns)
 
 
