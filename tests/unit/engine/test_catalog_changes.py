@@ -46,10 +46,8 @@ TOKEN = Token(
 )
 # As this version writes them.
 GOLDEN: dict[str, CatalogChange] = {
-    "82a474797065af6372656174655f6461746162617365a8646174616261736585a2696403a46e616d65a26462aa6372"
-    "65617465645f6e7309ac726574656e74696f6e5f6e73c0b27461626c655f726574656e74696f6e5f6e7380": (
-        CreateDatabase(DATABASE)
-    ),
+    "82a474797065af6372656174655f6461746162617365a8646174616261736584a2696403a46e616d65a26462aa6372"
+    "65617465645f6e7309ac726574656e74696f6e5f6e73c0": CreateDatabase(DATABASE),
     "84a474797065ad7365745f726574656e74696f6eab64617461626173655f696403ac726574656e74696f6e5f6e7307"
     "a57461626c65a3637075": SetRetention(DatabaseId(3), retention_ns=7, table="cpu"),
     "83a474797065af64656c6574655f6461746162617365ab64617461626173655f696403a46e616d65a26462": (
@@ -90,11 +88,6 @@ GOLDEN: dict[str, CatalogChange] = {
     ),
     "82a474797065ac64656c6574655f746f6b656ea8746f6b656e5f696404": DeleteToken(TokenId(4)),
 }
-# A database as the first version wrote it, before its tables had retentions.
-FIRST_DATABASE = (
-    "82a474797065af6372656174655f6461746162617365a8646174616261736584a2696403a46e616d65a26462aa6372"
-    "65617465645f6e7309ac726574656e74696f6e5f6e73c0"
-)
 # A trigger as the first version wrote it, before it had concurrency, batch rows, start and digest.
 FIRST_TRIGGER = (
     "82a474797065ae6372656174655f74726967676572a7747269676765728fa2696407ab64617461626173655f696403"
@@ -116,7 +109,3 @@ def test_golden_changes_are_read_and_written_again(content: str, change: Catalog
 
 def test_a_trigger_of_the_first_version_is_read() -> None:
     assert decode_change(bytes.fromhex(FIRST_TRIGGER)) == CreateTrigger(TRIGGER)
-
-
-def test_a_database_of_the_first_version_is_read() -> None:
-    assert decode_change(bytes.fromhex(FIRST_DATABASE)) == CreateDatabase(DATABASE)
