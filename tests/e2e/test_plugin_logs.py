@@ -93,3 +93,19 @@ def test_tail_prints_lines_as_they_come(server: ServerProcess) -> None:
     missing = server.cli("trigger", "tail", "nix", "-d", "db", "--no-follow")
     assert missing.returncode == 1
     assert "has no trigger nix" in missing.stderr
+
+
+def test_a_new_database_has_no_lines_of_an_older_one_of_its_name(server: ServerProcess) -> None:
+    server.plugin(
+        "slow.py",
+        "import time\ndef process_writes(api, batches, args):\n"
+        "    api.info('old')\n    time.sleep(60)\n",
+    )
+    server.cli("create", "database", "db")
+    server.create_trigger("db", "t", "all_tables", "slow.py")
+    server.write("db", "m f=1\n")
+    wait_for(lambda: "old" in [entry["log_text"] for entry in server.logs("db", "t")], "the call")
+    assert server.cli("delete", "database", "db", "--yes").returncode == 0
+    wait_for(lambda: "trigger stopped" in server.log_text, "the end of the trigger")
+    server.cli("create", "database", "db")
+    assert server.logs("db", "t") == []

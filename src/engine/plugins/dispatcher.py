@@ -385,6 +385,9 @@ class Dispatcher:
         await runner.stop()
         if self._host is not None:
             await self._host.drop(runner.trigger.identity, grace_s=_CANCEL_GRACE_S)
+        if not self._ports.catalog.has_database(runner.trigger.database):
+            # Its last words would be read in a later database of that name.
+            self._plugin_log.forget(runner.trigger.database)
         logger.info(
             "trigger stopped",
             extra=keys(trigger=runner.trigger.name, database=runner.trigger.database),
