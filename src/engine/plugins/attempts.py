@@ -12,7 +12,7 @@ from engine.catalog.model import ErrorBehavior
 from engine.errors import EngineError
 from engine.plugins.channel import Job
 from engine.plugins.retry import RetryPolicy
-from engine.plugins.runs import Failure, TriggerRuns
+from engine.plugins.runs import Failure, TriggerRuns, once_there_is_room
 from engine.store.run_records import RunRecord
 
 
@@ -96,7 +96,7 @@ class Attempts:
         runs = self.runs
         runs.log("ERROR", f"disabling trigger {runs.trigger.name} due to error")
         try:
-            await runs.ports.switch.disable(runs.trigger, reason)
+            await once_there_is_room(lambda: runs.ports.switch.disable(runs.trigger, reason))
         except EngineError as error:
             runs.log("ERROR", f"the trigger could not be disabled: {error.message}")
 

@@ -5,14 +5,14 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import nullcontext
 
 import msgspec
 
 from engine.catalog.model import Trigger
 from engine.clock import Clock
-from engine.errors import EngineError, PartialWriteError
+from engine.errors import BackPressureError, EngineError, PartialWriteError
 from engine.metrics import MetricsRegistry
 from engine.plugins.channel import Job
 from engine.plugins.host import RunOutcome, Worker
@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 # A run whose state was changed under it is repeated; after so many times nobody else may change it
 # meanwhile.
 CONFLICTS_MAX = 3
+# Between two looks whether the disk has caught up.
+_ROOM_WAIT_S = 0.2
 _CONFLICT_WHILE_STREAMED = (
     "another call changed the state that this one had read, after its streamed answer had begun"
 )
@@ -311,7 +313,7 @@ class TriggerRuns:
             for database, parts in by_database.items()
         ]
         try:
-            await self.ports.committer.commit(backs, record)
+            await once_there_is_room(lambda: self.ports.committer.commit(backs, record))
         except PartialWriteError as error:
             line = error.lines[0]
             text = (
@@ -331,6 +333,20 @@ class TriggerRuns:
             return
         text = f"error executing {self.kind} plugin: {failure.message}"
         self.log("ERROR", f"{text}\n{failure.traceback}".rstrip() if failure.traceback else text)
+
+
+async def once_there_is_room(store: Callable[[], Awaitable[None]]) -> None:
+    """Call `store` until the log takes it: the disk catches up with what waits, or the log fails.
+
+    A client is told to come again; what a trigger has to store has nobody else to do that.
+    """
+    while True:
+        try:
+            await store()
+        except BackPressureError:
+            await asyncio.sleep(_ROOM_WAIT_S)
+        else:
+            return
 
 
 def render_duration(seconds: float) -> str:
