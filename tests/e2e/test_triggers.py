@@ -169,7 +169,9 @@ def test_a_hostile_plugin_hurts_nobody_else(
     server.plugin("hostile.py", f"def process_writes(api, batches, args):\n    {body}\n")
     server.plugin("echo.py", ECHO)
     server.cli("create", "database", "db")
-    settings = {"timeout_s": 1.0, "memory_max_bytes": 300_000_000}
+    # Only one of them is to meet the time-out, however busy the machine is.
+    timeout_s = 1.0 if name == "endless" else 20.0
+    settings = {"timeout_s": timeout_s, "memory_max_bytes": 300_000_000}
     assert server.create_trigger("db", name, "table:a", "hostile.py", **settings).status == 200
     assert server.create_trigger("db", "echo", "table:a", "echo.py").status == 200
     for number in range(1, 4):

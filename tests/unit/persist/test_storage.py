@@ -393,12 +393,12 @@ class FullDisk(FileSystem):
 
     files_left = 1_000
 
-    def write_file(self, path: Path, content: memoryview | bytes) -> None:
+    def write_file(self, path: Path, content: memoryview | bytes, *, mode: int = 0o640) -> None:
         self.files_left -= 1
         if self.files_left < 0:
-            super().write_file(path, bytes(content)[: len(content) // 2])
+            super().write_file(path, bytes(content)[: len(content) // 2], mode=mode)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        super().write_file(path, content)
+        super().write_file(path, content, mode=mode)
 
 
 @pytest.mark.parametrize("files_left", [0, 1, 2])

@@ -113,9 +113,9 @@ def test_errors_of_writes_are_bounded(monkeypatch):
 def test_history_is_bounded_in_bytes(monkeypatch):
     monkeypatch.setattr(history, "BYTES_MAX", 100)
     store = LiveStore()
-    store.create("db")
+    store.create("db", 1)
     batch = parse(b"m f=1 1", now_ns=0).batch
-    store.database("db").add(batch)
+    store.database("db").add(batch, 1)
 
     class Questioner:
         async def arrow_ipc(self, database, sql, params):
