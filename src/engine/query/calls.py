@@ -218,7 +218,7 @@ class Calls:
             raise QueryNotSupportedError(f"{name} with WITHIN GROUP is not supported")
         ordered, share = order.expressions[0], function.expressions[0]
         if ordered.args.get("desc"):
-            share = exp.Sub(this=raw("1"), expression=exp.paren(share))
+            share = exp.Sub(this=raw("1"), expression=exp.paren(share, copy=False))
         if known[name] == "approx_quantile":
             share = cast(share, "REAL")
         return call(known[name], cast(ordered.this, "DOUBLE"), share)
@@ -230,7 +230,7 @@ class Calls:
             return node
         value = function.expressions[0]
         value = value.this if isinstance(value, exp.Order) else value
-        return _where_known(function, value)
+        return self._where_known(function, value)
 
     def _selector(self, node: exp.Anonymous) -> exp.Expr:
         if isinstance(node.parent, exp.Bracket):
@@ -243,19 +243,24 @@ class Calls:
             raise QueryError(
                 f"Error during planning: use {node.name}(field, time)['value'] or ['time']"
             )
-        value, time = (part.copy() for part in node.expressions)
+        value, time = (self._operators.copied(part) for part in node.expressions)
         which = node.name.lower().removeprefix("selector_")
         if half == "value":
             if which in ("min", "max"):
                 return call(which, value)
             return call("arg_min" if which == "first" else "arg_max", value, time)
         if which in ("first", "last"):
-            return _where_known(call("min" if which == "first" else "max", time), value)
+            return self._where_known(call("min" if which == "first" else "max", time), value)
         # Of several equal extremes the earliest counts.
         if which == "min":
-            return _where_known(call("arg_min", time, call("row", value, time.copy())), value)
-        later = exp.Neg(this=call("epoch_ns", time.copy()))
-        return _where_known(call("arg_max", time, call("row", value, later)), value)
+            return self._where_known(call("arg_min", time, call("row", value, self._operators.copied(time))), value)
+        later = exp.Neg(this=call("epoch_ns", self._operators.copied(time)))
+        return self._where_known(call("arg_max", time, call("row", value, later)), value)
+
+    def _where_known(self, aggregate: exp.Expr, value: exp.Expr) -> exp.Filter:
+        copied = exp.paren(self._operators.copied(value), copy=False)
+        known = exp.Not(this=exp.Is(this=copied, expression=exp.Null()))
+        return exp.Filter(this=aggregate, expression=exp.Where(this=known))
 
     # -- types and text ---------------------------------------------------------------------------
 
@@ -299,8 +304,3 @@ def _is_nanoseconds(name: str) -> bool:
 def _padded(name: str, text: exp.Expr, length: exp.Expr, fill: exp.Expr | None = None) -> exp.Expr:
     length = call("headrace_text_length", length)
     return call(name, text, length, exp.Literal.string(" ") if fill is None else fill)
-
-
-def _where_known(aggregate: exp.Expr, value: exp.Expr) -> exp.Filter:
-    known = exp.Not(this=exp.Is(this=exp.paren(value.copy()), expression=exp.Null()))
-    return exp.Filter(this=aggregate, expression=exp.Where(this=known))

@@ -22,10 +22,17 @@ from engine.errors import (
     TableNotFoundError,
 )
 from engine.query import catalog_tables
-from engine.query.dialect import Statement, StatementKind, TableName, parse_statement
+from engine.query.dialect import (
+    ParseLimits,
+    Statement,
+    StatementKind,
+    TableName,
+    parse_statement,
+)
 from engine.query.kinds import Kind
+from engine.query.macros import MACROS
 from engine.query.results import normalised
-from engine.query.rewrite import MACROS, fold_names, tables_of, translate, view_name
+from engine.query.rewrite import fold_names, tables_of, translate, view_name
 from engine.query.sandbox import check_query
 from engine.query.template import Template
 from engine.query.views import ArrowTables, QueryCatalog, columns_of, distinct_names, kinds_of
@@ -56,7 +63,9 @@ class QueryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         memory_limit_bytes: What all queries together may use while they compute.
         threads: Threads of one query at most; 0 leaves it to DuckDB (one per core).
         timeout_ms: How long a query may run; 0 means for ever.
-        text_bytes_max: Longest query text.
+        text_bytes_max: Longest query text; sorting its words takes up to 3 s per MiB.
+        parse_limits: How many words a query may have, and how deeply they may be nested. While they
+            are parsed and translated, which takes up to 0.07 ms each, no time-out can interfere.
         result_bytes_max: Largest result, as Arrow memory.
         temp_directory: Where large sorts and joins may spill; empty means nowhere.
     """
@@ -64,7 +73,8 @@ class QueryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     memory_limit_bytes: Annotated[int, msgspec.Meta(ge=32 * 1024 * 1024)] = 1024 * 1024 * 1024
     threads: Annotated[int, msgspec.Meta(ge=0)] = 0
     timeout_ms: Annotated[int, msgspec.Meta(ge=0)] = 30_000
-    text_bytes_max: Annotated[int, msgspec.Meta(ge=1)] = 1024 * 1024
+    text_bytes_max: Annotated[int, msgspec.Meta(ge=1)] = 256 * 1024
+    parse_limits: ParseLimits = ParseLimits()
     result_bytes_max: Annotated[int, msgspec.Meta(ge=1)] = 1024 * 1024 * 1024
     temp_directory: str = ""
 
@@ -118,10 +128,9 @@ class QueryExecutor:
         """
         if not self._catalog.has_database(database):
             raise DatabaseNotFoundError(f"query error: database not found: {database}")
-        if len(sql) > self._config.text_bytes_max:
+        if len(sql.encode(errors="surrogatepass")) > self._config.text_bytes_max:
             raise QueryError(f"the query is longer than {self._config.text_bytes_max} bytes")
-        parsed = _parsed if len(sql) <= _TEXT_KEPT_MAX else _parsed.__wrapped__
-        statement, tables = parsed(sql)
+        statement, tables = self._parsed(sql)
         if statement.query is None:
             return self._listing(database, statement)
         with self._lock:
@@ -168,6 +177,10 @@ class QueryExecutor:
                 self._connection.close()
         self._watchdog.close()
 
+    def _parsed(self, sql: str) -> tuple[Statement, tuple[TableName, ...]]:
+        parsed = _parsed if len(sql) <= _TEXT_KEPT_MAX else _parsed.__wrapped__
+        return parsed(sql, self._config.parse_limits)
+
     def _listing(self, database: str, statement: Statement) -> Any:
         if statement.kind is StatementKind.SHOW_TABLES:
             return catalog_tables.show_tables(self._catalog, database)
@@ -193,12 +206,12 @@ class QueryExecutor:
         renamed: dict[str, str] = {}
         for columns, _ in found:
             renamed.update(distinct_names(name for name, _ in columns))
-        translated = _translated if len(sql) <= _TEXT_KEPT_MAX else _translated.__wrapped__
-        template = translated(
-            sql,
-            tuple((table, columns) for table, (columns, _) in zip(tables, found, strict=True)),
-            tuple(renamed.items()),
-        )
+        named = tuple((table, columns) for table, (columns, _) in zip(tables, found, strict=True))
+        if len(sql) <= _TEXT_KEPT_MAX:
+            limits = self._config.parse_limits
+            template = _translated(sql, limits, named, tuple(renamed.items()))
+        else:
+            template = _translation(statement, named, renamed)
         text = template.bind(params, self._clock_ns())
         for index, (_, rows) in enumerate(found):
             if renamed:
@@ -283,8 +296,8 @@ def _not_found(table: TableName, hint: str = "") -> TableNotFoundError:
 
 
 @functools.lru_cache(maxsize=_STATEMENTS_KEPT)
-def _parsed(sql: str) -> tuple[Statement, tuple[TableName, ...]]:
-    statement = parse_statement(sql)
+def _parsed(sql: str, limits: ParseLimits) -> tuple[Statement, tuple[TableName, ...]]:
+    statement = parse_statement(sql, limits)
     if statement.query is None:
         return statement, ()
     try:
@@ -298,14 +311,23 @@ def _parsed(sql: str) -> tuple[Statement, tuple[TableName, ...]]:
 @functools.lru_cache(maxsize=_STATEMENTS_KEPT)
 def _translated(
     sql: str,
+    limits: ParseLimits,
     tables: tuple[tuple[TableName, _Columns], ...],
     renamed: tuple[tuple[str, str], ...],
 ) -> Template:
-    statement, _ = (_parsed if len(sql) <= _TEXT_KEPT_MAX else _parsed.__wrapped__)(sql)
+    statement, _ = _parsed(sql, limits)
+    return _translation(statement, tables, dict(renamed))
+
+
+def _translation(
+    statement: Statement,
+    tables: tuple[tuple[TableName, _Columns], ...],
+    renamed: Mapping[str, str],
+) -> Template:
     assert statement.query is not None
     columns = {table: dict(kinds) for table, kinds in tables}
     try:
-        return translate(statement.query, columns, dict(renamed))
+        return translate(statement.query, columns, renamed)
     except RecursionError as error:
         raise QueryError("the query is nested too deeply") from error
 

@@ -58,8 +58,8 @@ _UNIT_ALIASES = {
     "yrs": "year",
     "centuries": "century",
 }
-_INTERVAL_PART = re.compile(r"\s*([+-]?)\s*(\d+(?:\.\d+)?)\s*([A-Za-zµ]+)\s*,?")
-_CLOCK_PART = re.compile(r"\s*([+-]?)(\d+):(\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?\s*\Z", re.ASCII)
+_INTERVAL_PART = re.compile(r"\s*([+-]?)\s*(\d{1,20}(?:\.\d{1,20})?)\s*([A-Za-zµ]+)\s*,?")
+_CLOCK_PART = re.compile(r"\s*([+-]?)(\d{1,20}):(\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?\s*\Z", re.ASCII)
 
 
 class Interval(NamedTuple):
@@ -109,7 +109,11 @@ def _offset_seconds(zone: str | None) -> int:
 
 
 def parse_interval(text: str) -> Interval | None:
-    """The span that a text like ``5 minutes`` or ``interval 1h30m`` means, or None."""
+    """The span that a text like ``5 minutes`` or ``interval 1h30m`` means, or None.
+
+    Raises:
+        QueryError: It is longer than 64-bit nanoseconds (or 32-bit months) can hold.
+    """
     rest = text.strip()
     if rest[:8].lower() == "interval":
         rest = rest[8:].strip().strip("'")
@@ -133,6 +137,8 @@ def parse_interval(text: str) -> Interval | None:
         clock = _CLOCK_PART.match(rest)
     if clock is not None:
         total_ns += _clock_ns(clock)
+    if abs(months) >= 2**31 or not TIME_NS_MIN <= total_ns <= TIME_NS_MAX:
+        raise QueryError(f"the interval {text!r} is too long")
     return Interval(months, total_ns)
 
 

@@ -10,11 +10,22 @@ from sqlglot import exp
 
 from engine.errors import QueryError
 from engine.query.kinds import Kind
-from engine.query.literals import Interval, interval_sql, parse_interval, parse_timestamp, time_sql
+from engine.query.literals import (
+    TIME_NS_MAX,
+    TIME_NS_MIN,
+    Interval,
+    interval_sql,
+    parse_interval,
+    parse_timestamp,
+    time_sql,
+)
 from engine.query.scopes import Resolution, kind_of_type
 from engine.query.template import Slot, SlotKind, is_number_text, number_sql, slot_mark
 
 _Node = TypeVar("_Node", bound=exp.Expr)
+
+# Parts of the tree that translation may copy in one query; each takes some 20 µs.
+_COPIES_MAX = 30_000
 
 
 def raw(sql: str) -> exp.Var:
@@ -30,6 +41,23 @@ def call(name: str, *arguments: exp.Expr) -> exp.Anonymous:
 def cast(node: exp.Expr, type_name: str) -> exp.Cast:
     """A cast to a DuckDB type."""
     return exp.Cast(this=node, to=exp.DataType.build(type_name, dialect="duckdb"))
+
+
+def replace(node: exp.Expr, made: exp.Expr) -> None:
+    """Put ``made`` into the tree in the place of ``node``.
+
+    The library's own function goes through all neighbours of the node, which for a list of
+    thousands of values takes seconds.
+    """
+    parent, key, index = node.parent, node.arg_key, node.index
+    assert parent is not None
+    assert key is not None
+    if index is None:
+        parent.set(key, made)
+    else:
+        parent.args[key][index] = made
+        made.parent, made.arg_key, made.index = parent, key, index
+    node.parent, node.arg_key, node.index = None, None, None
 
 
 def _bare(node: exp.Expr) -> exp.Expr:
@@ -49,6 +77,21 @@ class Operators:
         self.resolution = resolution
         self.slots: list[Slot] = []
         self._intervals: dict[int, tuple[exp.Expr, Interval]] = {}
+        self._copies = 0
+
+    def copied(self, node: exp.Expr) -> exp.Expr:
+        """A copy of a part that is needed once more.
+
+        Raises:
+            QueryError: There are too many of them, as from functions nested in each other.
+        """
+        self._copies += sum(1 for _ in node.walk())
+        if self._copies > _COPIES_MAX:
+            raise QueryError(
+                "functions are nested too deeply in the query",
+                hint="compute the inner ones in a subquery",
+            )
+        return node.copy()
 
     def slot(self, slot: Slot, kind: Kind) -> exp.Var:
         """A node that stands for a value of the call."""
@@ -87,11 +130,11 @@ class Operators:
         """Turn a literal or parameter into what it must mean beside a value of ``kind``."""
         node = _bare(node)
         if isinstance(node, exp.Parameter):
-            node.replace(self._adapted_parameter(node, kind))
+            replace(node, self._adapted_parameter(node, kind))
         elif isinstance(node, exp.Literal):
             adapted = self._adapted_literal(node, kind)
             if adapted is not None:
-                node.replace(adapted)
+                replace(node, adapted)
 
     def _adapted_parameter(self, node: exp.Parameter, kind: Kind) -> exp.Expr:
         if kind in (Kind.TIME, Kind.DATE):
@@ -122,7 +165,7 @@ class Operators:
         else:
             time_ns = int(float(node.name) * unit_ns) if "." in node.name else None
             time_ns = int(node.name) * unit_ns if node.name.isdigit() else time_ns
-        if time_ns is None:
+        if time_ns is None or not TIME_NS_MIN <= time_ns <= TIME_NS_MAX:
             raise QueryError(f"Error during planning: '{node.name}' is not a timestamp")
         return self._known(raw(time_sql(time_ns)), Kind.TIME)
 
@@ -137,10 +180,10 @@ class Operators:
         if kind is Kind.TIME:
             return node
         if kind.is_whole:
-            scaled = exp.Mul(this=cast(exp.paren(node), "BIGINT"), expression=_number(unit_ns))
+            scaled = exp.Mul(this=cast(exp.paren(node, copy=False), "BIGINT"), expression=_number(unit_ns))
             time: exp.Expr = call("make_timestamp_ns", scaled)
         elif kind is Kind.FLOAT:
-            scaled = exp.Mul(this=exp.paren(node), expression=_number(unit_ns))
+            scaled = exp.Mul(this=exp.paren(node, copy=False), expression=_number(unit_ns))
             time = call("make_timestamp_ns", cast(call("trunc", scaled), "BIGINT"))
         elif kind is Kind.DATE:
             time = cast(node, "TIMESTAMP_NS")
@@ -254,7 +297,7 @@ class Operators:
             if span is not None:
                 by = raw(interval_sql(span.negated() if backwards else span))
             elif backwards:
-                by = exp.Mul(this=exp.paren(by), expression=raw("(-1)"))
+                by = exp.Mul(this=exp.paren(by, copy=False), expression=raw("(-1)"))
             moved = call("headrace_shift", time, by)
         return self._known(moved, Kind.TIME)
 

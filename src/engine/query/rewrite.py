@@ -12,7 +12,8 @@ from engine.errors import QueryError, QueryNotSupportedError
 from engine.query.calls import Calls
 from engine.query.dialect import HeadraceDialect, TableName
 from engine.query.kinds import Kind
-from engine.query.operators import Operators
+from engine.query.macros import check_copies
+from engine.query.operators import Operators, replace
 from engine.query.scopes import Columns, Resolution
 from engine.query.template import SlotKind, Template, cut
 
@@ -23,44 +24,6 @@ _COMPARISONS = (
     exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.NullSafeEQ, exp.NullSafeNEQ,
 )  # fmt: skip
 _ARITHMETIC = (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Mod)
-
-# Macros that translated queries call. They are made before the database is locked.
-MACROS = (
-    # Microseconds rounded down: DuckDB's own cast rounds to the nearest, which crosses into
-    # tomorrow.
-    """CREATE MACRO headrace_us(t) AS
-       make_timestamp((epoch_ns(t) - ((epoch_ns(t) % 1000) + 1000) % 1000) // 1000)""",
-    """CREATE MACRO headrace_shift(t, span) AS make_timestamp_ns(
-       epoch_ns(headrace_us(t) + span) + ((epoch_ns(t) % 1000) + 1000) % 1000)""",
-    """CREATE MACRO headrace_bin(width, t, origin) AS make_timestamp_ns(epoch_ns(t)
-       - (((epoch_ns(t) - epoch_ns(origin)) % width) + width) % width)""",
-    """CREATE MACRO headrace_bin_months(months, t, origin) AS time_bucket(
-       to_months(months), headrace_us(t), headrace_us(origin))::TIMESTAMP_NS""",
-    """CREATE MACRO headrace_nanosecond(t) AS
-       ((epoch_ns(t) % 60000000000) + 60000000000) % 60000000000""",
-    """CREATE MACRO headrace_seconds(t) AS
-       (epoch_ns(t) - ((epoch_ns(t) % 1000000000) + 1000000000) % 1000000000) // 1000000000""",
-    """CREATE MACRO headrace_whole(x) AS CASE WHEN typeof(x) IN ('DOUBLE', 'FLOAT')
-       THEN CAST(trunc(CAST(x AS DOUBLE)) AS BIGINT) ELSE CAST(x AS BIGINT) END""",
-    # A numeric offset in the text counts; DuckDB's cast to a time without zone would ignore it.
-    """CREATE MACRO headrace_parse_time(x) AS CASE
-       WHEN regexp_matches(CAST(x AS VARCHAR), '[0-9][+-][0-9]{2}(:?[0-9]{2})?$')
-         AND NOT regexp_matches(CAST(x AS VARCHAR), '^[0-9]+-[0-9]+-[0-9]+$')
-       THEN CAST(timezone('UTC', CAST(x AS TIMESTAMPTZ)) AS TIMESTAMP_NS)
-       ELSE CAST(x AS TIMESTAMP_NS) END""",
-    # DuckDB makes one text of any length without looking at its memory limit or at interrupts.
-    """CREATE MACRO headrace_text_length(n) AS CASE WHEN n > 10000000
-       THEN error('the text would be longer than 10000000 characters') ELSE n END""",
-    """CREATE MACRO headrace_repeat(x, n) AS repeat(x, CASE WHEN n * strlen(x) > 10000000
-       THEN error('the text would be longer than 10000000 bytes') ELSE n END)""",
-    "CREATE MACRO headrace_selected(v, t) AS {'time': t, 'value': v}",
-    """CREATE MACRO headrace_typeof(x) AS CASE typeof(x)
-       WHEN 'BIGINT' THEN 'Int64' WHEN 'INTEGER' THEN 'Int64' WHEN 'UBIGINT' THEN 'UInt64'
-       WHEN 'HUGEINT' THEN 'Int64' WHEN 'DOUBLE' THEN 'Float64' WHEN 'FLOAT' THEN 'Float32'
-       WHEN 'VARCHAR' THEN 'Utf8' WHEN 'BOOLEAN' THEN 'Boolean' WHEN 'DATE' THEN 'Date32'
-       WHEN 'TIMESTAMP_NS' THEN 'Timestamp(ns)' WHEN 'INTERVAL' THEN 'Interval(MonthDayNano)'
-       WHEN '"NULL"' THEN 'Null' ELSE typeof(x) END""",
-)
 
 
 def view_name(index: int) -> str:
@@ -112,7 +75,8 @@ def translate(
     operators = Operators(resolution)
     _Rewriter(operators).visit(tree)
     for node in list(tree.find_all(exp.Parameter)):
-        node.replace(operators.parameter(node, SlotKind.VALUE))
+        replace(node, operators.parameter(node, SlotKind.VALUE))
+    check_copies(tree)
     sql = tree.sql(dialect="duckdb", identify=True, normalize_functions=False, comments=False)
     return cut(sql, operators.slots)
 
@@ -140,7 +104,7 @@ def _name_projections(tree: exp.Query, resolution: Resolution) -> None:
                 name = _display(projection, aliases[0] if len(aliases) == 1 else "")
                 alias = exp.Alias(alias=exp.to_identifier(name, quoted=True))
                 resolution.set_kind(alias, resolution.kind(projection))
-                projection.replace(alias)
+                replace(projection, alias)
                 alias.set("this", projection)
 
 
@@ -170,7 +134,7 @@ class _Rewriter:
         if made is not node:
             if self._operators.kind(made) is Kind.OTHER:
                 self._operators.resolution.set_kind(made, self._operators.kind(node))
-            node.replace(made)
+            replace(node, made)
 
     def _translated(self, node: exp.Expr) -> exp.Expr:
         operators, calls = self._operators, self._calls

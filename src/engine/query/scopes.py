@@ -69,6 +69,7 @@ class Resolution:
         self.tables: list[tuple[exp.Table, TableName]] = []
         self._columns_of = columns_of
         self._sources: dict[int, list[Source]] = {}
+        self._aliases: dict[int, dict[str, exp.Expr]] = {}
         # The node is kept with its kind: an id may be given to another node once it is gone.
         self._kinds: dict[int, tuple[exp.Expr, Kind]] = {}
         self._query(query, {})
@@ -228,10 +229,21 @@ class Resolution:
                     if kind is not None:
                         return kind
             select = select.find_ancestor(exp.Select)
-        for projection in nearest.expressions if nearest is not None and not node.table else []:
-            if isinstance(projection, exp.Alias) and projection.alias == node.name:
-                return self.kind(projection.this)
+        if nearest is not None and not node.table:
+            return self.kind(self._aliased(nearest).get(node.name))
         return Kind.OTHER
+
+    def _aliased(self, select: exp.Select) -> dict[str, exp.Expr]:
+        aliased = self._aliases.get(id(select))
+        if aliased is None:
+            # Of equal names the first counts.
+            aliased = {
+                projection.alias: projection.this
+                for projection in reversed(select.expressions)
+                if isinstance(projection, exp.Alias)
+            }
+            self._aliases[id(select)] = aliased
+        return aliased
 
     def _function(self, node: exp.Anonymous) -> Kind:
         name = node.name.lower()

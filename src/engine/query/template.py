@@ -20,6 +20,8 @@ from engine.query.literals import (
 )
 
 _NUMBER = re.compile(r"\s*[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?\s*\Z", re.ASCII)
+# Python refuses to read whole numbers of more digits.
+_NUMBER_TEXT_MAX = 400
 _SLOT_MARK = re.compile("\x00(\\d+)\x00")
 
 
@@ -83,7 +85,7 @@ def cut(sql: str, slots: list[Slot]) -> Template:
 
 def is_number_text(text: str) -> bool:
     """Whether a text spells a number."""
-    return _NUMBER.match(text) is not None
+    return len(text) <= _NUMBER_TEXT_MAX and _NUMBER.match(text) is not None
 
 
 def number_sql(text: str) -> str:

@@ -179,7 +179,7 @@ def test_syntax_errors_say_so(sql):
 
 def test_deep_nesting_is_an_error_and_not_a_crash():
     with pytest.raises(QueryError, match="nested too deeply"):
-        check("SELECT " + "(" * 20_000 + "1" + ")" * 20_000)
+        check("SELECT " + "(" * 2_000 + "1" + ")" * 2_000)
 
 
 @pytest.mark.parametrize(
