@@ -59,7 +59,9 @@ _UNIT_ALIASES = {
     "centuries": "century",
 }
 _INTERVAL_PART = re.compile(r"\s*([+-]?)\s*(\d{1,20}(?:\.\d{1,20})?)\s*([A-Za-zµ]+)\s*,?")
-_CLOCK_PART = re.compile(r"\s*([+-]?)(\d{1,20}):(\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?\s*\Z", re.ASCII)
+_CLOCK_PART = re.compile(
+    r"\s*([+-]?)(\d{1,20}):(\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?\s*\Z", re.ASCII
+)
 
 
 class Interval(NamedTuple):
@@ -98,6 +100,12 @@ def parse_timestamp(text: str) -> int | None:
     if not TIME_NS_MIN <= time_ns <= TIME_NS_MAX:
         raise QueryError(f"timestamp {text!r} is outside of the years 1677 to 2262")
     return time_ns
+
+
+def names_zone(text: str) -> bool:
+    """Whether a timestamp text says in which zone it is."""
+    match = _TIMESTAMP.match(text)
+    return match is not None and match.group(8) is not None
 
 
 def _offset_seconds(zone: str | None) -> int:

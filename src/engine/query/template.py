@@ -54,10 +54,15 @@ class Slot(msgspec.Struct, frozen=True):
 
 
 class Template(msgspec.Struct, frozen=True):
-    """SQL text cut into pieces, with a slot between each two."""
+    """SQL text cut into pieces, with a slot between each two.
+
+    Attributes:
+        zones: The columns of the result that are times of a zone, with the zone.
+    """
 
     pieces: tuple[str, ...]
     slots: tuple[Slot, ...]
+    zones: tuple[tuple[str, str], ...] = ()
 
     def bind(self, parameters: Mapping[str, object], now_ns: int) -> str:
         """The SQL text with all values in place.
@@ -77,10 +82,10 @@ def slot_mark(index: int) -> str:
     return f"\x00{index}\x00"
 
 
-def cut(sql: str, slots: list[Slot]) -> Template:
+def cut(sql: str, slots: list[Slot], zones: tuple[tuple[str, str], ...] = ()) -> Template:
     """Cut generated SQL at its slot marks."""
     parts = _SLOT_MARK.split(sql)
-    return Template(tuple(parts[::2]), tuple(slots[int(index)] for index in parts[1::2]))
+    return Template(tuple(parts[::2]), tuple(slots[int(index)] for index in parts[1::2]), zones)
 
 
 def is_number_text(text: str) -> bool:
