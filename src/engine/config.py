@@ -91,6 +91,8 @@ class ServeConfig:
     query_memory_limit: int = 2 * 1024 * 1024 * 1024
     query_timeout: float = 60.0
     query_concurrency: int = 8
+    query_text_max: int = 256 * 1024
+    query_words_max: int = 10_000
     plugin_timeout: float = 300.0
     plugin_memory_max: int | None = None
     plugin_nice: int = 10
@@ -320,6 +322,24 @@ OPTIONS = (
         "queries that run at once; others wait (default 8)",
         "N",
         most=1 << 10,
+    ),
+    Option(
+        "--query-text-max",
+        ("HEADRACE_QUERY_TEXT_MAX",),
+        parse_bytes,
+        "longest text of a query (default 256KB)",
+        "SIZE",
+        least=1 << 10,
+        most=1 << 26,
+    ),
+    Option(
+        "--query-words-max",
+        ("HEADRACE_QUERY_WORDS_MAX",),
+        parse_count,
+        "words, numbers and signs in a query; 10,000 take up to a second to parse (default 10000)",
+        "N",
+        least=100,
+        most=1_000_000,
     ),
     Option(
         "--plugin-timeout",

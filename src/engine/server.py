@@ -52,6 +52,7 @@ from engine.plugins.retry import RetryPolicy
 from engine.plugins.trigger_factory import TriggerFactory
 from engine.plugins.trigger_status import TriggerStatus
 from engine.plugins.wal_runner import WalRunnerConfig
+from engine.query.dialect import ParseLimits
 from engine.query.executor import QueryConfig, QueryExecutor
 from engine.query.live_catalog import LiveQueryCatalog
 from engine.query.service import QueryNote, QueryService, QueryServiceConfig
@@ -324,6 +325,8 @@ class Server:
                 memory_limit_bytes=config.query_memory_limit,
                 timeout_ms=int(config.query_timeout * 1000),
                 files_directory=self._paths.parquet_dir.resolve(),
+                text_bytes_max=config.query_text_max,
+                parse_limits=ParseLimits(words_max=config.query_words_max),
             ),
             visible,
         )

@@ -8,13 +8,23 @@ from typing import Any
 import pyarrow
 
 from engine.query.dialect import TableName
-from engine.query.kinds import ARROW_NAME_OF_COLUMN, Kind
+from engine.query.functions import AGGREGATES, PLAIN, SPECIAL, WINDOWS
+from engine.query.kinds import ARROW_NAME_OF_COLUMN, ARROW_NAME_OF_KIND, Kind
 from engine.query.system_tables import system_table_names
 from engine.query.views import QueryCatalog, columns_of
+from lp_core.enums import ColumnType
 
 _TEXT = pyarrow.utf8()
 _NUMBER = pyarrow.uint64()
-_INFORMATION_SCHEMA_VIEWS = ("columns", "schemata", "tables", "views")
+_INFORMATION_SCHEMA_VIEWS = (
+    "columns",
+    "df_settings",
+    "parameters",
+    "routines",
+    "schemata",
+    "tables",
+    "views",
+)
 
 _TABLES = pyarrow.schema(
     [(name, _TEXT) for name in ("table_catalog", "table_schema", "table_name", "table_type")]
@@ -55,6 +65,48 @@ _SCHEMATA = pyarrow.schema(
 _VIEWS = pyarrow.schema(
     [(name, _TEXT) for name in ("table_catalog", "table_schema", "table_name", "definition")]
 )
+_SETTINGS = pyarrow.schema([(name, _TEXT) for name in ("name", "value", "description")])
+_ROUTINES = pyarrow.schema(
+    [
+        (name, _TEXT)
+        for name in (
+            "specific_catalog",
+            "specific_schema",
+            "specific_name",
+            "routine_catalog",
+            "routine_schema",
+            "routine_name",
+            "routine_type",
+            "data_type",
+            "function_type",
+            "description",
+            "syntax_example",
+        )
+    ]
+)
+_PARAMETERS = pyarrow.schema(
+    [
+        ("specific_catalog", _TEXT),
+        ("specific_schema", _TEXT),
+        ("specific_name", _TEXT),
+        ("ordinal_position", _NUMBER),
+        ("parameter_mode", _TEXT),
+        ("parameter_name", _TEXT),
+        ("data_type", _TEXT),
+        ("parameter_default", _TEXT),
+        ("is_variadic", pyarrow.bool_()),
+    ]
+)
+_SCHEMA = pyarrow.schema([(name, _TEXT) for name in ("measurement", "key", "data_type")])
+_LINE_PROTOCOL_NAMES = {
+    ColumnType.TAG: "tag",
+    ColumnType.INT64: "integer",
+    ColumnType.UINT64: "uinteger",
+    ColumnType.FLOAT64: "float",
+    ColumnType.BOOL: "boolean",
+    ColumnType.STRING: "string",
+    ColumnType.TIME: "time",
+}
 _NUMERIC = {"Float64": (24, 2, None), "Int64": (64, 10, 0), "UInt64": (64, 10, 0)}
 
 
@@ -62,7 +114,8 @@ def show_tables(catalog: QueryCatalog, database: str) -> Any:
     """The answer to ``SHOW TABLES``: user tables first, sorted by name."""
     rows = [("iox", name, "BASE TABLE") for name in sorted(catalog.table_names(database))]
     # Clients take every BASE TABLE for one of theirs, so the server's own are called views.
-    rows += [("system", name, "VIEW") for name in system_table_names(database)]
+    names = sorted({"influxdb_schema", *system_table_names(database)})
+    rows += [("system", name, "VIEW") for name in names]
     rows += [("information_schema", name, "VIEW") for name in _INFORMATION_SCHEMA_VIEWS]
     return _table(
         _TABLES,
@@ -85,7 +138,7 @@ def show_columns(catalog: QueryCatalog, database: str, table: TableName) -> Any 
         ]
     else:
         if table.schema == "system":
-            shown = catalog.system_table(database, table.name)
+            shown = system_table(catalog, database, table.name)
         else:
             shown = information_schema(catalog, database, table.name)
         if shown is None:
@@ -108,7 +161,57 @@ def information_schema(catalog: QueryCatalog, database: str, name: str) -> Any |
         names = ("information_schema", "iox", "system")
         schemas = [{"catalog_name": "public", "schema_name": schema} for schema in names]
         return _table(_SCHEMATA, schemas)
-    return _VIEWS.empty_table() if name == "views" else None
+    if name == "routines":
+        return _routines()
+    if name == "df_settings":
+        # The one that clients ask for.
+        zone = {"name": "datafusion.execution.time_zone", "value": "+00:00"}
+        return _table(_SETTINGS, [zone])
+    empty = {"views": _VIEWS, "parameters": _PARAMETERS}.get(name)
+    return None if empty is None else empty.empty_table()
+
+
+def system_table(catalog: QueryCatalog, database: str, name: str) -> Any | None:
+    """A table of the ``system`` schema, or None when there is none of that name."""
+    if name == "influxdb_schema":
+        return influxdb_schema(catalog, database)
+    return catalog.system_table(database, name)
+
+
+def influxdb_schema(catalog: QueryCatalog, database: str) -> Any:
+    """``system.influxdb_schema``: every column of every user table in line protocol's words."""
+    rows: list[dict[str, object]] = []
+    for name in sorted(catalog.table_names(database)):
+        snapshot = catalog.snapshot(database, name)
+        if snapshot is not None:
+            rows.extend(
+                {"measurement": name, "key": column, "data_type": _LINE_PROTOCOL_NAMES[kind]}
+                for column, kind in columns_of(snapshot)
+            )
+    return _table(_SCHEMA, rows)
+
+
+def _routines() -> Any:
+    rows = []
+    for name in sorted({*PLAIN, *SPECIAL}):
+        is_aggregate = name in AGGREGATES
+        kind = PLAIN[name].kind if name in PLAIN else SPECIAL[name]
+        rows.append(
+            {
+                "specific_catalog": "public",
+                "specific_schema": "iox",
+                "specific_name": name,
+                "routine_catalog": "public",
+                "routine_schema": "iox",
+                "routine_name": name,
+                "routine_type": "FUNCTION",
+                "data_type": None if kind is None else ARROW_NAME_OF_KIND.get(kind),
+                "function_type": "AGGREGATE"
+                if is_aggregate
+                else ("WINDOW" if name in WINDOWS else "SCALAR"),
+            }
+        )
+    return _table(_ROUTINES, rows)
 
 
 def kinds_of_schema(schema: Any) -> tuple[tuple[str, Kind], ...]:

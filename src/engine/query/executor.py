@@ -23,7 +23,13 @@ from engine.errors import (
     TableNotFoundError,
 )
 from engine.query import catalog_tables
-from engine.query.dialect import Statement, StatementKind, TableName, parse_statement
+from engine.query.dialect import (
+    ParseLimits,
+    Statement,
+    StatementKind,
+    TableName,
+    parse_statement,
+)
 from engine.query.file_views import view_sql, within
 from engine.query.kinds import Kind
 from engine.query.locked_database import locked_database
@@ -63,7 +69,9 @@ class QueryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         memory_limit_bytes: What all queries together may use while they compute.
         threads: Threads of one query at most; 0 leaves it to DuckDB (one per core).
         timeout_ms: How long a query may run; 0 means for ever.
-        text_bytes_max: Longest query text.
+        text_bytes_max: Longest query text; sorting its words takes up to 3 s per MiB.
+        parse_limits: How many words a query may have, and how deeply they may be nested. While they
+            are parsed and translated, which takes up to 0.1 ms each, no time-out can interfere.
         result_bytes_max: Largest result, as Arrow memory.
         files_directory: Where the Parquet files of tables are; the only files that DuckDB may open.
         temp_directory: Where large sorts and joins may spill; empty means nowhere.
@@ -72,7 +80,8 @@ class QueryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     memory_limit_bytes: Annotated[int, msgspec.Meta(ge=32 * 1024 * 1024)] = 1024 * 1024 * 1024
     threads: Annotated[int, msgspec.Meta(ge=0)] = 0
     timeout_ms: Annotated[int, msgspec.Meta(ge=0)] = 30_000
-    text_bytes_max: Annotated[int, msgspec.Meta(ge=1)] = 1024 * 1024
+    text_bytes_max: Annotated[int, msgspec.Meta(ge=1)] = 256 * 1024
+    parse_limits: ParseLimits = ParseLimits()
     result_bytes_max: Annotated[int, msgspec.Meta(ge=1)] = 1024 * 1024 * 1024
     temp_directory: str = ""
     files_directory: Path | None = None
@@ -137,10 +146,9 @@ class QueryExecutor:
         """
         if not self._catalog.has_database(database):
             raise DatabaseNotFoundError(f"query error: database not found: {database}")
-        if len(sql) > self._config.text_bytes_max:
+        if len(sql.encode(errors="surrogatepass")) > self._config.text_bytes_max:
             raise QueryError(f"the query is longer than {self._config.text_bytes_max} bytes")
-        parsed = _parsed if len(sql) <= _TEXT_KEPT_MAX else _parsed.__wrapped__
-        statement, tables = parsed(sql)
+        statement, tables = self._parsed(sql)
         if statement.query is None:
             return self._listing(database, statement)
         with self._lock:
@@ -156,8 +164,8 @@ class QueryExecutor:
             if limit_ms:
                 self._watchdog.watch(running, limit_ms / 1000, StopReason.TIMEOUT)
             with self._catalog.reading():
-                text = self._prepared(cursor, database, sql, statement, tables, params or {})
-                return self._answer(cursor, running, text, statement)
+                text, zones = self._prepared(cursor, database, sql, statement, tables, params or {})
+                return self._answer(cursor, running, text, statement, zones)
         except _FAILURES as error:
             raise self._explained(error, running) from error
         finally:
@@ -207,6 +215,10 @@ class QueryExecutor:
                 self._connection.close()
         self._watchdog.close()
 
+    def _parsed(self, sql: str) -> tuple[Statement, tuple[TableName, ...]]:
+        parsed = _parsed if len(sql) <= _TEXT_KEPT_MAX else _parsed.__wrapped__
+        return parsed(sql, self._config.parse_limits)
+
     def _listing(self, database: str, statement: Statement) -> Any:
         if statement.kind is StatementKind.SHOW_TABLES:
             return catalog_tables.show_tables(self._catalog, database)
@@ -226,8 +238,11 @@ class QueryExecutor:
         statement: Statement,
         tables: tuple[TableName, ...],
         params: Mapping[str, object],
-    ) -> str:
-        """Make the tables visible in the cursor and return the SQL that reads them."""
+    ) -> tuple[str, Mapping[str, str]]:
+        """Make the tables visible in the cursor and return the SQL that reads them.
+
+        Beside it come the time zones of columns of the result.
+        """
         now_ns = self._clock_ns()
         assert statement.query is not None
         reached = times_reached(statement.query, params, now_ns)
@@ -237,12 +252,12 @@ class QueryExecutor:
         renamed: dict[str, str] = {}
         for one in found:
             renamed.update(distinct_names(name for name, _ in one.columns))
-        translated = _translated if len(sql) <= _TEXT_KEPT_MAX else _translated.__wrapped__
-        template = translated(
-            sql,
-            tuple((table, one.columns) for table, one in zip(tables, found, strict=True)),
-            tuple(renamed.items()),
-        )
+        named = tuple((table, one.columns) for table, one in zip(tables, found, strict=True))
+        if len(sql) <= _TEXT_KEPT_MAX:
+            limits = self._config.parse_limits
+            template = _translated(sql, limits, named, tuple(renamed.items()))
+        else:
+            template = _translation(statement, named, renamed)
         text = template.bind(params, now_ns)
         names = columns_reached(statement.query)
         definitions = [
@@ -257,8 +272,10 @@ class QueryExecutor:
         assert len(made) == 1
         assert made[0].type == duckdb.StatementType.SELECT
         if statement.kind is StatementKind.EXPLAIN:
-            return f"EXPLAIN {text}"
-        return f"EXPLAIN ANALYZE {text}" if statement.kind is not StatementKind.QUERY else text
+            text = f"EXPLAIN {text}"
+        elif statement.kind is not StatementKind.QUERY:
+            text = f"EXPLAIN ANALYZE {text}"
+        return text, dict(template.zones)
 
     def _show(
         self,
@@ -298,7 +315,7 @@ class QueryExecutor:
             return _Found(kinds_of(columns_of(snapshot)), rows, snapshot)
         rows = None
         if table.schema == "system":
-            rows = self._catalog.system_table(database, table.name)
+            rows = catalog_tables.system_table(self._catalog, database, table.name)
         elif table.schema == "information_schema":
             rows = catalog_tables.information_schema(self._catalog, database, table.name)
         if rows is None:
@@ -316,6 +333,7 @@ class QueryExecutor:
         running: RunningQuery,
         text: str,
         statement: Statement,
+        zones: Mapping[str, str],
     ) -> Any:
         if running.reason is not None:
             raise self._explained(RuntimeError("interrupted"), running)
@@ -332,7 +350,7 @@ class QueryExecutor:
         table = pyarrow.Table.from_batches(batches, reader.schema)
         if statement.kind is not StatementKind.QUERY:
             return table.rename_columns(["plan_type", "plan"])
-        return normalised(table)
+        return normalised(table, zones)
 
     def _explained(self, error: Exception, running: RunningQuery) -> QueryError:
         if running.reason is StopReason.TIMEOUT:
@@ -352,7 +370,7 @@ class QueryExecutor:
             )
         planning = message.startswith(("Binder Error", "Parser Error", "Catalog Error"))
         prefix = "Error during planning" if planning else "Execution error"
-        return QueryError(f"{prefix}: {message}")
+        return QueryError(f"{prefix}: {message}".replace("headrace_", ""))
 
 
 def _with(definitions: list[str], text: str) -> str:
@@ -369,8 +387,8 @@ def _not_found(table: TableName, hint: str = "") -> TableNotFoundError:
 
 
 @functools.lru_cache(maxsize=_STATEMENTS_KEPT)
-def _parsed(sql: str) -> tuple[Statement, tuple[TableName, ...]]:
-    statement = parse_statement(sql)
+def _parsed(sql: str, limits: ParseLimits) -> tuple[Statement, tuple[TableName, ...]]:
+    statement = parse_statement(sql, limits)
     if statement.query is None:
         return statement, ()
     try:
@@ -384,14 +402,23 @@ def _parsed(sql: str) -> tuple[Statement, tuple[TableName, ...]]:
 @functools.lru_cache(maxsize=_STATEMENTS_KEPT)
 def _translated(
     sql: str,
+    limits: ParseLimits,
     tables: tuple[tuple[TableName, _Columns], ...],
     renamed: tuple[tuple[str, str], ...],
 ) -> Template:
-    statement, _ = (_parsed if len(sql) <= _TEXT_KEPT_MAX else _parsed.__wrapped__)(sql)
+    statement, _ = _parsed(sql, limits)
+    return _translation(statement, tables, dict(renamed))
+
+
+def _translation(
+    statement: Statement,
+    tables: tuple[tuple[TableName, _Columns], ...],
+    renamed: Mapping[str, str],
+) -> Template:
     assert statement.query is not None
     columns = {table: dict(kinds) for table, kinds in tables}
     try:
-        return translate(statement.query, columns, dict(renamed))
+        return translate(statement.query, columns, renamed)
     except RecursionError as error:
         raise QueryError("the query is nested too deeply") from error
 

@@ -282,9 +282,12 @@ def _floats(column: Any, nan: str, infinity: str, minus_infinity: str) -> Any:
 
 
 def _times(column: Any) -> Any:
-    """ISO times without zone, with as many fraction digits of 0, 3, 6 and 9 as are needed."""
+    """ISO times with as many fraction digits of 0, 3, 6 and 9 as are needed, and their offset."""
     compute = pyarrow.compute
-    times = column.cast(pyarrow.timestamp(column.type.unit))
+    if column.type.tz is not None:
+        clock = compute.local_timestamp(column)
+        return _element_wise([_times(clock), _offsets(column, clock)], "")
+    times = column
     try:
         times, is_whole = times.cast(pyarrow.timestamp("s")), True
     except pyarrow.ArrowInvalid:
@@ -295,6 +298,26 @@ def _times(column: Any) -> Any:
     for _ in range(3):
         text = compute.replace_substring_regex(text, r"(\.[0-9]*)000$", r"\1")
     return compute.replace_substring_regex(text, r"\.$", "")
+
+
+def _offsets(column: Any, clock: Any) -> Any:
+    """How far the clock of a zone is ahead of UTC: ``+01:00``, or ``Z`` where it is not."""
+    instants = column.cast(pyarrow.timestamp(column.type.unit))
+    ahead = pyarrow.compute.subtract(clock, instants).cast(pyarrow.duration("s"), safe=False)
+    known = ahead.cast(pyarrow.int64()).combine_chunks().dictionary_encode()
+    if isinstance(known, pyarrow.ChunkedArray):
+        known = pyarrow.concat_arrays(known.chunks)
+    texts = pyarrow.array(
+        [_offset_text(seconds) for seconds in known.dictionary.to_pylist()], _TEXT
+    )
+    return pyarrow.chunked_array([texts.take(known.indices)], _TEXT)
+
+
+def _offset_text(seconds: int) -> str:
+    if not seconds:
+        return "Z"
+    hours, minutes = divmod(abs(seconds) // 60, 60)
+    return f"{'-' if seconds < 0 else '+'}{hours:02d}:{minutes:02d}"
 
 
 def _python_durations(column: Any) -> Any:

@@ -58,8 +58,10 @@ _UNIT_ALIASES = {
     "yrs": "year",
     "centuries": "century",
 }
-_INTERVAL_PART = re.compile(r"\s*([+-]?)\s*(\d+(?:\.\d+)?)\s*([A-Za-zµ]+)\s*,?")
-_CLOCK_PART = re.compile(r"\s*([+-]?)(\d+):(\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?\s*\Z", re.ASCII)
+_INTERVAL_PART = re.compile(r"\s*([+-]?)\s*(\d{1,20}(?:\.\d{1,20})?)\s*([A-Za-zµ]+)\s*,?")
+_CLOCK_PART = re.compile(
+    r"\s*([+-]?)(\d{1,20}):(\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?\s*\Z", re.ASCII
+)
 
 
 class Interval(NamedTuple):
@@ -100,6 +102,12 @@ def parse_timestamp(text: str) -> int | None:
     return time_ns
 
 
+def names_zone(text: str) -> bool:
+    """Whether a timestamp text says in which zone it is."""
+    match = _TIMESTAMP.match(text)
+    return match is not None and match.group(8) is not None
+
+
 def _offset_seconds(zone: str | None) -> int:
     if zone is None or zone[0] not in "+-":
         return 0
@@ -109,7 +117,11 @@ def _offset_seconds(zone: str | None) -> int:
 
 
 def parse_interval(text: str) -> Interval | None:
-    """The span that a text like ``5 minutes`` or ``interval 1h30m`` means, or None."""
+    """The span that a text like ``5 minutes`` or ``interval 1h30m`` means, or None.
+
+    Raises:
+        QueryError: It is longer than 64-bit nanoseconds (or 32-bit months) can hold.
+    """
     rest = text.strip()
     if rest[:8].lower() == "interval":
         rest = rest[8:].strip().strip("'")
@@ -133,6 +145,8 @@ def parse_interval(text: str) -> Interval | None:
         clock = _CLOCK_PART.match(rest)
     if clock is not None:
         total_ns += _clock_ns(clock)
+    if abs(months) >= 2**31 or not TIME_NS_MIN <= total_ns <= TIME_NS_MAX:
+        raise QueryError(f"the interval {text!r} is too long")
     return Interval(months, total_ns)
 
 

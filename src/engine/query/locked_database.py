@@ -7,7 +7,7 @@ from typing import Any
 
 import duckdb
 
-from engine.query.rewrite import MACROS
+from engine.query.macros import MACROS
 
 
 def locked_database(

@@ -10,11 +10,23 @@ from sqlglot import exp
 
 from engine.errors import QueryError
 from engine.query.kinds import Kind
-from engine.query.literals import Interval, interval_sql, parse_interval, parse_timestamp, time_sql
+from engine.query.literals import (
+    TIME_NS_MAX,
+    TIME_NS_MIN,
+    Interval,
+    interval_sql,
+    parse_interval,
+    parse_timestamp,
+    time_sql,
+)
 from engine.query.scopes import Resolution, kind_of_type
 from engine.query.template import Slot, SlotKind, is_number_text, number_sql, slot_mark
+from engine.query.zones import fixed_offset_s
 
 _Node = TypeVar("_Node", bound=exp.Expr)
+
+# Parts of the tree that translation may copy in one query; each takes some 20 µs.
+_COPIES_MAX = 30_000
 
 
 def raw(sql: str) -> exp.Var:
@@ -30,6 +42,23 @@ def call(name: str, *arguments: exp.Expr) -> exp.Anonymous:
 def cast(node: exp.Expr, type_name: str) -> exp.Cast:
     """A cast to a DuckDB type."""
     return exp.Cast(this=node, to=exp.DataType.build(type_name, dialect="duckdb"))
+
+
+def replace(node: exp.Expr, made: exp.Expr) -> None:
+    """Put ``made`` into the tree in the place of ``node``.
+
+    The library's own function goes through all neighbours of the node, which for a list of
+    thousands of values takes seconds.
+    """
+    parent, key, index = node.parent, node.arg_key, node.index
+    assert parent is not None
+    assert key is not None
+    if index is None:
+        parent.set(key, made)
+    else:
+        parent.args[key][index] = made
+        made.parent, made.arg_key, made.index = parent, key, index
+    node.parent, node.arg_key, node.index = None, None, None
 
 
 def _bare(node: exp.Expr) -> exp.Expr:
@@ -49,6 +78,24 @@ class Operators:
         self.resolution = resolution
         self.slots: list[Slot] = []
         self._intervals: dict[int, tuple[exp.Expr, Interval]] = {}
+        self._copies = 0
+
+    def copied(self, node: exp.Expr) -> exp.Expr:
+        """A copy of a part that is needed once more.
+
+        Raises:
+            QueryError: There are too many of them, as from functions nested in each other.
+        """
+        self._copies += sum(1 for _ in node.walk())
+        if self._copies > _COPIES_MAX:
+            raise QueryError(
+                "functions are nested too deeply in the query",
+                hint="compute the inner ones in a subquery",
+            )
+        made = node.copy()
+        for old, new in zip(node.walk(), made.walk(), strict=True):
+            self.resolution.carry(new, old)
+        return made
 
     def slot(self, slot: Slot, kind: Kind) -> exp.Var:
         """A node that stands for a value of the call."""
@@ -77,6 +124,37 @@ class Operators:
         """The kind of an expression."""
         return self.resolution.kind(node)
 
+    def zone(self, node: exp.Expr) -> str | None:
+        """The zone of the type of a time."""
+        return self.resolution.zone(node)
+
+    def clock(self, node: exp.Expr) -> exp.Expr:
+        """A time as the clock of its zone shows it."""
+        zone = self.zone(node)
+        time = self.to_time(node)
+        offset_s = None if zone is None else fixed_offset_s(zone)
+        if offset_s is not None:
+            return self.moved(time, offset_s * 1_000_000_000)
+        if zone is None:
+            return time
+        return self._known(call("headrace_local", time, exp.Literal.string(zone)), Kind.TIME)
+
+    def instant(self, clock: exp.Expr, zone: str | None) -> exp.Expr:
+        """The moment at which a clock of a zone shows a time; the earlier of two."""
+        offset_s = None if zone is None else fixed_offset_s(zone)
+        if offset_s is not None:
+            return self.moved(clock, -offset_s * 1_000_000_000)
+        if zone is None:
+            return clock
+        return self._known(call("headrace_earlier", clock, exp.Literal.string(zone)), Kind.TIME)
+
+    def moved(self, time: exp.Expr, by_ns: int) -> exp.Expr:
+        """A time moved by a constant number of nanoseconds."""
+        if not by_ns:
+            return time
+        total = exp.Add(this=call("epoch_ns", time), expression=raw(f"({by_ns:d})"))
+        return self._known(call("make_timestamp_ns", total), Kind.TIME)
+
     def _known(self, node: _Node, kind: Kind) -> _Node:
         self.resolution.set_kind(node, kind)
         return node
@@ -87,11 +165,11 @@ class Operators:
         """Turn a literal or parameter into what it must mean beside a value of ``kind``."""
         node = _bare(node)
         if isinstance(node, exp.Parameter):
-            node.replace(self._adapted_parameter(node, kind))
+            replace(node, self._adapted_parameter(node, kind))
         elif isinstance(node, exp.Literal):
             adapted = self._adapted_literal(node, kind)
             if adapted is not None:
-                node.replace(adapted)
+                replace(node, adapted)
 
     def _adapted_parameter(self, node: exp.Parameter, kind: Kind) -> exp.Expr:
         if kind in (Kind.TIME, Kind.DATE):
@@ -122,7 +200,7 @@ class Operators:
         else:
             time_ns = int(float(node.name) * unit_ns) if "." in node.name else None
             time_ns = int(node.name) * unit_ns if node.name.isdigit() else time_ns
-        if time_ns is None:
+        if time_ns is None or not TIME_NS_MIN <= time_ns <= TIME_NS_MAX:
             raise QueryError(f"Error during planning: '{node.name}' is not a timestamp")
         return self._known(raw(time_sql(time_ns)), Kind.TIME)
 
@@ -137,10 +215,12 @@ class Operators:
         if kind is Kind.TIME:
             return node
         if kind.is_whole:
-            scaled = exp.Mul(this=cast(exp.paren(node), "BIGINT"), expression=_number(unit_ns))
+            scaled = exp.Mul(
+                this=cast(exp.paren(node, copy=False), "BIGINT"), expression=_number(unit_ns)
+            )
             time: exp.Expr = call("make_timestamp_ns", scaled)
         elif kind is Kind.FLOAT:
-            scaled = exp.Mul(this=exp.paren(node), expression=_number(unit_ns))
+            scaled = exp.Mul(this=exp.paren(node, copy=False), expression=_number(unit_ns))
             time = call("make_timestamp_ns", cast(call("trunc", scaled), "BIGINT"))
         elif kind is Kind.DATE:
             time = cast(node, "TIMESTAMP_NS")
@@ -207,6 +287,8 @@ class Operators:
                 self.adapt(side, Kind.FLOAT)
         if isinstance(node, exp.Div):
             return self._division(node)
+        if isinstance(node, exp.Mod) and left.is_whole and right.is_whole:
+            node.set("expression", call("headrace_divisor", node.expression))
         return node
 
     def _division(self, node: exp.Div) -> exp.Expr:
@@ -214,8 +296,11 @@ class Operators:
         real = Kind.FLOAT in (left, right) or Kind.INTERVAL in (left, right)
         # Of two unknown kinds DuckDB's // cuts off only if both turn out to be whole numbers.
         made = exp.Div if real else exp.IntDiv
-        division = made(this=node.this, expression=node.expression)
         whole = left.is_whole and right.is_whole
+        divisor = node.expression
+        if whole:
+            divisor = call("headrace_divisor", divisor)
+        division = made(this=node.this, expression=divisor)
         kind = Kind.INTEGER if whole else (Kind.FLOAT if Kind.FLOAT in (left, right) else left)
         return self._known(division, kind)
 
@@ -247,16 +332,12 @@ class Operators:
         backwards = isinstance(node, exp.Sub)
         span = self.constant_interval(by)
         if span is not None and not span.months:
-            step = -span.nanoseconds if backwards else span.nanoseconds
-            total = exp.Add(this=call("epoch_ns", time), expression=raw(f"({step:d})"))
-            moved = call("make_timestamp_ns", total)
-        else:
-            if span is not None:
-                by = raw(interval_sql(span.negated() if backwards else span))
-            elif backwards:
-                by = exp.Mul(this=exp.paren(by), expression=raw("(-1)"))
-            moved = call("headrace_shift", time, by)
-        return self._known(moved, Kind.TIME)
+            return self.moved(time, -span.nanoseconds if backwards else span.nanoseconds)
+        if span is not None:
+            by = raw(interval_sql(span.negated() if backwards else span))
+        elif backwards:
+            by = exp.Mul(this=exp.paren(by, copy=False), expression=raw("(-1)"))
+        return self._known(call("headrace_shift", time, by), Kind.TIME)
 
     # -- casts --
 
@@ -275,12 +356,17 @@ class Operators:
         if wanted.is_whole:
             node.set("this", self._whole(node.this, source))
         elif source is Kind.TIME and wanted is Kind.DATE:
-            node.set("this", call("headrace_us", node.this))
+            node.set("this", call("headrace_us", self.clock(node.this)))
         elif source is Kind.TIME and wanted.is_text:
-            text = cast(node.this, "VARCHAR")
-            made = call("replace", text, exp.Literal.string(" "), exp.Literal.string("T"))
-            return self._known(made, Kind.TEXT)
+            return self._known(self._time_text(node.this), Kind.TEXT)
         return node
+
+    def _time_text(self, node: exp.Expr) -> exp.Expr:
+        zone = self.zone(node)
+        if zone is None:
+            return call("headrace_time_text", node)
+        clock, time = self.clock(self.copied(node)), self.to_time(node)
+        return call("headrace_zoned_text", clock, time)
 
     def _whole(self, node: exp.Expr, kind: Kind) -> exp.Expr:
         # DuckDB rounds where the reference system cuts off.

@@ -2,6 +2,7 @@
 # system know (64-bit numbers, times in nanoseconds without zone, no decimals).
 """Normal form of query results."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy
@@ -15,13 +16,21 @@ _MONTH_DAY_NANO = numpy.dtype([("months", "<i4"), ("days", "<i4"), ("nanoseconds
 _NS_PER_DAY = 86_400 * 1_000_000_000
 
 
-def normalised(table: Any) -> Any:
+def normalised(table: Any, zones: Mapping[str, str]) -> Any:
     """The same result with the types and column names that users know.
+
+    Args:
+        table: What DuckDB answered.
+        zones: The zones of columns that are times of a zone.
 
     Raises:
         QueryError: A time lies outside of what nanoseconds can hold.
     """
     columns = [_column(column) for column in table.columns]
+    for number, name in enumerate(table.column_names):
+        if name in zones and pyarrow.types.is_timestamp(columns[number].type):
+            # Only the type changes: a time is an instant with and without a zone.
+            columns[number] = columns[number].cast(pyarrow.timestamp("ns", zones[name]))
     names = [original_name(name) for name in table.column_names]
     return pyarrow.table(columns, names=names)
 

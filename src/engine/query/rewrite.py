@@ -7,60 +7,42 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlglot import exp
+from sqlglot.errors import ErrorLevel, UnsupportedError
 
 from engine.errors import QueryError, QueryNotSupportedError
 from engine.query.calls import Calls
 from engine.query.dialect import HeadraceDialect, TableName
+from engine.query.gapfill import filled, fills_gaps
 from engine.query.kinds import Kind
-from engine.query.operators import Operators
-from engine.query.scopes import Columns, Resolution
+from engine.query.macros import check_copies
+from engine.query.operators import Operators, call, cast, replace
+from engine.query.scopes import Columns, Resolution, zones_of
 from engine.query.template import SlotKind, Template, cut
 
 # Names that begin like this are refused in queries, so no subquery can stand in for a table.
-_VIEW_PREFIX = "headrace table "
+RESERVED_PREFIX = "headrace "
+_VIEW_PREFIX = f"{RESERVED_PREFIX}table "
 
+# Where no column has such a name, DuckDB takes it for a function, even in double quotes.
+_VALUE_NAMES = frozenset(
+    (
+        "current_catalog",
+        "current_date",
+        "current_role",
+        "current_schema",
+        "current_time",
+        "current_timestamp",
+        "current_user",
+        "localtime",
+        "localtimestamp",
+        "session_user",
+        "user",
+    )
+)
 _COMPARISONS = (
     exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.NullSafeEQ, exp.NullSafeNEQ,
 )  # fmt: skip
 _ARITHMETIC = (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Mod)
-
-# Macros that translated queries call. They are made before the database is locked.
-MACROS = (
-    # Microseconds rounded down: DuckDB's own cast rounds to the nearest, which crosses into
-    # tomorrow.
-    """CREATE MACRO headrace_us(t) AS
-       make_timestamp((epoch_ns(t) - ((epoch_ns(t) % 1000) + 1000) % 1000) // 1000)""",
-    """CREATE MACRO headrace_shift(t, span) AS make_timestamp_ns(
-       epoch_ns(headrace_us(t) + span) + ((epoch_ns(t) % 1000) + 1000) % 1000)""",
-    """CREATE MACRO headrace_bin(width, t, origin) AS make_timestamp_ns(epoch_ns(t)
-       - (((epoch_ns(t) - epoch_ns(origin)) % width) + width) % width)""",
-    """CREATE MACRO headrace_bin_months(months, t, origin) AS time_bucket(
-       to_months(months), headrace_us(t), headrace_us(origin))::TIMESTAMP_NS""",
-    """CREATE MACRO headrace_nanosecond(t) AS
-       ((epoch_ns(t) % 60000000000) + 60000000000) % 60000000000""",
-    """CREATE MACRO headrace_seconds(t) AS
-       (epoch_ns(t) - ((epoch_ns(t) % 1000000000) + 1000000000) % 1000000000) // 1000000000""",
-    """CREATE MACRO headrace_whole(x) AS CASE WHEN typeof(x) IN ('DOUBLE', 'FLOAT')
-       THEN CAST(trunc(CAST(x AS DOUBLE)) AS BIGINT) ELSE CAST(x AS BIGINT) END""",
-    # A numeric offset in the text counts; DuckDB's cast to a time without zone would ignore it.
-    """CREATE MACRO headrace_parse_time(x) AS CASE
-       WHEN regexp_matches(CAST(x AS VARCHAR), '[0-9][+-][0-9]{2}(:?[0-9]{2})?$')
-         AND NOT regexp_matches(CAST(x AS VARCHAR), '^[0-9]+-[0-9]+-[0-9]+$')
-       THEN CAST(timezone('UTC', CAST(x AS TIMESTAMPTZ)) AS TIMESTAMP_NS)
-       ELSE CAST(x AS TIMESTAMP_NS) END""",
-    # DuckDB makes one text of any length without looking at its memory limit or at interrupts.
-    """CREATE MACRO headrace_text_length(n) AS CASE WHEN n > 10000000
-       THEN error('the text would be longer than 10000000 characters') ELSE n END""",
-    """CREATE MACRO headrace_repeat(x, n) AS repeat(x, CASE WHEN n * strlen(x) > 10000000
-       THEN error('the text would be longer than 10000000 bytes') ELSE n END)""",
-    "CREATE MACRO headrace_selected(v, t) AS {'time': t, 'value': v}",
-    """CREATE MACRO headrace_typeof(x) AS CASE typeof(x)
-       WHEN 'BIGINT' THEN 'Int64' WHEN 'INTEGER' THEN 'Int64' WHEN 'UBIGINT' THEN 'UInt64'
-       WHEN 'HUGEINT' THEN 'Int64' WHEN 'DOUBLE' THEN 'Float64' WHEN 'FLOAT' THEN 'Float32'
-       WHEN 'VARCHAR' THEN 'Utf8' WHEN 'BOOLEAN' THEN 'Boolean' WHEN 'DATE' THEN 'Date32'
-       WHEN 'TIMESTAMP_NS' THEN 'Timestamp(ns)' WHEN 'INTERVAL' THEN 'Interval(MonthDayNano)'
-       WHEN '"NULL"' THEN 'Null' ELSE typeof(x) END""",
-)
 
 
 def view_name(index: int) -> str:
@@ -74,7 +56,7 @@ def fold_names(query: exp.Query) -> None:
         if not name.args.get("quoted"):
             name.set("this", name.name.lower())
             name.set("quoted", True)
-        if name.name.startswith(_VIEW_PREFIX):
+        if name.name.startswith(RESERVED_PREFIX):
             raise QueryError(f"the name {name.name!r} is reserved")
 
 
@@ -101,20 +83,40 @@ def translate(
     """
     tree = query.copy()
     resolution = Resolution(tree, columns.__getitem__)
+    _name_projections(tree, resolution)
+    if fills_gaps(tree):
+        tree = filled(tree, resolution)
+        resolution = Resolution(tree, columns.__getitem__)
     for node in tree.walk():
         resolution.kind(node)
-    _name_projections(tree, resolution)
+        resolution.zone(node)
     for old, new in renamed.items():
         for name in tree.find_all(exp.Identifier):
             if name.name == old and not isinstance(name.parent, exp.Table):
                 name.set("this", new)
+    zones = tuple(zones_of(resolution.columns).items())
+    for column in tree.find_all(exp.Column):
+        is_function = column.name in _VALUE_NAMES and not column.table
+        if is_function and not resolution.names_column(column):
+            raise QueryError(f'Error during planning: column "{column.name}" not found')
     _use_views(resolution, list(columns))
     operators = Operators(resolution)
     _Rewriter(operators).visit(tree)
     for node in list(tree.find_all(exp.Parameter)):
-        node.replace(operators.parameter(node, SlotKind.VALUE))
-    sql = tree.sql(dialect="duckdb", identify=True, normalize_functions=False, comments=False)
-    return cut(sql, operators.slots)
+        replace(node, operators.parameter(node, SlotKind.VALUE))
+    check_copies(tree)
+    try:
+        sql = tree.sql(
+            dialect="duckdb",
+            identify=True,
+            normalize_functions=False,
+            comments=False,
+            # The default is to leave out what cannot be written.
+            unsupported_level=ErrorLevel.RAISE,
+        )
+    except UnsupportedError as error:
+        raise QueryNotSupportedError(f"This feature is not implemented: {error}") from error
+    return cut(sql, operators.slots, zones)
 
 
 def _use_views(resolution: Resolution, order: Sequence[TableName]) -> None:
@@ -140,14 +142,14 @@ def _name_projections(tree: exp.Query, resolution: Resolution) -> None:
                 name = _display(projection, aliases[0] if len(aliases) == 1 else "")
                 alias = exp.Alias(alias=exp.to_identifier(name, quoted=True))
                 resolution.set_kind(alias, resolution.kind(projection))
-                projection.replace(alias)
+                replace(projection, alias)
                 alias.set("this", projection)
 
 
 def _display(node: exp.Expr, table: str) -> str:
     shown = node.copy()
-    for call in list(shown.find_all(exp.Anonymous)):
-        call.set("this", call.name.lower())
+    for function in list(shown.find_all(exp.Anonymous)):
+        function.set("this", function.name.lower())
     for column in list(shown.find_all(exp.Column)):
         if table and not column.table and not isinstance(column.this, exp.Star):
             column.set("table", exp.to_identifier(table))
@@ -168,9 +170,8 @@ class _Rewriter:
             self.visit(child)
         made = self._translated(node)
         if made is not node:
-            if self._operators.kind(made) is Kind.OTHER:
-                self._operators.resolution.set_kind(made, self._operators.kind(node))
-            node.replace(made)
+            self._operators.resolution.carry(made, node)
+            replace(node, made)
 
     def _translated(self, node: exp.Expr) -> exp.Expr:
         operators, calls = self._operators, self._calls
@@ -202,12 +203,23 @@ class _Rewriter:
             return calls.translate(exp.Anonymous(this="now", expressions=[]))
         if isinstance(node, exp.CurrentDate):
             return calls.translate(exp.Anonymous(this="today", expressions=[]))
+        if isinstance(node, exp.CurrentTime):
+            return calls.translate(exp.Anonymous(this="current_time", expressions=[]))
+        if isinstance(node, exp.AtTimeZone):
+            return calls.at_time_zone(node)
+        if isinstance(node, exp.SimilarTo):
+            return call("regexp_matches", node.this, node.expression)
+        if isinstance(node, exp.Overlay):
+            return _overlay(node)
         if isinstance(node, exp.Extract):
             return calls.date_part(node.this, node.expression)
         if isinstance(node, exp.WithinGroup):
             return calls.within_group(node)
         if isinstance(node, exp.IgnoreNulls):
             return calls.ignore_nulls(node)
+        if isinstance(node, exp.RespectNulls):
+            plain: exp.Expr = node.this
+            return plain
         if isinstance(node, exp.Bracket) and _is_selector(node.this):
             return calls.selected(node.this, node.expressions[0].name)
         if isinstance(node, exp.Column):
@@ -222,8 +234,25 @@ def _is_selector(node: Any) -> bool:
     return isinstance(node, exp.Anonymous) and node.name.lower().startswith("selector_")
 
 
+def _overlay(node: exp.Overlay) -> exp.Expr:
+    new, length = node.expression, node.args.get("for_")
+    if length is None:
+        length = call("length", new.copy())
+    return call("headrace_overlay", node.this, new, node.args["from_"], length)
+
+
 def _number(node: exp.Literal) -> exp.Expr:
+    if node.is_string:
+        return node
     # A number with a decimal point is a double; DuckDB would make it a decimal of fixed size.
-    if not node.is_string and "." in node.name and "e" not in node.name.lower():
-        return exp.Literal.number(f"{node.name}e0")
-    return node
+    if not node.name.isdigit():
+        return node if "e" in node.name.lower() else exp.Literal.number(f"{node.name}e0")
+    # A whole number has 64 bits; DuckDB would take 32 for small ones and calculate with them.
+    outer = node.parent
+    while isinstance(outer, (exp.Paren, exp.Neg)):
+        outer = outer.parent
+    counts = isinstance(outer, (*_ARITHMETIC, exp.Alias, exp.Case, exp.If, exp.Array)) or (
+        isinstance(outer, exp.Tuple) and isinstance(outer.parent, exp.Values)
+    )
+    is_wide = counts and int(node.name) < 2**63
+    return cast(exp.Literal.number(node.name), "BIGINT") if is_wide else node

@@ -9,7 +9,7 @@ from typing import Any
 from sqlglot import exp
 
 from engine.errors import QueryError, QueryNotSupportedError
-from engine.query.functions import NOT_YET, PLAIN, SPECIAL, TABLE_FUNCTIONS
+from engine.query.functions import PLAIN, REFUSED, SPECIAL, TABLE_FUNCTIONS
 
 _NODES: frozenset[type[exp.Expr]] = frozenset(
     {
@@ -32,11 +32,11 @@ _NODES: frozenset[type[exp.Expr]] = frozenset(
         exp.Anonymous, exp.Cast, exp.TryCast, exp.DataType, exp.Case, exp.If, exp.Extract,
         exp.Substring, exp.Trim, exp.StrPosition, exp.Overlay, exp.CurrentDate,
         exp.CurrentTimestamp, exp.Filter, exp.WithinGroup, exp.IgnoreNulls, exp.RespectNulls,
+        exp.AtTimeZone, exp.CurrentTime, exp.Slice,
     }
 )  # fmt: skip
 
 _NOT_YET_NODES: dict[type[exp.Expr], str] = {
-    exp.AtTimeZone: "AT TIME ZONE",
     exp.TableSample: "TABLESAMPLE",
     exp.Lateral: "LATERAL",
     exp.Pivot: "PIVOT",
@@ -91,8 +91,8 @@ def _refuse(node: exp.Expr) -> None:
 
 def _check_function(node: exp.Anonymous) -> None:
     name = node.name.lower()
-    if name in NOT_YET:
-        raise QueryNotSupportedError(f"the function {name} is not supported yet")
+    if name in REFUSED:
+        raise QueryNotSupportedError(f"the function {name} is not supported", hint=REFUSED[name])
     if isinstance(node.this, exp.Identifier) or (name not in PLAIN and name not in SPECIAL):
         raise QueryError(f"Error during planning: Invalid function '{name}'")
     # A function as source of rows is checked with its table; elsewhere these would make rows too.

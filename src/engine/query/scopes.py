@@ -2,17 +2,31 @@
 # of which kind each expression of a query therefore is. Reads syntax trees, never changes them.
 """Sources, columns and kinds of a query."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from sqlglot import exp
 
 from engine.errors import QueryError
 from engine.query.dialect import TableName
-from engine.query.functions import PLAIN, SPECIAL
+from engine.query.functions import INTERNAL, PLAIN, SPECIAL
 from engine.query.kinds import Kind
+from engine.query.zones import UTC, arrow_timestamp, zone_name
 
 Columns = Mapping[str, Kind]
+
+
+class DerivedColumns(dict[str, Kind]):
+    """The columns of a query, of which some may be times with a zone.
+
+    Attributes:
+        zones: The zones of those that have one.
+    """
+
+    def __init__(self, kinds: Mapping[str, Kind] | None = None) -> None:
+        super().__init__(kinds or {})
+        self.zones: dict[str, str] = {}
+
 
 _BOOLEAN_NODES = (
     exp.And, exp.Or, exp.Not, exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Is, exp.In,
@@ -24,6 +38,17 @@ _SAME_NODES = (
     exp.Paren, exp.Alias, exp.Neg, exp.Filter, exp.Window, exp.IgnoreNulls, exp.RespectNulls,
     exp.WithinGroup, exp.Order, exp.Distinct, exp.BitwiseNot,
 )  # fmt: skip
+# The second argument tells the zone of the result.
+_KEEP_ZONE = frozenset(
+    (
+        "date_bin",
+        "date_bin_gapfill",
+        "date_bin_wallclock",
+        "date_bin_wallclock_gapfill",
+        "date_trunc",
+        "datetrunc",
+    )
+)
 _TIME_TYPES = frozenset(
     {
         exp.DataType.Type.TIMESTAMP,
@@ -63,15 +88,18 @@ class Resolution:
 
     Attributes:
         tables: Every mention of a stored (or system) table, in order.
+        columns: What the query gives.
     """
 
     def __init__(self, query: exp.Query, columns_of: Callable[[TableName], Columns]) -> None:
         self.tables: list[tuple[exp.Table, TableName]] = []
         self._columns_of = columns_of
         self._sources: dict[int, list[Source]] = {}
+        self._aliases: dict[int, dict[str, exp.Expr]] = {}
         # The node is kept with its kind: an id may be given to another node once it is gone.
         self._kinds: dict[int, tuple[exp.Expr, Kind]] = {}
-        self._query(query, {})
+        self._zones: dict[int, tuple[exp.Expr, str | None]] = {}
+        self.columns = self._query(query, {})
 
     def kind(self, node: exp.Expr | None) -> Kind:
         """The kind of an expression."""
@@ -88,6 +116,34 @@ class Resolution:
     def set_kind(self, node: exp.Expr, kind: Kind) -> None:
         """Note the kind of an expression that was put into the tree later."""
         self._kinds[id(node)] = (node, kind)
+
+    def zone(self, node: exp.Expr | None) -> str | None:
+        """The zone of the type of an expression, if it is a time with a zone."""
+        if node is None:
+            return None
+        known = self._zones.get(id(node))
+        if known is not None:
+            return known[1]
+        self._zones[id(node)] = (node, None)
+        zone = self._infer_zone(node)
+        self._zones[id(node)] = (node, zone)
+        return zone
+
+    def carry(self, made: exp.Expr, node: exp.Expr) -> None:
+        """Note that ``made`` takes the place of ``node``, with its kind and zone."""
+        if self.kind(made) is Kind.OTHER:
+            self.set_kind(made, self.kind(node))
+        self._zones[id(made)] = (made, self.zone(node))
+
+    def names_column(self, node: exp.Column) -> bool:
+        """Whether a name means a column of something in FROM, or an alias in SELECT."""
+        select = nearest = node.find_ancestor(exp.Select)
+        while select is not None:
+            for source in self.sources(select):
+                if _lookup(source.columns, node.name) is not None:
+                    return True
+            select = select.find_ancestor(exp.Select)
+        return nearest is not None and node.name in self._aliased(nearest)
 
     def sources(self, select: exp.Select) -> list[Source]:
         """What a SELECT selects from."""
@@ -127,16 +183,21 @@ class Resolution:
             sources.extend(self._relation(clause.this, ctes))
         sources.extend(self._joins(select, ctes))
         self._nested(select, ctes, skip=("with_", "from_", "joins"))
-        columns: dict[str, Kind] = {}
+        columns = DerivedColumns()
         for projection in select.expressions:
             if isinstance(projection, exp.Star):
-                for source in sources:
-                    columns.update(source.columns)
+                shown = sources
             elif isinstance(projection, exp.Column) and isinstance(projection.this, exp.Star):
-                for source in sources:
-                    columns.update(source.columns if source.alias == projection.table else {})
+                shown = [source for source in sources if source.alias == projection.table]
             else:
                 columns[projection.alias_or_name] = self._output_kind(projection)
+                zone = self.zone(projection)
+                if zone is not None:
+                    columns.zones[projection.alias_or_name] = zone
+                continue
+            for source in shown:
+                columns.update(source.columns)
+                columns.zones.update(zones_of(source.columns))
         return columns
 
     def _output_kind(self, node: exp.Expr) -> Kind:
@@ -166,7 +227,12 @@ class Resolution:
             kinds = [Kind.OTHER for _ in names]
             if isinstance(node, exp.Values) and isinstance(node.expressions[0], exp.Tuple):
                 kinds = [self._output_kind(item) for item in node.expressions[0].expressions]
-            columns = {name.name: kind for name, kind in zip(names, kinds, strict=False)}
+            columns = DerivedColumns(
+                {name.name: kind for name, kind in zip(names, kinds, strict=False)}
+            )
+            if kinds and isinstance(node, exp.Values):
+                found = zip(names, map(self.zone, node.expressions[0].expressions), strict=False)
+                columns.zones = {name.name: zone for name, zone in found if zone is not None}
             yield Source(node.alias, columns)
         yield from self._joins(node, ctes)
 
@@ -228,14 +294,78 @@ class Resolution:
                     if kind is not None:
                         return kind
             select = select.find_ancestor(exp.Select)
-        for projection in nearest.expressions if nearest is not None and not node.table else []:
-            if isinstance(projection, exp.Alias) and projection.alias == node.name:
-                return self.kind(projection.this)
+        if nearest is not None and not node.table:
+            return self.kind(self._aliased(nearest).get(node.name))
         return Kind.OTHER
+
+    def _infer_zone(self, node: exp.Expr) -> str | None:
+        if isinstance(node, exp.Column):
+            return self._column_zone(node)
+        if isinstance(node, exp.Anonymous):
+            return self._function_zone(node)
+        if isinstance(node, exp.AtTimeZone):
+            return zone_name(node.args["zone"], "AT TIME ZONE")
+        if isinstance(node, _SAME_NODES):
+            inner = node.expressions[:1] if isinstance(node, exp.Distinct) else [node.this]
+            return self.zone(inner[0] if inner else None)
+        if isinstance(node, (exp.Add, exp.Sub)):
+            return self.zone(node.this) or self.zone(node.expression)
+        if isinstance(node, exp.Case):
+            parts = [branch.args.get("true") for branch in node.args.get("ifs") or []]
+            return self._first_zone([*parts, node.args.get("default")])
+        if isinstance(node, exp.Bracket) and isinstance(node.this, exp.Anonymous):
+            is_time = node.this.name.lower().startswith("selector_")
+            return self._first_zone(node.this.expressions[1:2]) if is_time else None
+        if isinstance(node, exp.Subquery) and isinstance(node.this, exp.Select):
+            return self.zone(node.this.expressions[0])
+        return None
+
+    def _first_zone(self, nodes: Iterable[exp.Expr | None]) -> str | None:
+        return next((zone for zone in map(self.zone, nodes) if zone is not None), None)
+
+    def _column_zone(self, node: exp.Column) -> str | None:
+        select = nearest = node.find_ancestor(exp.Select)
+        while select is not None:
+            for source in self.sources(select):
+                if node.table in ("", source.alias) and node.name in source.columns:
+                    return zones_of(source.columns).get(node.name)
+            select = select.find_ancestor(exp.Select)
+        if nearest is not None and not node.table:
+            return self.zone(self._aliased(nearest).get(node.name))
+        return None
+
+    def _function_zone(self, node: exp.Anonymous) -> str | None:
+        name, arguments = node.name.lower(), node.expressions
+        if name == "tz":
+            return zone_name(arguments[1], "tz") if len(arguments) > 1 else UTC
+        if name == "from_unixtime" and len(arguments) > 1:
+            return zone_name(arguments[1], "from_unixtime")
+        if name == "arrow_cast" and len(arguments) == 2:
+            return arrow_timestamp(arguments[1].name)[1]
+        if name in _KEEP_ZONE:
+            return self._first_zone(arguments[1:2])
+        function = PLAIN.get(name)
+        if (function is not None and function.kind is None) or SPECIAL.get(name, name) is None:
+            return self._first_zone(arguments)
+        return None
+
+    def _aliased(self, select: exp.Select) -> dict[str, exp.Expr]:
+        aliased = self._aliases.get(id(select))
+        if aliased is None:
+            # Of equal names the first counts.
+            aliased = {
+                projection.alias: projection.this
+                for projection in reversed(select.expressions)
+                if isinstance(projection, exp.Alias)
+            }
+            self._aliases[id(select)] = aliased
+        return aliased
 
     def _function(self, node: exp.Anonymous) -> Kind:
         name = node.name.lower()
         arguments = node.expressions
+        if name in INTERNAL:
+            return INTERNAL[name]
         kind = PLAIN[name].kind if name in PLAIN else SPECIAL.get(name, Kind.OTHER)
         if name == "arrow_cast" and len(arguments) == 2:
             return kind_of_arrow_name(arguments[1].name)
@@ -281,7 +411,7 @@ _FIXED_KINDS: tuple[tuple[Kind, tuple[type, ...]], ...] = (
     (Kind.BOOLEAN, _BOOLEAN_NODES),
     (Kind.TEXT, _TEXT_NODES),
     (Kind.INTERVAL, (exp.Interval,)),
-    (Kind.TIME, (exp.CurrentTimestamp,)),
+    (Kind.TIME, (exp.CurrentTimestamp, exp.AtTimeZone)),
     (Kind.DATE, (exp.CurrentDate,)),
     (Kind.INTEGER, (exp.StrPosition,)),
 )
@@ -327,10 +457,17 @@ def _lookup(columns: Columns, name: str) -> Kind | None:
     return kind
 
 
+def zones_of(columns: Columns) -> Mapping[str, str]:
+    """The zones of those columns that are times with a zone."""
+    return columns.zones if isinstance(columns, DerivedColumns) else {}
+
+
 def _renamed(columns: Columns, alias: exp.TableAlias | None) -> Columns:
     names = [name.name for name in alias.columns] if alias is not None else []
-    kinds = list(columns.items())
-    return {
-        **dict(zip(names, (kind for _, kind in kinds), strict=False)),
-        **dict(kinds[len(names) :]),
-    }
+    if not names:
+        return columns
+    old_names = list(columns)
+    new_names = dict(zip(old_names, names, strict=False))
+    renamed = DerivedColumns({new_names.get(name, name): columns[name] for name in old_names})
+    renamed.zones = {new_names.get(name, name): zone for name, zone in zones_of(columns).items()}
+    return renamed

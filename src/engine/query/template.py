@@ -20,6 +20,8 @@ from engine.query.literals import (
 )
 
 _NUMBER = re.compile(r"\s*[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?\s*\Z", re.ASCII)
+# Python refuses to read whole numbers of more digits.
+_NUMBER_TEXT_MAX = 400
 _SLOT_MARK = re.compile("\x00(\\d+)\x00")
 
 
@@ -52,10 +54,15 @@ class Slot(msgspec.Struct, frozen=True):
 
 
 class Template(msgspec.Struct, frozen=True):
-    """SQL text cut into pieces, with a slot between each two."""
+    """SQL text cut into pieces, with a slot between each two.
+
+    Attributes:
+        zones: The columns of the result that are times of a zone, with the zone.
+    """
 
     pieces: tuple[str, ...]
     slots: tuple[Slot, ...]
+    zones: tuple[tuple[str, str], ...] = ()
 
     def bind(self, parameters: Mapping[str, object], now_ns: int) -> str:
         """The SQL text with all values in place.
@@ -75,15 +82,15 @@ def slot_mark(index: int) -> str:
     return f"\x00{index}\x00"
 
 
-def cut(sql: str, slots: list[Slot]) -> Template:
+def cut(sql: str, slots: list[Slot], zones: tuple[tuple[str, str], ...] = ()) -> Template:
     """Cut generated SQL at its slot marks."""
     parts = _SLOT_MARK.split(sql)
-    return Template(tuple(parts[::2]), tuple(slots[int(index)] for index in parts[1::2]))
+    return Template(tuple(parts[::2]), tuple(slots[int(index)] for index in parts[1::2]), zones)
 
 
 def is_number_text(text: str) -> bool:
     """Whether a text spells a number."""
-    return _NUMBER.match(text) is not None
+    return len(text) <= _NUMBER_TEXT_MAX and _NUMBER.match(text) is not None
 
 
 def number_sql(text: str) -> str:

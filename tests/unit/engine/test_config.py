@@ -52,6 +52,8 @@ def test_durations(text: str, seconds: float) -> None:
         ({"wal_segment_size": "1"}, "not between 4KB and 64GB"),
         ({"wal_segment_size": "999999GB"}, "--wal-segment-size"),
         ({"query_memory_limit": "1kb"}, "--query-memory-limit"),
+        ({"query_text_max": "1"}, "--query-text-max"),
+        ({"query_words_max": "99"}, "--query-words-max"),
         ({"plugin_memory_max": "1kb"}, "not between 32MB"),
         ({"log_level": "loud"}, "--log-level"),
     ],

@@ -2,7 +2,7 @@ import pytest
 
 from engine.errors import QueryError, QueryNotSupportedError
 from engine.query.dialect import StatementKind, parse_statement
-from engine.query.functions import NOT_YET, PLAIN, SPECIAL
+from engine.query.functions import PLAIN, REFUSED, SPECIAL
 from engine.query.sandbox import check_query
 
 
@@ -63,7 +63,6 @@ def check(sql):
         "SELECT * FROM (SELECT 1) PIVOT (sum(a) FOR b IN ('x'))",
         "SELECT {'a': 1}",
         "SELECT x -> 'a' FROM cpu",
-        "SELECT time AT TIME ZONE 'Europe/Paris' FROM cpu",
         "SELECT CAST(x AS my_type) FROM cpu",
         "SELECT CAST(x AS STRUCT(a INT)) FROM cpu",
         "SELECT CAST(x AS BLOB) FROM cpu",
@@ -155,9 +154,9 @@ def test_functions_that_are_not_listed_are_refused(call):
         check(f"SELECT {call} FROM cpu")
 
 
-@pytest.mark.parametrize("name", sorted(NOT_YET))
-def test_functions_of_later_versions_are_named_in_the_refusal(name):
-    with pytest.raises(QueryNotSupportedError, match=f"{name} is not supported yet"):
+@pytest.mark.parametrize("name", sorted(REFUSED))
+def test_functions_that_are_not_offered_are_named_in_the_refusal(name):
+    with pytest.raises(QueryNotSupportedError, match=f"{name} is not supported"):
         check(f"SELECT {name}(a) FROM cpu")
 
 
@@ -179,7 +178,7 @@ def test_syntax_errors_say_so(sql):
 
 def test_deep_nesting_is_an_error_and_not_a_crash():
     with pytest.raises(QueryError, match="nested too deeply"):
-        check("SELECT " + "(" * 20_000 + "1" + ")" * 20_000)
+        check("SELECT " + "(" * 2_000 + "1" + ")" * 2_000)
 
 
 @pytest.mark.parametrize(
@@ -205,7 +204,7 @@ def test_plain_queries_are_allowed(sql):
 
 
 def test_no_allowed_function_is_also_announced_for_later():
-    assert not NOT_YET & (set(PLAIN) | set(SPECIAL))
+    assert not set(REFUSED) & (set(PLAIN) | set(SPECIAL))
 
 
 @pytest.mark.parametrize(
