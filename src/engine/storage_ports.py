@@ -81,7 +81,7 @@ class StateAccess:
                 continue
             passed = self._index.nothing_until(trigger.database, cursor.low, self._state.position)
             if passed > cursor.low:
-                cursor.finish(cursor.low, passed)
+                cursor.pass_over(passed)
             readers.append(Laggard(trigger, cursor.low))
         return readers
 

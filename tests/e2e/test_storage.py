@@ -160,3 +160,37 @@ def test_tokens_and_triggers_outlive_the_log_that_made_them(
     )
     assert refused.status == 400
     assert "in Parquet files alone" in refused.json()["error"]
+
+
+def test_a_checkpoint_does_not_double_rows_of_a_range_that_has_begun(
+    make_server: Callable[..., ServerProcess],
+) -> None:
+    server = make_server(*FLAGS, "--wal-flush-interval", "500ms").start()
+    source = """
+import time
+
+def process_writes(api, batches, args):
+    for batch in batches:
+        for row in batch["rows"]:
+            if row["f"] > 1 and SLOW:
+                time.sleep(60)
+            line = LineBuilder("seen").tag("b", api.batch_id).time_ns(row["time"])
+            api.write(line.int64_field("f", row["f"]))
+"""
+    server.plugin("slow.py", f"SLOW = True\n{source}")
+    server.cli("create", "database", "db")
+    server.cli("create", "database", "other")
+    server.create_trigger("db", "t", "table:m", "slow.py", batch_rows=2)
+    # One range: a frame of another database, then one that takes two calls.
+    server.write("other", "m f=1")
+    server.write("db", "".join(f"m f={number}i {number}\n" for number in range(4)), precision="ns")
+    sql = "SELECT f FROM seen ORDER BY f"
+    wait_for(lambda: server.ask("db", sql).status == 200, "the first call")
+    filler = "".join(f'filler,t={number} s="{"x" * 400}"\n' for number in range(100))
+    while "checkpoint written" not in server.log_text:
+        server.write("other", filler)
+    assert server.cli("disable", "trigger", "-d", "db", "t").returncode == 0
+    server.plugin("slow.py", f"SLOW = False\n{source}")
+    assert server.cli("enable", "trigger", "-d", "db", "t").returncode == 0
+    wait_for(lambda: {"f": 3} in server.query("db", sql), "the last row")
+    assert [row["f"] for row in server.query("db", sql)] == [0, 1, 2, 3]

@@ -45,11 +45,24 @@ class Cursor:
 
     def finish(self, start: Position, end: Position) -> None:
         """Mark (`start`, `end`] as finished."""
-        self._partial.pop(start, None)
+        for begin, (stop, _) in list(self._partial.items()):
+            if begin < end and start < stop:
+                del self._partial[begin]
         self.done.append((start, end))
         self.done.sort()
+        self._join()
+
+    def _join(self) -> None:
         while self.done and self.done[0][0] <= self.low:
             self.low = max(self.low, self.done.pop(0)[1])
+
+    def pass_over(self, position: Position) -> None:
+        """Note that there is nothing up to `position`.
+
+        A range that has begun, in part or in a run, stays as it is: its rows come later.
+        """
+        self.low = max(self.low, position)
+        self._join()
 
     def rows_done(self, start: Position) -> int | None:
         """Rows finished of the range that begins at `start`; None unless it is finished in part."""
@@ -76,7 +89,7 @@ class Cursor:
     def next_gap(self, after: Position, limit: Position) -> tuple[Position, Position] | None:
         """The first unfinished range (start, end] behind `after` and up to `limit`, or None.
 
-        It is, or ends before, a range that is finished in part.
+        It is, or ends before, a range that is finished in part; such a one may begin before `low`.
         """
         start = max(self.low, after)
         for done_start, done_end in self.done:
@@ -86,8 +99,9 @@ class Cursor:
             start = max(start, done_end)
         if start >= limit:
             return None
-        if start in self._partial:
-            return start, self._partial[start][0]
+        for begin, (end, _) in self._partial.items():
+            if begin <= start < end:
+                return begin, end
         return start, min([limit, *(begin for begin in self._partial if begin > start)])
 
 

@@ -72,3 +72,39 @@ def test_steps_of_deleted_triggers_have_no_effect() -> None:
     assert cursor.low == 9
     table.end(TriggerId(1))
     assert table.get(TriggerId(1)) is None
+
+
+def test_a_range_that_has_begun_stays_as_it_is_when_the_cursor_passes_over_nothing() -> None:
+    # Of (5, 9], the frame at 6 is of another database; ten rows of the others are finished.
+    for steps in (("part", "pass"), ("pass", "part")):
+        cursor = Cursor(Position(5))
+        for step in steps:
+            if step == "part":
+                cursor.apply(Step(Position(5), Position(9), 10))
+            else:
+                cursor.pass_over(Position(6))
+        again = Cursor.of_image(cursor.image(TriggerId(1)))
+        for one in (cursor, again):
+            assert one.low == 6
+            assert one.next_gap(Position(0), Position(20)) == (5, 9)
+            assert one.rows_done(Position(5)) == 10
+            assert one.next_gap(Position(9), Position(20)) == (9, 20)
+            one.finish(Position(5), Position(9))
+            assert (one.low, one.rows_done(Position(5))) == (9, None)
+
+
+def test_passing_over_nothing_joins_what_is_finished_behind_it() -> None:
+    cursor = Cursor(Position(5))
+    cursor.finish(Position(6), Position(8))
+    cursor.pass_over(Position(6))
+    assert (cursor.low, cursor.done) == (8, [])
+    cursor.pass_over(Position(7))
+    assert cursor.low == 8
+
+
+def test_what_the_log_has_lost_is_lost_of_a_range_that_has_begun_too() -> None:
+    cursor = Cursor(Position(5))
+    cursor.apply(Step(Position(5), Position(9), 10))
+    cursor.pass_over(Position(6))
+    cursor.finish(Position(6), Position(8))
+    assert cursor.next_gap(Position(0), Position(20)) == (8, 20)
