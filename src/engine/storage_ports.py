@@ -73,11 +73,14 @@ class StateAccess:
         self._index.drop_until(through)
 
     def log_readers(self) -> list[Laggard]:
-        """How far the enabled triggers that read the log have come."""
+        """How far the triggers that read the log have come.
+
+        Disabled ones too: they are to go on where they stopped.
+        """
         readers = []
         for trigger in self._state.catalog.triggers():
             cursor = self._state.cursors.get(trigger.id)
-            if cursor is None or trigger.disabled:
+            if cursor is None:
                 continue
             passed = self._index.nothing_until(trigger.database, cursor.low, self._state.position)
             if passed > cursor.low:

@@ -169,7 +169,8 @@ def test_a_backfill_whose_rows_are_gone_does_not_hold_the_trigger(
     make_server: Callable[..., ServerProcess],
 ) -> None:
     small = ("--wal-segment-size", "--persist-log-size", "--checkpoint-log-size")
-    server = make_server(*(word for flag in small for word in (flag, "16KB"))).start()
+    flags = [word for flag in small for word in (flag, "16KB")]
+    server = make_server(*flags, "--wal-kept-max", "64KB").start()
     server.plugin("echo.py", ECHO)
     server.plugin(
         "slow.py", ECHO.replace("for batch", "import time; time.sleep(60)\n    for batch")

@@ -84,17 +84,44 @@ def test_retention_is_set_and_cleared(make_server: Callable[..., ServerProcess])
     assert server.request("POST", path, parameters={"db": "no", "duration": "1h"}).status == 404
 
 
-def test_a_trigger_that_comes_too_late_is_told_what_it_lost(
+ROWS = """
+def process_writes(api, batches, args):
+    rows = sum(len(batch["rows"]) for batch in batches)
+    api.write(LineBuilder("seen").int64_field("rows", rows))
+"""
+
+
+def test_a_disabled_trigger_goes_on_where_it_stopped(
     make_server: Callable[..., ServerProcess],
 ) -> None:
     server = make_server(*FLAGS).start()
     server.cli("create", "database", "db")
-    server.plugin(
-        "rows.py",
-        "def process_writes(api, batches, args):\n"
-        "    rows = sum(len(batch['rows']) for batch in batches)\n"
-        "    api.write(LineBuilder('seen').int64_field('rows', rows))\n",
-    )
+    server.plugin("rows.py", ROWS)
+    server.create_trigger("db", "t", "table:m", "rows.py")
+    assert server.cli("disable", "trigger", "-d", "db", "t").returncode == 0
+    first = 0
+    while server.log_text.count("checkpoint written") < 5:
+        assert first < 2_000_000
+        fill(server, first, 500)
+        first += 500
+    server.kill()
+    server.start()
+    assert server.cli("enable", "trigger", "-d", "db", "t").returncode == 0
+
+    def seen() -> object:
+        answer = server.ask("db", 'SELECT sum("rows") AS n FROM seen')
+        return answer.json()[0]["n"] if answer.status == 200 else None
+
+    wait_for_value(seen, first, "it has seen every row", timeout_s=30)
+    wait_for(lambda: "log files removed" in server.log_text, "the log goes", timeout_s=30)
+
+
+def test_a_disabled_trigger_that_holds_too_much_of_the_log_is_told_what_it_lost(
+    make_server: Callable[..., ServerProcess],
+) -> None:
+    server = make_server(*FLAGS, "--wal-kept-max", "512KB").start()
+    server.cli("create", "database", "db")
+    server.plugin("rows.py", ROWS)
     created = server.cli(
         *("create", "trigger", "-d", "db", "late", "--trigger-spec", "table:m"),
         *("--path", "rows.py", "--disabled"),

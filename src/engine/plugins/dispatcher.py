@@ -34,7 +34,7 @@ from engine.plugins.flush_index import FlushIndex
 from engine.plugins.host import PluginHost, Worker
 from engine.plugins.log_history import HistoryClosedError, LogHistory
 from engine.plugins.past_rows import Past
-from engine.plugins.plugin_log import PluginLog
+from engine.plugins.plugin_log import LogEntry, PluginLog
 from engine.plugins.ports import Committer, Questioner, TriggerSwitch, WriteBack
 from engine.plugins.repository import PluginRepository
 from engine.plugins.request_runner import RequestAnswer, RequestCall, RequestRunner
@@ -230,9 +230,18 @@ class Dispatcher:
 
     def lost(self, trigger: Trigger, start: Position, end: Position) -> None:
         """A trigger has lost the positions (`start`, `end`]: the log is over its budget."""
-        runner = self._wal_runner(trigger.id)
-        if runner is not None:
-            runner.say_lost(start, end, "the log that is kept for triggers is over its limit")
+        reason = "the log that is kept for triggers is over its limit"
+        self._run_ports.metrics.lose(start, end, (trigger.database, trigger.name))
+        # It may be disabled, and have no runner.
+        self._plugin_log.add(
+            LogEntry(
+                time_ns=self._ports.clock.now_ns(),
+                database=trigger.database,
+                trigger_name=trigger.name,
+                level="ERROR",
+                text=f"the positions {start + 1} to {end} are skipped: {reason}",
+            )
+        )
 
     # Inside.
 

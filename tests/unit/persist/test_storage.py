@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from engine.catalog.changes import DeleteDatabase, DisableTrigger
+from engine.catalog.changes import DeleteDatabase, DeleteTrigger, DisableTrigger
 from engine.catalog.model import Trigger
 from engine.errors import QueryError, RecoveryError
 from engine.filesystem import FileSystem
@@ -466,7 +466,7 @@ def test_log_files_go_once_two_checkpoints_do_without_them(tmp_path: Path) -> No
     assert len(again.query(ALL)) == 4
 
 
-def test_log_files_wait_for_an_enabled_trigger_and_not_for_others(tmp_path: Path) -> None:
+def test_log_files_wait_for_triggers_disabled_ones_too(tmp_path: Path) -> None:
     storage = make(tmp_path)
     storage.create_database("quiet")
     trigger(storage, "quiet")
@@ -477,6 +477,9 @@ def test_log_files_wait_for_an_enabled_trigger_and_not_for_others(tmp_path: Path
     assert first_position(storage) <= created.low + 1
     assert storage.lost == []
     storage.change(DisableTrigger(waits.id))
+    grow(storage)
+    assert first_position(storage) <= created.low + 1
+    storage.change(DeleteTrigger(waits.id))
     grow(storage)
     assert first_position(storage) > created.low + 1
 

@@ -19,13 +19,19 @@ def routes(services: Services) -> list[Route]:
     async def engine_request(request: Request) -> Response:
         # Paths are compared as sent, without percent-decoding, as clients of the reference rely on.
         path = request.raw_path.removeprefix(PREFIX)
-        trigger = services.catalog.trigger_of_request(path)
-        if trigger is not None:
-            request.access.require(trigger.database)
+
+        def check() -> None:
+            trigger = services.catalog.trigger_of_request(path)
+            if trigger is not None:
+                request.access.require(trigger.database)
+
+        check()
         headers = {
             name: value for name, value in request.headers.items() if name != "authorization"
         }
         call = RequestCall(path, request.query_parameters(), headers, await request.body())
+        # The path may have got another trigger while the body came in.
+        check()
         answer = await services.dispatcher.request(call)
         if answer is None:
             return not_found_response(f"no enabled trigger has the specification request:{path}")
