@@ -11,6 +11,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(wildcard src/lp_core/*.pyx src/lp_core/*.pxd src/lp_core/*.h)
 PYTEST_FLAGS ?=
+# Most tests wait for a server most of the time.
+PYTEST_WORKERS ?= 2
 
 .PHONY: build demo test soak lint bench docs fuzz sanitize serve clean
 
@@ -41,7 +43,7 @@ serve: build
 	@$(BIN)/headrace serve
 
 test: build
-	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist worksteal $(PYTEST_FLAGS)
 
 # Rounds of kills at random points; the sums must add up. SOAK_ROUNDS=n for another number.
 SOAK_ROUNDS ?= 1000
@@ -78,7 +80,7 @@ $(SANITIZED)/.built: $(VENV)/.built $(wildcard src/lp_core/*.py)
 sanitize: $(SANITIZED)/.built
 	HEADRACE_SANITIZE=1 LD_PRELOAD="$(SANITIZERS)" PYTHONPATH=$(SANITIZED)/lib PYTHONMALLOC=malloc \
 	  ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:quarantine_size_mb=16 UBSAN_OPTIONS=print_stacktrace=1 \
-	  $(BIN)/python -m pytest $(PYTEST_FLAGS) tests/unit/lp_core tests/property tests/fuzz
+	  $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist worksteal $(PYTEST_FLAGS) tests/unit/lp_core tests/property tests/fuzz
 
 # With clang the extensions are built apart so that the fuzzer sees which of their branches an input takes, and with
 # AddressSanitizer; without it the branches of the reference parser guide it.

@@ -43,7 +43,8 @@ def test_the_server_stops_with_a_client_stalled_in_its_body(make_server: MakeSer
 
 
 def test_the_server_stops_in_order_whatever_is_under_way(make_server: MakeServer) -> None:
-    server = make_server("--shutdown-timeout", "500ms").start()
+    large = ("--query-text-max", "1MB", "--query-words-max", "200000")
+    server = make_server("--shutdown-timeout", "500ms", *large).start()
     server.plugin("endless.py", "def process_request(a, q, h, b, args):\n    while True: pass\n")
     server.cli("create", "database", "db")
     server.write("db", "m f=1i 1\n", precision="ns")
