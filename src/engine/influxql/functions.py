@@ -158,8 +158,14 @@ def extremes(name: str, times: Sequence[int], values: Values, count: int) -> lis
 
 
 def transformed(name: str, times: Sequence[int], values: Values, argument: int | None) -> Values:
-    """A function of `TRANSFORMATIONS` on a series; `argument` is its unit or its window."""
+    """A function of `TRANSFORMATIONS` on a series; `argument` is its unit or its window.
+
+    Raises:
+        QueryError: The values are no numbers, and it works on these alone.
+    """
     known = [index for index, value in enumerate(values) if value is not None]
+    if name != "elapsed" and any(isinstance(values[index], bool | str) for index in known):
+        raise QueryError(f"{name}() works on numbers, and got others")
     result: Values = [None] * len(values)
     if name == "cumulative_sum":
         total: Any = 0

@@ -356,6 +356,8 @@ def test_show_names_each_table(engine: InfluxqlEngine) -> None:
     ("text", "reason"),
     [
         ("SELECT mean(note) FROM cpu", "works on numbers"),
+        ("SELECT difference(note) FROM cpu", "works on numbers"),
+        ("SELECT moving_average(last(note), 2) FROM cpu GROUP BY time(1h)", "works on numbers"),
         ("SELECT usage, mean(usage) FROM cpu", "mixing aggregate and non-aggregate"),
         ("SELECT max(usage), min(usage), host FROM cpu", "mixing aggregate"),
         ("SELECT foo(usage) FROM cpu", "undefined function foo"),
