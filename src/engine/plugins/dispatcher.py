@@ -43,7 +43,7 @@ from engine.plugins.schedule_runner import ScheduleRunner
 from engine.plugins.services import WorkerTrigger
 from engine.plugins.ticker import tick
 from engine.plugins.trigger_status import StatusBoard
-from engine.plugins.wal_runner import WalRunner, WalRunnerConfig
+from engine.plugins.wal_runner import WalRunner, WalRunnerConfig, lost_text
 from engine.store.backfills import BackfillTable
 from engine.store.cursors import CursorTable
 from engine.store.dead_letters import DeadLetterTable
@@ -239,7 +239,7 @@ class Dispatcher:
                 database=trigger.database,
                 trigger_name=trigger.name,
                 level="ERROR",
-                text=f"the positions {start + 1} to {end} are skipped: {reason}",
+                text=lost_text(start, end, reason),
             )
         )
 

@@ -154,7 +154,7 @@ class WalRunner:
     def say_lost(self, start: Position, end: Position, reason: str) -> None:
         """Tell that the trigger will never see the positions (`start`, `end`]."""
         self.runs.metrics.lose(start, end, self.runs.labels)
-        self.runs.log("ERROR", f"the positions {start + 1} to {end} are skipped: {reason}")
+        self.runs.log("ERROR", lost_text(start, end, reason))
 
     async def step_over_lost(self, start: Position, end: Position) -> bool:
         """Go on behind what the log does not have any more; return whether that is stored."""
@@ -276,6 +276,11 @@ class WalRunner:
             # The log does not take records any more; the range runs again after a restart.
             self.runs.report(failure)
         return failure is None
+
+
+def lost_text(start: Position, end: Position, reason: str) -> str:
+    """What a trigger's log says about positions (`start`, `end`] that it will never see."""
+    return f"the positions {start + 1} to {end} are skipped: {reason}"
 
 
 def writes_run(

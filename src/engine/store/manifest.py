@@ -51,11 +51,6 @@ class FileEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Of two files with rows of the same time, the greater one has the later rows."""
         return self.last_position, self.first_position, self.number
 
-    @property
-    def window_end_ns(self) -> int:
-        """First time behind the window."""
-        return self.window_start_ns + self.window_ns
-
 
 class TableFiles(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Files that one table gets, and numbers of those that it loses."""
