@@ -2,7 +2,9 @@
 # directory of its own, spoken to over HTTP and the command line as users do.
 """A real server for end-to-end tests."""
 
+import contextlib
 import http.client
+import itertools
 import json
 import os
 import signal
@@ -18,12 +20,26 @@ from tests.support.waiting import wait_for
 ROOT = Path(__file__).resolve().parents[2]
 
 
+# Below those that the kernel gives to clients. Tests that run side by side take from ranges of their
+# own: between the look at a port and its use another one could take it, and be taken for the server.
+_PORTS_FIRST, _PORTS_OF_A_WORKER = 10_000, 2_000
+_worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 10
+_ports = itertools.cycle(
+    range(
+        _PORTS_FIRST + _worker * _PORTS_OF_A_WORKER,
+        _PORTS_FIRST + (_worker + 1) * _PORTS_OF_A_WORKER,
+    )
+)
+
+
 def free_port() -> int:
-    """A port that nobody uses at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nobody uses at this moment, nor another test that runs beside this one."""
+    for _ in range(_PORTS_OF_A_WORKER):
+        port = next(_ports)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
 
 
 class Answer:
