@@ -187,14 +187,22 @@ def _server_versions() -> list[str]:
 
 
 async def _run(command: Sequence[str]) -> None:
-    try:
-        process = await asyncio.create_subprocess_exec(
+    starting = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(
             *command,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,
         )
+    )
+    try:
+        # A start that is cut short kills the process alone, and it may have children already.
+        process = await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        with contextlib.suppress(OSError):
+            await _end(await starting)
+        raise
     except OSError as error:
         raise PackageInstallError(f"{command[0]} cannot be started: {error}") from error
     assert process.stdout is not None
@@ -207,11 +215,7 @@ async def _run(command: Sequence[str]) -> None:
             f"the package manager took longer than {INSTALL_TIMEOUT_S:g} s"
         ) from None
     finally:
-        # Builds are processes of their own, which live on when only their parent is killed.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        if process.returncode is None:
-            await process.wait()
+        await _end(process)
     if process.returncode != 0:
         text = without_credentials(output.decode("utf-8", "replace"))
         lines = text.strip().splitlines()[-_OUTPUT_LINES_SHOWN:]
@@ -219,6 +223,14 @@ async def _run(command: Sequence[str]) -> None:
             "\n".join(lines) or f"the package manager ended with status {process.returncode}",
             hint="nothing that the server runs on was changed",
         )
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    # Builds are processes of their own, which live on when only their parent is killed.
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    if process.returncode is None:
+        await process.wait()
 
 
 async def _last_of(stream: asyncio.StreamReader) -> bytes:

@@ -88,6 +88,30 @@ def test_who_gives_up_waiting_ends_the_install(uv, tmp_path):
     wait_for(lambda: not is_alive(child), "the child is gone")
 
 
+def test_who_gives_up_while_the_manager_starts_ends_it_with_its_children(uv, tmp_path, monkeypatch):
+    child = tmp_path / "child"
+    packages = uv(f"sleep 300 &\n echo $! > {child}.part\n mv {child}.part {child}\n sleep 300")
+    started = asyncio.create_subprocess_exec
+
+    async def start_slowly(*command, **options):
+        process = await started(*command, **options)
+        await asyncio.to_thread(wait_for, child.exists, "the manager has started its child")
+        task.cancel()
+        await asyncio.sleep(0)
+        return process
+
+    async def body():
+        nonlocal task
+        task = asyncio.create_task(packages.install(["x"]))
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    task = None
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", start_slowly)
+    asyncio.run(asyncio.wait_for(body(), 20))
+    wait_for(lambda: not is_alive(child), "the child is gone")
+
+
 def test_passwords_in_addresses_are_neither_answered_nor_logged(uv, tmp_path, caplog):
     packages = uv("""
         case "$*" in *good*) exit 0;; esac
