@@ -411,7 +411,7 @@ def process_request(api, query, headers, body, args):
         assert server.cli("delete", "trigger", "-d", "db", "slow", "--force").returncode == 0
         assert server.cli("disable", "trigger", "-d", "db", "again").returncode == 0
         runs = calls("again")
-        assert {call.result(timeout=20) for call in waiting} == {500}
+        assert {call.result(timeout=20) for call in waiting} == {503}
     assert calls("slow") == 2
     assert calls("again") == runs
     assert server.ask("db", "SELECT * FROM called").status != 200

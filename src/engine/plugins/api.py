@@ -9,9 +9,10 @@ from typing import Any, Literal, Protocol, overload
 
 import lp_core
 from engine.plugins.cache import GlobalStore, PluginCache
-from engine.plugins.channel import LogLevel, QueryParameter, shortened
+from engine.plugins.channel import LogLevel, QueryParameter
 from engine.plugins.result_rows import ResultForm, result_from_stream
 from engine.plugins.state import PluginState, StateStore
+from engine.redaction import shortened
 
 
 class QueryError(Exception):

@@ -24,17 +24,6 @@ LogLevel = Literal["INFO", "WARN", "ERROR"]
 Failure = Literal["", "exception", "load", "input", "timeout", "crash", "lost", "stopped"]
 QueryParameter = str | int | float | bool | None
 
-# Longest text of a log line; longer ones are cut before they cross.
-LOG_CHARACTERS_MAX = 64 * 1024
-
-
-def shortened(text: str) -> str:
-    """`text`, cut to the length that a log line may have; the end then says how long it was."""
-    if len(text) <= LOG_CHARACTERS_MAX:
-        return text
-    note = f"… [cut, {len(text)} characters]"
-    return text[: LOG_CHARACTERS_MAX - len(note)] + note
-
 
 class FrameTooLargeError(PluginError):
     """A message between server and worker is larger than a frame may be."""

@@ -354,8 +354,9 @@ class Dispatcher:
         runner = self._runners.pop(trigger_id, None)
         if runner is None:
             return
+        worker = None if self._host is None else self._host.detach(runner.trigger.identity)
         # Not awaited here: the change may come from the runner itself (disable on error).
-        self._do(self._wind_up(runner))
+        self._do(self._wind_up(runner, worker))
 
     def _do(self, work: Coroutine[None, None, None]) -> None:
         chore = asyncio.create_task(work)
@@ -390,9 +391,12 @@ class Dispatcher:
         if self._runners.get(runner.trigger.id) is runner:
             runner.start(self._flushed)
 
-    async def _wind_up(self, runner: _Runner) -> None:
+    async def _wind_up(self, runner: _Runner, worker: Worker | None) -> None:
         await runner.stop()
-        if self._host is not None:
+        if worker is not None:
+            await worker.close(_CANCEL_GRACE_S)
+        if self._host is not None and runner.trigger.id not in self._runners:
+            # Its last steps may have asked for another one. Enabled again, the trigger has it now.
             await self._host.drop(runner.trigger.identity, grace_s=_CANCEL_GRACE_S)
         if not self._ports.catalog.has_database(runner.trigger.database):
             # Its last words would be read in a later database of that name.

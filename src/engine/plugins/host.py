@@ -315,9 +315,13 @@ class PluginHost:
         """A worker with services and a shared cache of its own, which the caller closes."""
         return Worker(trigger, self._config, services, self._zygote, cache)
 
+    def detach(self, identity: str) -> Worker | None:
+        """Forgets a trigger's worker; the caller closes it."""
+        return self._workers.pop(identity, None)
+
     async def drop(self, identity: str, grace_s: float = 0.0) -> None:
         """Closes and forgets a trigger's worker, together with its cache."""
-        worker = self._workers.pop(identity, None)
+        worker = self.detach(identity)
         if worker is not None:
             await worker.close(grace_s)
 

@@ -12,7 +12,7 @@ import msgspec
 
 from engine.logs import keys
 from engine.plugins.allowance import Allowance
-from engine.plugins.channel import shortened
+from engine.redaction import shortened
 
 logger = logging.getLogger(__name__)
 

@@ -105,9 +105,7 @@ class RequestRunner:
             if outcome is not None and outcome.failure == "exception":
                 # Clients of the reference system know an exception by this text.
                 message = f"Python function call failed: {message}"
-            body = json.dumps({"error": message, "code": "plugin_error"}).encode()
-            headers = [("content-type", "application/json")]
-            return RequestAnswer(500, headers, body, is_failure=True)
+            return _failed(message, is_stopped=failure.kind == "stopped")
         assert outcome is not None
         assert outcome.response is not None
         response = outcome.response
@@ -140,6 +138,16 @@ class RequestRunner:
                 return outcome, failure
             if not await self._attempts.wait_for_retry(tries):
                 return outcome, failure
+
+
+def _failed(message: str, *, is_stopped: bool) -> RequestAnswer:
+    headers = [("content-type", "application/json")]
+    if not is_stopped:
+        body = json.dumps({"error": message, "code": "plugin_error"}).encode()
+        return RequestAnswer(500, headers, body, is_failure=True)
+    # Not the plugin's doing, and over soon where it is enabled again.
+    body = json.dumps({"error": message, "code": "trigger_stopped"}).encode()
+    return RequestAnswer(503, [*headers, ("retry-after", "1")], body, is_failure=True)
 
 
 class Pieces:

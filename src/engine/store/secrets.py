@@ -15,6 +15,7 @@ from urllib.parse import quote, quote_plus
 from engine.errors import SecretError, SecretNotFoundError
 from engine.filesystem import FileSystem
 from engine.logs import keys
+from engine.redaction import without
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +25,6 @@ NAME_CHARACTERS_MAX = 64
 # A shorter one would be found, and hidden, all over the place.
 VALUE_CHARACTERS_MIN = 4
 VALUE_BYTES_MAX = 64 * 1024
-HIDDEN = "***"
 # Of each secret, values that are still hidden though there is a newer one.
 _VALUES_BEFORE_MAX = 4
 
@@ -125,9 +125,7 @@ class SecretStore:
         values = {self._values[name] for name in names if name in self._values}
         values |= {value for name in names for value in self._before.get(name, ())}
         forms = {form for value in values for form in _forms(value)}
-        for form in sorted(forms, key=len, reverse=True):
-            text = text.replace(form, HIDDEN)
-        return text
+        return without(text, forms)
 
     def _retire(self, name: str) -> None:
         """Go on hiding a value that is replaced or deleted: a run may have been given it before."""

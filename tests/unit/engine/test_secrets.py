@@ -8,6 +8,7 @@ import pytest
 
 from engine.errors import SecretError, SecretNotFoundError
 from engine.filesystem import FileSystem
+from engine.redaction import LOG_CHARACTERS_MAX, shortened
 from engine.store.secrets import SecretStore
 
 
@@ -105,6 +106,16 @@ def test_values_are_hidden_in_json_and_in_addresses(store, shown, value):
     store.put("p", value)
     hidden = store.redacted(shown(value), {"p": "secret:p"})
     assert hidden == shown("XXXX").replace("XXXX", "***")
+
+
+@pytest.mark.parametrize("kept", range(1, 12))
+def test_a_value_that_the_cut_of_a_long_line_goes_through_is_hidden(store, kept):
+    store.put("p", "open-sesame!")
+    line = shortened("x" * 2 * LOG_CHARACTERS_MAX)
+    note = line.lstrip("x")
+    cut = line[: -len(note) - kept] + "open-sesame!"[:kept] + note
+    assert store.redacted(cut, {"p": "secret:p"}) == line[: -len(note) - kept] + "***" + note
+    assert store.redacted(line, {"p": "secret:p"}) == line
 
 
 def test_a_value_that_a_run_may_still_have_is_hidden(store):

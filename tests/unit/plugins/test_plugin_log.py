@@ -1,10 +1,10 @@
-from engine.plugins.channel import LOG_CHARACTERS_MAX
 from engine.plugins.plugin_log import (
     CHARACTERS_PER_TRIGGER_MAX,
     LINES_PER_TRIGGER_MAX,
     LogEntry,
     PluginLog,
 )
+from engine.redaction import LOG_CHARACTERS_MAX
 
 
 def entry(number, text, trigger="t"):
