@@ -22,7 +22,7 @@ SYSTEM_TABLE_NAMES = (
 )
 
 # Only the internal database has these.
-INTERNAL_TABLE_NAMES = ("tokens",)
+INTERNAL_TABLE_NAMES = ("databases", "tables", "tokens")
 
 _TEXT = pyarrow.utf8()
 _TIME = pyarrow.timestamp("ns")
