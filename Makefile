@@ -62,6 +62,7 @@ lint: $(VENV)/.lint
 # The parts of the documentation that are made from the code.
 docs: build
 	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/generate_cli.py
 
 bench: $(VENV)/.bench
 	cd benchmarks && ../$(BIN)/asv machine --yes > /dev/null && ../$(BIN)/asv run --python=same --quick --show-stderr

@@ -24,6 +24,7 @@ from engine.setting_values import (
     parse_package_manager,
     parse_seconds,
     parse_switch,
+    parse_tls_version,
     parse_url,
     render_bytes,
 )
@@ -41,6 +42,8 @@ class Option:
     parse: Callable[[str], Any]
     help: str
     metavar: str = "VALUE"
+    # Spellings of the reference.
+    aliases: tuple[str, ...] = ()
     is_switch: bool = False
     # Not a flag, for everybody can read those, and never shown.
     is_secret: bool = False
@@ -52,6 +55,11 @@ class Option:
     def attribute(self) -> str:
         """Name in `ServeConfig`."""
         return self.key.replace("-", "_")
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """All spellings; the first is ours."""
+        return self.flag, *self.aliases
 
     @property
     def key(self) -> str:
@@ -74,6 +82,7 @@ class ServeConfig:
     http_bind: tuple[str, int] = ("127.0.0.1", 8181)
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    tls_minimum_version: str = "tls-1.2"
     without_auth: bool = False
     disable_authz: frozenset[str] = frozenset()
     admin_token_file: Path | None = None
@@ -125,6 +134,7 @@ OPTIONS = (
         str,
         "name of this writer; part of every path and frame",
         "NAME",
+        aliases=("--host-id",),
     ),
     Option(
         "--object-store",
@@ -195,6 +205,13 @@ OPTIONS = (
         Path,
         "private key (PEM) of the certificate",
         "FILE",
+    ),
+    Option(
+        "--tls-minimum-version",
+        ("HEADRACE_TLS_MINIMUM_VERSION", "INFLUXDB3_TLS_MINIMUM_VERSION"),
+        parse_tls_version,
+        "oldest version of TLS that clients may speak: tls-1.2 or tls-1.3 (default tls-1.2)",
+        "VERSION",
     ),
     Option(
         "--without-auth",
@@ -291,6 +308,7 @@ OPTIONS = (
         parse_seconds,
         "time that a new Parquet file spans; must divide an hour (default 10m)",
         "DURATION",
+        aliases=("--gen1-duration",),
     ),
     Option(
         "--persist-memory-max",
@@ -306,6 +324,7 @@ OPTIONS = (
         parse_bytes,
         "memory of all queries together (default 2GB)",
         "SIZE",
+        aliases=("--exec-mem-pool-bytes", "--exec-mem-pool-size"),
         least=1 << 25,
     ),
     Option(
@@ -321,6 +340,7 @@ OPTIONS = (
         parse_count,
         "queries that run at once; others wait (default 8)",
         "N",
+        aliases=("--max-concurrent-queries",),
         most=1 << 10,
     ),
     Option(
@@ -423,6 +443,7 @@ OPTIONS = (
         parse_level,
         "debug, info, warn or error (default info)",
         "LEVEL",
+        aliases=("--log-filter",),
     ),
 )
 

@@ -541,7 +541,9 @@ class Server:
     @property
     def _tls(self) -> TlsFiles | None:
         certificate, key = self._config.tls_cert, self._config.tls_key
-        return None if certificate is None or key is None else TlsFiles(certificate, key)
+        if certificate is None or key is None:
+            return None
+        return TlsFiles(certificate, key, self._config.tls_minimum_version)
 
     async def _listen(self, app: App, http: HttpConfig) -> None:
         tls = self._tls

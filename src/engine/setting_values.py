@@ -106,6 +106,17 @@ def parse_package_manager(text: str) -> str:
     return text.lower()
 
 
+def parse_tls_version(text: str) -> str:
+    """The name of a version of TLS.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if text.lower() not in ("tls-1.2", "tls-1.3"):
+        raise ValueError(f"'{text}' is no version of TLS: use tls-1.2 or tls-1.3")
+    return text.lower()
+
+
 def parse_nice(text: str) -> int:
     """A whole number from 0 to 19.
 

@@ -184,15 +184,3 @@ def test_wal_dump_prints_frames(server: ServerProcess) -> None:
     broken = segment.parent / "broken"
     broken.write_bytes(b"x" * 100)
     assert server.cli("wal", "dump", str(broken)).returncode == 1
-
-
-def test_client_commands_import_nothing_heavy() -> None:
-    source = (
-        "import sys; from engine.cli.main import build_parser; build_parser(); import engine.cli.client;"
-        "print([name for name in ('pyarrow', 'numpy', 'duckdb', 'granian', 'croniter', 'msgspec', 'asyncio')"
-        " if name in sys.modules])"
-    )
-    result = subprocess.run(
-        [sys.executable, "-c", source], capture_output=True, text=True, check=True, cwd=ROOT
-    )
-    assert result.stdout == "[]\n"

@@ -305,6 +305,32 @@ def test_tls(make_server: MakeServer, tmp_path: Path) -> None:
     assert server.stop() == 0
 
 
+def test_the_oldest_version_of_tls_can_be_set(make_server: MakeServer, tmp_path: Path) -> None:
+    cert, key = certificate(tmp_path)
+    flags = ("--tls-cert", str(cert), "--tls-key", str(key), "--tls-minimum-version", "tls-1.3")
+    server = make_server(*flags).start(wait=False)
+    client = ssl.create_default_context(cafile=str(cert))
+
+    def version() -> str | None:
+        with (
+            socket.create_connection(("127.0.0.1", server.port), timeout=10) as plain,
+            client.wrap_socket(plain, server_hostname="127.0.0.1") as spoken,
+        ):
+            return spoken.version()
+
+    def answers() -> bool:
+        try:
+            return version() == "TLSv1.3"
+        except ConnectionRefusedError:
+            return False
+
+    wait_for(answers, "it speaks TLS 1.3")
+    client.maximum_version = ssl.TLSVersion.TLSv1_2
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        version()
+    assert server.stop() == 0
+
+
 def test_the_description_names_every_route(shared_server: ServerProcess) -> None:
     answer = shared_server.request("GET", "/openapi.json")
     assert answer.status == 200

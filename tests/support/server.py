@@ -66,7 +66,8 @@ class ServerProcess:
         self.plugin_dir.mkdir(parents=True, exist_ok=True)
         self.log_file = directory / "server.log"
         self.flags = list(flags)
-        self.environment = {**os.environ, **(environment or {})}
+        inherited = {key: value for key, value in os.environ.items() if key != "XDG_CONFIG_HOME"}
+        self.environment = {**inherited, **(environment or {})}
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -231,6 +232,11 @@ class ServerProcess:
             capture_output=True,
             text=True,
             timeout=60,
-            env={**self.environment, "HEADRACE_HOST_URL": self.url},
+            env={
+                # Whoever runs the tests may have profiles.
+                "XDG_CONFIG_HOME": str(self.data_dir.parent),
+                **self.environment,
+                "HEADRACE_HOST_URL": self.url,
+            },
             cwd=ROOT,
         )

@@ -2,16 +2,39 @@
 """Create, show, enable, disable and delete."""
 
 import argparse
-import sys
+import json
 from pathlib import Path
 
-from engine.cli.client import Client, print_answer
+from engine.cli.answers import check_target, deliver
+from engine.cli.client import Client
+from engine.cli.confirmation import confirm
 from engine.cli.plugins import upload
 from engine.errors import ConfigError
 from engine.setting_values import parse_bytes, parse_count, parse_seconds
 
 _DATABASE = "/api/v3/configure/database"
 _TRIGGER = "/api/v3/configure/processing_engine_trigger"
+# Retention as people write it: in the largest unit that divides it.
+_RETENTION = """
+WITH kept AS (
+    SELECT database_name, NULL AS table_name, retention_period_ns FROM system.databases
+    UNION ALL
+    SELECT t.database_name, t.table_name, t.retention_period_ns
+    FROM system.tables t JOIN system.databases d ON t.database_name = d.database_name
+    WHERE t.retention_period_ns IS DISTINCT FROM d.retention_period_ns
+), seconds AS (
+    SELECT *, CAST(retention_period_ns AS BIGINT) / 1000000000 AS s FROM kept
+)
+SELECT database_name, table_name, CASE
+    WHEN s IS NULL THEN 'infinite'
+    WHEN s % 86400 = 0 THEN concat(CAST(s / 86400 AS BIGINT), 'd')
+    WHEN s % 3600 = 0 THEN concat(CAST(s / 3600 AS BIGINT), 'h')
+    WHEN s % 60 = 0 THEN concat(CAST(s / 60 AS BIGINT), 'm')
+    ELSE concat(CAST(s AS BIGINT), 's')
+END AS retention_period
+FROM seconds WHERE $name = '' OR database_name = $name
+ORDER BY database_name, table_name NULLS FIRST
+"""
 
 
 def parse_pairs(flag: str, texts: list[str] | None) -> dict[str, str] | None:
@@ -70,36 +93,67 @@ def _update_retention(namespace: argparse.Namespace, database: str, table: str |
 
 def delete_database(namespace: argparse.Namespace) -> None:
     """``headrace delete database``."""
-    if not namespace.yes and not confirm(f'Delete database "{namespace.name}" with all its rows?'):
-        raise ConfigError("nothing was deleted", hint="answer yes, or add --yes")
     with Client(namespace) as client:
+        taken = _contents(client, namespace.name) if namespace.dry_run else ""
+        deed = f'delete database "{namespace.name}" with all its rows'
+        if not confirm(namespace, deed, asks_scripts=True, unsaid=taken):
+            return
         client.request("DELETE", _DATABASE, parameters={"db": namespace.name})
     print(f'Database "{namespace.name}" deleted successfully')
 
 
-def confirm(question: str) -> bool:
-    """Whether the user says yes; without a terminal to ask on, no."""
-    if not sys.stdin.isatty():
-        return False
-    print(f"{question} [yes/no] ", end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+def _contents(client: Client, database: str) -> str:
+    """What goes with `database`."""
+    content = {
+        "db": database,
+        "q": "SELECT table_name FROM information_schema.tables WHERE table_schema = 'iox' "
+        "ORDER BY table_name",
+        "format": "json",
+    }
+    tables = json.loads(client.request("POST", "/api/v3/query_sql", content=content))
+    parameters = {"db": database, "format": "json"}
+    triggers = json.loads(client.request("GET", _TRIGGER, parameters=parameters))
+    return f": tables {_listed(tables, 'table_name')}; triggers {_listed(triggers, 'trigger_name')}"
+
+
+def _listed(rows: list[dict[str, str]], key: str) -> str:
+    return ", ".join(row[key] for row in rows) or "none"
 
 
 def show_databases(namespace: argparse.Namespace) -> None:
     """``headrace show databases``."""
+    check_target(namespace)
     with Client(namespace) as client:
         answer = client.request("GET", _DATABASE, parameters={"format": namespace.format})
-    print_answer(answer)
+    deliver(namespace, answer)
+
+
+def show_retention(namespace: argparse.Namespace) -> None:
+    """``headrace show retention``: of databases, and of tables that have another."""
+    check_target(namespace)
+    with Client(namespace) as client:
+        answer = client.request(
+            "POST",
+            "/api/v3/query_sql",
+            content={
+                "db": "_internal",
+                "q": _RETENTION,
+                "params": {"name": namespace.database or ""},
+                "format": namespace.format,
+            },
+        )
+    deliver(namespace, answer)
 
 
 def show_triggers(namespace: argparse.Namespace) -> None:
     """``headrace show triggers``."""
+    check_target(namespace)
     parameters = {"format": namespace.format}
     if namespace.database is not None:
         parameters["db"] = namespace.database
     with Client(namespace) as client:
         answer = client.request("GET", _TRIGGER, parameters=parameters)
-    print_answer(answer)
+    deliver(namespace, answer)
 
 
 def create_trigger(namespace: argparse.Namespace) -> None:
@@ -164,6 +218,9 @@ def disable_trigger(namespace: argparse.Namespace) -> None:
 
 def delete_trigger(namespace: argparse.Namespace) -> None:
     """``headrace delete trigger``."""
+    deed = f'delete trigger "{namespace.name}" with its state and dead letters'
+    if not confirm(namespace, deed, asks_scripts=False):
+        return
     with Client(namespace) as client:
         client.request(
             "DELETE",

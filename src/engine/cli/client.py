@@ -6,12 +6,12 @@ import argparse
 import http.client
 import json
 import ssl
-import sys
-from collections.abc import Sequence
-from types import TracebackType
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
 
+from engine.cli.parsing import nearest
 from engine.errors import ConfigError, EngineError
 
 TIMEOUT_S = 120.0
@@ -28,6 +28,7 @@ class ServerError(EngineError):
         text: What it said, without the lines.
         status: HTTP status; 0 when there was no answer.
         lines: The refused lines, as the server lists them.
+        kind: The server's own code of the error.
     """
 
     code = "server_error"
@@ -39,6 +40,7 @@ class ServerError(EngineError):
         status: int = 0,
         hint: str = "",
         lines: Sequence[dict[str, Any]] = (),
+        kind: str = "",
     ) -> None:
         message = text if lines or not status else f"{text} [{status}]"
         for line in lines[:_LINES_SHOWN_MAX]:
@@ -50,6 +52,7 @@ class ServerError(EngineError):
         self.text = text
         self.status = status
         self.lines = lines
+        self.kind = kind
 
 
 class Client:
@@ -65,6 +68,8 @@ class Client:
             raise _not_a_url(namespace.host) from None
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise _not_a_url(namespace.host)
+        self._namespace = namespace
+        self._is_guessing = False
         self._url = namespace.host
         self._token: str | None = namespace.token
         self._connection: http.client.HTTPConnection
@@ -94,21 +99,22 @@ class Client:
         parameters: dict[str, str] | None = None,
         body: bytes | None = None,
         content: object = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
     ) -> bytes:
         """The body of a successful answer. `content` is sent as JSON.
 
         Raises:
             ServerError: The server refused, or cannot be reached.
         """
-        headers = {}
+        sent = dict(headers)
         if content is not None:
             body = json.dumps(content).encode()
-            headers["Content-Type"] = "application/json"
+            sent["Content-Type"] = "application/json"
         if self._token is not None:
-            headers["Authorization"] = f"Bearer {self._token}"
+            sent["Authorization"] = f"Bearer {self._token}"
         target = f"{path}?{urlencode(parameters)}" if parameters else path
         try:
-            self._connection.request(method, target, body, headers)
+            self._connection.request(method, target, body, sent)
             response = self._connection.getresponse()
             answer = response.read()
         except ConnectionRefusedError as error:
@@ -119,7 +125,11 @@ class Client:
         except (OSError, http.client.HTTPException) as error:
             raise ServerError(f"{self._url}: {str(error) or type(error).__name__}") from error
         if response.status >= 300:
-            raise _server_error(response.status, response.reason, answer)
+            refusal = _server_error(response.status, response.reason, answer)
+            if refusal.kind in _NAMED and not self._is_guessing:
+                self._is_guessing = True
+                raise _with_guess(refusal, self, self._namespace)
+            raise refusal
         return answer
 
 
@@ -134,12 +144,6 @@ def _tls(namespace: argparse.Namespace) -> ssl.SSLContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
-
-
-def print_answer(answer: bytes) -> None:
-    """Write an answer to standard output, with an end of line."""
-    sys.stdout.buffer.write(answer if answer.endswith(b"\n") else answer + b"\n")
-    sys.stdout.buffer.flush()
 
 
 def _not_a_url(text: str) -> ConfigError:
@@ -162,4 +166,34 @@ def _server_error(status: int, reason: str, answer: bytes) -> ServerError:
         status=status,
         hint=str(content.get("hint") or ""),
         lines=[lines] if isinstance(lines, dict) else lines,
+        kind=str(content.get("code") or ""),
     )
+
+
+# Errors about a name that the server does not know: where names of that kind are listed, in which
+# field, and which attributes may have the unknown one.
+_NAMED = {
+    "database_not_found": ("database", "iox::database", ("database", "name")),
+    "trigger_not_found": (
+        "processing_engine_trigger",
+        "trigger_name",
+        ("trigger", "trigger_name", "name"),
+    ),
+}
+
+
+def _with_guess(error: ServerError, client: Client, namespace: argparse.Namespace) -> ServerError:
+    """`error` with the nearest name that the user may see, if there is one."""
+    what, field, attributes = _NAMED[error.kind]
+    word = next(filter(None, (getattr(namespace, name, None) for name in attributes)), None)
+    parameters = {"format": "json"}
+    if what != "database":
+        parameters["db"] = namespace.database
+    try:
+        rows = json.loads(client.request("GET", f"/api/v3/configure/{what}", parameters=parameters))
+    except ServerError:
+        return error  # it is the one that the user should see
+    guess = None if word is None else nearest(str(word), [row[field] for row in rows])
+    if guess is None or guess == word:
+        return error
+    return ServerError(error.text, status=error.status, hint=f"did you mean '{guess}'?")

@@ -4,7 +4,9 @@
 import argparse
 import json
 
-from engine.cli.client import Client, print_answer
+from engine.cli.answers import check_target, deliver
+from engine.cli.client import Client
+from engine.cli.confirmation import confirm
 from engine.errors import ConfigError, EngineError
 
 _PATH = "/api/v3/configure/processing_engine_dead_letters"
@@ -18,12 +20,13 @@ class StillParkedError(EngineError):
 
 def show(namespace: argparse.Namespace) -> None:
     """``headrace dead-letters list``."""
+    check_target(namespace)
     parameters = {"format": namespace.format, "db": namespace.database}
     if namespace.trigger is not None:
         parameters["trigger_name"] = namespace.trigger
     with Client(namespace) as client:
         answer = client.request("GET", _PATH, parameters=parameters)
-    print_answer(answer)
+    deliver(namespace, answer)
 
 
 def replay(namespace: argparse.Namespace) -> None:
@@ -45,8 +48,13 @@ def replay(namespace: argparse.Namespace) -> None:
 
 def drop(namespace: argparse.Namespace) -> None:
     """``headrace dead-letters drop``."""
+    selection = _selection(namespace)
+    which = "all dead letters" if namespace.all else f"dead letters {', '.join(namespace.id)}"
+    deed = f'drop {which} of trigger "{namespace.trigger}"'
+    if not confirm(namespace, deed, asks_scripts=False):
+        return
     with Client(namespace) as client:
-        answer = client.request("DELETE", _PATH, content=_selection(namespace))
+        answer = client.request("DELETE", _PATH, content=selection)
     print(f"{json.loads(answer)['dropped_rows']} rows dropped")
 
 

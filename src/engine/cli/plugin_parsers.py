@@ -2,14 +2,10 @@
 # it with the rest; the commands themselves lie in plugins.py, trial.py and packages.py.
 """Command line of plugins."""
 
-import argparse
-
-Verbs = argparse._SubParsersAction
+from engine.cli.parsing import Parser, Verbs, nouns_of
 
 
-def add_update(
-    nouns: "Verbs[argparse.ArgumentParser]", parents: list[argparse.ArgumentParser]
-) -> None:
+def add_update(nouns: Verbs, parents: list[Parser]) -> None:
     """``headrace update trigger``."""
     trigger = nouns.add_parser(
         "trigger",
@@ -24,10 +20,9 @@ def add_update(
     trigger.set_defaults(module="plugins", function="update_trigger")
 
 
-def add_test(
-    nouns: "Verbs[argparse.ArgumentParser]", parents: list[argparse.ArgumentParser]
-) -> None:
+def add_test(verbs: Verbs, parents: list[Parser]) -> None:
     """``headrace test wal_plugin|schedule_plugin|request_plugin``."""
+    nouns = nouns_of(verbs, "test", "try a plugin out")
     wal = _test_parser(nouns, "wal_plugin", "a plugin of written rows", parents)
     wal.add_argument("--lp", metavar="LINES", help="rows as line protocol, in nanoseconds")
     wal.add_argument("--file", metavar="FILE", help="the same from a local file")
@@ -46,11 +41,11 @@ def add_test(
 
 
 def _test_parser(
-    nouns: "Verbs[argparse.ArgumentParser]",
+    nouns: Verbs,
     name: str,
     text: str,
-    parents: list[argparse.ArgumentParser],
-) -> argparse.ArgumentParser:
+    parents: list[Parser],
+) -> Parser:
     parser = nouns.add_parser(
         name,
         aliases=[name.replace("_", "-")],
@@ -69,15 +64,14 @@ def _test_parser(
     return parser
 
 
-def _add_span(parser: argparse.ArgumentParser, text: str) -> None:
+def _add_span(parser: Parser, text: str) -> None:
     parser.add_argument("--from", dest="from_time", metavar="TIME", help=text)
     parser.add_argument("--to", dest="to_time", metavar="TIME", help="and before this one")
 
 
-def add_install(
-    nouns: "Verbs[argparse.ArgumentParser]", parents: list[argparse.ArgumentParser]
-) -> None:
+def add_install(verbs: Verbs, parents: list[Parser]) -> None:
     """``headrace install package|requirements``."""
+    nouns = nouns_of(verbs, "install", "install packages for plugins")
     package = nouns.add_parser(
         "package",
         help="install packages that plugins import",
@@ -96,9 +90,7 @@ def add_install(
     requirements.set_defaults(module="packages", function="requirements")
 
 
-def add_backfill(
-    verbs: "Verbs[argparse.ArgumentParser]", parents: list[argparse.ArgumentParser]
-) -> None:
+def add_backfill(verbs: Verbs, parents: list[Parser]) -> None:
     """``headrace backfill``."""
     backfill = verbs.add_parser(
         "backfill",
@@ -116,10 +108,9 @@ def add_backfill(
     backfill.set_defaults(module="backfill", function="backfill")
 
 
-def add_tail(
-    nouns: "Verbs[argparse.ArgumentParser]", parents: list[argparse.ArgumentParser]
-) -> None:
+def add_tail(verbs: Verbs, parents: list[Parser]) -> None:
     """``headrace trigger tail``."""
+    nouns = nouns_of(verbs, "trigger", "look at a trigger")
     tail = nouns.add_parser(
         "tail",
         help="follow a trigger's log and runs",

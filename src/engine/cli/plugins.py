@@ -2,9 +2,9 @@
 """Plugin files of the server."""
 
 import argparse
-import sys
 from pathlib import Path
 
+from engine.cli.answers import check_target, deliver
 from engine.cli.client import Client
 from engine.errors import ConfigError
 
@@ -59,6 +59,7 @@ def update_trigger(namespace: argparse.Namespace) -> None:
 
 def show_plugins(namespace: argparse.Namespace) -> None:
     """``headrace show plugins``."""
+    check_target(namespace)
     content = {
         "db": "_internal",
         "q": "SELECT * FROM system.plugin_files ORDER BY plugin_name, file_path",
@@ -66,8 +67,7 @@ def show_plugins(namespace: argparse.Namespace) -> None:
     }
     with Client(namespace) as client:
         answer = client.request("POST", "/api/v3/query_sql", content=content)
-    sys.stdout.buffer.write(answer if answer.endswith(b"\n") else answer + b"\n")
-    sys.stdout.buffer.flush()
+    deliver(namespace, answer)
 
 
 def _package(directory: Path) -> list[dict[str, str]]:

@@ -5,6 +5,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from engine.cli.answers import check_target, deliver
 from engine.cli.client import Client
 from engine.errors import ConfigError
 
@@ -15,8 +16,7 @@ def query(namespace: argparse.Namespace) -> None:
     Raises:
         EngineError: The server refused, or there is no question.
     """
-    if namespace.format == "parquet" and namespace.output is None and sys.stdout.isatty():
-        raise ConfigError("parquet is not for a terminal", hint="add --output FILE")
+    check_target(namespace)
     params: dict[str, str] = {}
     for item in namespace.param or []:
         name, equals, value = item.partition("=")
@@ -32,13 +32,7 @@ def query(namespace: argparse.Namespace) -> None:
     with Client(namespace) as client:
         path = f"/api/v3/query_{namespace.language}"
         answer = client.request("POST", path, content=content)
-    if namespace.output is not None:
-        Path(namespace.output).write_bytes(answer)
-        return
-    sys.stdout.buffer.write(answer)
-    if answer and not answer.endswith(b"\n") and namespace.format != "parquet":
-        sys.stdout.buffer.write(b"\n")
-    sys.stdout.buffer.flush()
+    deliver(namespace, answer)
 
 
 def _question(namespace: argparse.Namespace) -> str:

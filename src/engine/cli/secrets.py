@@ -6,7 +6,9 @@ import argparse
 import getpass
 import sys
 
-from engine.cli.client import Client, print_answer
+from engine.cli.answers import check_target, deliver
+from engine.cli.client import Client
+from engine.cli.confirmation import confirm
 from engine.errors import ConfigError
 
 _PATH = "/api/v3/configure/secret"
@@ -31,13 +33,16 @@ def create(namespace: argparse.Namespace) -> None:
 
 def show(namespace: argparse.Namespace) -> None:
     """``headrace show secrets``: their names."""
+    check_target(namespace)
     with Client(namespace) as client:
         answer = client.request("GET", _PATH, parameters={"format": namespace.format})
-    print_answer(answer)
+    deliver(namespace, answer)
 
 
 def delete(namespace: argparse.Namespace) -> None:
     """``headrace delete secret``."""
+    if not confirm(namespace, f'delete secret "{namespace.name}"', asks_scripts=False):
+        return
     with Client(namespace) as client:
         client.request("DELETE", _PATH, content={"name": namespace.name})
     print(f"Secret {namespace.name} deleted")

@@ -7,6 +7,7 @@ import os
 import sys
 
 from engine import config, logs
+from engine.errors import SettingError
 from engine.setting_values import parse_bytes, render_bytes
 
 
@@ -16,7 +17,7 @@ def serve(namespace: argparse.Namespace) -> None:
     Raises:
         EngineError: The settings are wrong, or the server cannot start.
     """
-    settings = config.load(vars(namespace), os.environ)
+    settings = config.load(_flags(namespace), os.environ)
     config.forget_secrets(os.environ)
     logs.configure(settings.log_level)
     # Imported late: the libraries behind it take a third of a second.
@@ -35,7 +36,7 @@ def show_config(namespace: argparse.Namespace) -> None:
     Raises:
         SettingError: The settings are wrong.
     """
-    flags = {key: value for key, value in vars(namespace).items() if key != "format"}
+    flags = _flags(namespace)
     settings, sources = config.load_with_sources(flags, os.environ)
     rows = [
         (option.key, _shown(option, getattr(settings, option.attribute)), sources[option.attribute])
@@ -47,6 +48,22 @@ def show_config(namespace: argparse.Namespace) -> None:
     widths = [max(len(row[index] or "") for row in rows) for index in (0, 1)]
     for key, value, source in rows:
         print(f"{key:{widths[0]}}  {value or '':{widths[1]}}  {source}")
+
+
+def _flags(namespace: argparse.Namespace) -> dict[str, str | bool | None]:
+    """The settings that are given as flags, by attribute.
+
+    Raises:
+        SettingError: The variable that is to hold the node id does not.
+    """
+    known = {option.attribute for option in config.FLAGS}
+    flags = {key: value for key, value in vars(namespace).items() if key in known}
+    variable = namespace.node_id_from_env
+    if variable is not None and flags["node_id"] is None:
+        flags["node_id"] = os.environ.get(variable)
+        if not flags["node_id"]:
+            raise SettingError(f"--node-id-from-env: variable {variable} is not set")
+    return flags
 
 
 def _shown(option: config.Option, value: object) -> str | None:

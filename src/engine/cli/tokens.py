@@ -9,8 +9,9 @@ import secrets
 import time
 from pathlib import Path
 
-from engine.cli.catalog import confirm
-from engine.cli.client import Client, print_answer
+from engine.cli.answers import check_target, deliver
+from engine.cli.client import Client
+from engine.cli.confirmation import confirm
 from engine.errors import ConfigError
 from engine.setting_values import parse_lifetime
 
@@ -35,10 +36,11 @@ def create(namespace: argparse.Namespace) -> None:
         _create_offline(namespace)
         return
     path, content = _order(namespace)
-    if namespace.regenerate and not (
-        namespace.yes or confirm("Make a new admin token? The present one will be void.")
-    ):
-        raise ConfigError("nothing was changed", hint="answer yes, or add --yes")
+    if namespace.dry_run and not namespace.regenerate:
+        raise ConfigError("--dry-run goes with --regenerate: nothing else is destroyed")
+    deed = "make a new admin token and void the present one"
+    if namespace.regenerate and not confirm(namespace, deed, asks_scripts=True):
+        return
     with Client(namespace) as client:
         answer = json.loads(client.request("POST", path, content=content))
     _show_secret(namespace, answer["token"])
@@ -46,16 +48,17 @@ def create(namespace: argparse.Namespace) -> None:
 
 def show(namespace: argparse.Namespace) -> None:
     """``headrace show tokens``."""
+    check_target(namespace)
     with Client(namespace) as client:
         answer = client.request("GET", _PATH, parameters={"format": namespace.format})
-    print_answer(answer)
+    deliver(namespace, answer)
 
 
 def delete(namespace: argparse.Namespace) -> None:
     """``headrace delete token``."""
     name = namespace.token_name
-    if not namespace.yes and not confirm(f'Delete token "{name}"?'):
-        raise ConfigError("nothing was deleted", hint="answer yes, or add --yes")
+    if not confirm(namespace, f'delete token "{name}"', asks_scripts=True):
+        return
     with Client(namespace) as client:
         client.request("DELETE", _PATH, parameters={"token_name": name})
     print(f'Token "{name}" deleted successfully')

@@ -3,6 +3,7 @@
 """Write line protocol."""
 
 import argparse
+import gzip
 import io
 import sys
 import time
@@ -12,10 +13,13 @@ from typing import BinaryIO
 
 from engine.cli.client import Client, ServerError
 from engine.errors import ConfigError
+from engine.setting_values import parse_bytes
 
 # Well below the server's default limit for a body.
 CHUNK_BYTES = 4 * 1024 * 1024
 _BAR_WIDTH = 30
+# As dense as needed on a network, at a fifth of the highest level's time.
+_GZIP_LEVEL = 3
 
 
 def chunks(source: BinaryIO, size: int = CHUNK_BYTES) -> Iterator[bytes]:
@@ -78,13 +82,17 @@ def write(namespace: argparse.Namespace) -> None:
         parameters["accept_partial"] = "false"
     if namespace.no_sync:
         parameters["no_sync"] = "true"
+    headers = {"Content-Encoding": "gzip"} if namespace.gzip else {}
     progress = Progress(total, quiet=namespace.quiet)
     refused: list[ServerError] = []
     lines_before = 0
     with source, Client(namespace) as client:
-        for chunk in chunks(source):
+        for chunk in chunks(source, _chunk_bytes(namespace)):
+            body = gzip.compress(chunk, _GZIP_LEVEL) if namespace.gzip else chunk
             try:
-                client.request("POST", "/api/v3/write_lp", parameters=parameters, body=chunk)
+                client.request(
+                    "POST", "/api/v3/write_lp", parameters=parameters, body=body, headers=headers
+                )
             except ServerError as error:
                 refused.append(_moved(error, lines_before))
                 if error.status != 400 or namespace.all_or_nothing:
@@ -98,6 +106,15 @@ def write(namespace: argparse.Namespace) -> None:
         raise _joined(refused)
     if not namespace.quiet:
         print(f"{progress.done_bytes} bytes written", file=sys.stderr)
+
+
+def _chunk_bytes(namespace: argparse.Namespace) -> int:
+    if namespace.max_request_size is None:
+        return CHUNK_BYTES
+    try:
+        return max(parse_bytes(namespace.max_request_size), 1)
+    except ValueError as error:
+        raise ConfigError(f"--max-request-size: {error}") from error
 
 
 def _moved(error: ServerError, lines_before: int) -> ServerError:

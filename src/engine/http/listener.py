@@ -14,6 +14,12 @@ class TlsFiles(msgspec.Struct, frozen=True):
 
     certificate: Path
     key: Path
+    # Oldest version spoken, as the setting spells it.
+    minimum_version: str = "tls-1.2"
+
+
+# Clients of ten years ago still speak 1.2, and nothing is known against it.
+_VERSIONS = {"tls-1.2": SSLProtocols.tls12, "tls-1.3": SSLProtocols.tls13}
 
 
 def listener(app: Any, host: str, port: int, tls: TlsFiles | None) -> GranianServer:
@@ -31,8 +37,7 @@ def listener(app: Any, host: str, port: int, tls: TlsFiles | None) -> GranianSer
         log_enabled=False,
         ssl_cert=None if tls is None else tls.certificate,
         ssl_key=None if tls is None else tls.key,
-        # Clients of ten years ago still speak it, and nothing is known against it.
-        ssl_protocol_min=SSLProtocols.tls12,
+        ssl_protocol_min=_VERSIONS["tls-1.2" if tls is None else tls.minimum_version],
     )
 
 
