@@ -100,6 +100,7 @@ class ServeConfig:
     query_memory_limit: int = 2 * 1024 * 1024 * 1024
     query_timeout: float = 60.0
     query_concurrency: int = 8
+    slow_query_time: float = 10.0
     query_text_max: int = 256 * 1024
     query_words_max: int = 10_000
     plugin_timeout: float = 300.0
@@ -342,6 +343,13 @@ OPTIONS = (
         "N",
         aliases=("--max-concurrent-queries",),
         most=1 << 10,
+    ),
+    Option(
+        "--slow-query-time",
+        ("HEADRACE_SLOW_QUERY_TIME",),
+        parse_seconds,
+        "queries that take as long are logged with their text (default 10s)",
+        "DURATION",
     ),
     Option(
         "--query-text-max",

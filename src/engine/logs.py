@@ -1,11 +1,13 @@
 # Owns the format of the server's own log: `time level logger event key=value …`, one line per
 # event. An event is a fixed phrase; what varies goes into keys, which come in through
-# `extra={"keys": {...}}`.
+# `extra={"keys": {...}}`. While a request is being answered, every line has its id. Levels can be
+# changed while the server runs.
 """Server logging."""
 
 import logging
 import sys
 import time
+from contextvars import ContextVar
 from typing import Any
 
 LEVELS = {
@@ -14,6 +16,24 @@ LEVELS = {
     "warn": logging.WARNING,
     "error": logging.ERROR,
 }
+_LEVEL_NAMES = {number: name for name, number in LEVELS.items()}
+# All loggers of the server are this one's children.
+_OURS = "engine"
+
+
+class RequestMark:
+    """Puts the id of a request into the lines that are logged for it, until it is over."""
+
+    __slots__ = ("is_over", "request_id")
+
+    def __init__(self, request_id: str) -> None:
+        self.request_id = request_id
+        # What a request has started may outlive it, and inherits its context.
+        self.is_over = False
+        _request.set(self)
+
+
+_request: ContextVar[RequestMark | None] = ContextVar("request", default=None)
 
 
 def keys(**values: Any) -> dict[str, dict[str, Any]]:
@@ -37,7 +57,10 @@ class KeyValueFormatter(logging.Formatter):
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         message = record.getMessage().replace("\n", "\\n").replace("\r", "\\r")
         line = f"{stamp}.{int(record.msecs):03d}Z {record.levelname} {record.name} {message}"
-        pairs = getattr(record, "keys", None)
+        pairs = getattr(record, "keys", None) or {}
+        request = _request.get()
+        if request is not None and not request.is_over:
+            pairs = {**pairs, "request_id": request.request_id}
         if pairs:
             line += "".join(f" {key}={_render(value)}" for key, value in pairs.items())
         if record.exc_info:
@@ -52,3 +75,29 @@ def configure(level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(LEVELS[level])
+
+
+def loggers() -> list[str]:
+    """The names of all loggers whose level can be set."""
+    names = logging.root.manager.loggerDict
+    return sorted(name for name in names if name == _OURS or name.startswith(f"{_OURS}."))
+
+
+def levels() -> dict[str, str]:
+    """The level of all loggers, under ``root``, and of those that have one of their own."""
+    shown = {"root": logging.root.level}
+    for name in loggers():
+        level = logging.getLogger(name).level
+        if level != logging.NOTSET:
+            shown[name] = level
+    return {name: _LEVEL_NAMES.get(level, str(level)) for name, level in shown.items()}
+
+
+def set_level(level: str | None, logger: str = "root") -> None:
+    """Set the level of one of `loggers` and what is below it, or of all: until the server ends.
+
+    Without a `level` the logger follows the one above it again.
+    """
+    chosen = logging.root if logger == "root" else logging.getLogger(logger)
+    assert chosen is not logging.root or level is not None
+    chosen.setLevel(logging.NOTSET if level is None else LEVELS[level])

@@ -86,6 +86,12 @@ class Gauge:
         return [f"{self.name} {self.read()!r}"]
 
 
+class ReadCounter(Gauge):
+    """A number that only grows, and that somebody else counts."""
+
+    kind = "counter"
+
+
 class GaugeFamily:
     """Numbers by label set, read when they are shown."""
 
@@ -139,7 +145,7 @@ class Histogram:
         return [*result, f"{self.name}_sum {self.total!r}", f"{self.name}_count {seen}"]
 
 
-_Metric = TypeVar("_Metric", Counter, Gauge, GaugeFamily, Histogram)
+_Metric = TypeVar("_Metric", Counter, Gauge, ReadCounter, GaugeFamily, Histogram)
 
 
 class MetricsRegistry:
@@ -155,6 +161,10 @@ class MetricsRegistry:
     def gauge(self, name: str, text: str, read: Callable[[], float]) -> Gauge:
         """Create and register a gauge that calls `read` when shown."""
         return self._register(Gauge(name, text, read))
+
+    def counted(self, name: str, text: str, read: Callable[[], float]) -> ReadCounter:
+        """Create and register a counter whose number `read` gives when shown."""
+        return self._register(ReadCounter(name, text, read))
 
     def gauges(
         self,

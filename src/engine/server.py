@@ -56,9 +56,10 @@ from engine.query.dialect import ParseLimits
 from engine.query.executor import QueryConfig, QueryExecutor
 from engine.query.live_catalog import LiveQueryCatalog
 from engine.query.service import QueryNote, QueryService, QueryServiceConfig
-from engine.storage import Recovered, recover_state, referenced_files, remove_orphans
+from engine.server_metrics import show_log, show_process, show_tables
+from engine.service_manager import ServiceManager
+from engine.storage import Recovered, recover_state, remove_orphans
 from engine.storage_ports import LogAccess, StateAccess
-from engine.store.manifest import FileEntry
 from engine.store.readers import Readers
 from engine.store.run_records import RunRecord, encode_record
 from engine.store.secrets import SecretStore
@@ -156,6 +157,7 @@ class Server:
         self._dispatcher: Dispatcher | None = None
         self._queries: QueryService | None = None
         self._preset: PresetToken | None = None
+        self._manager = ServiceManager(os.environ)
         self._lock = -1
 
     async def run(self) -> None:
@@ -263,25 +265,9 @@ class Server:
             on_durable=self._on_durable,
             on_sync=sync_seconds.observe,
         )
-        self._metrics.gauge(
-            "headrace_wal_position", "Last durable position.", lambda: float(log.durable_position)
-        )
-        self._metrics.gauge(
-            "headrace_wal_queued_bytes",
-            "Bytes that wait for the disk.",
-            lambda: float(log.queued_bytes),
-        )
-        self._metrics.gauge(
-            "headrace_wal_written_bytes",
-            "Bytes written to the log.",
-            lambda: float(log.written_bytes),
-        )
-        self._metrics.gauge(
-            "headrace_live_rows",
-            "Rows in live tables, overwritten ones included.",
-            lambda: float(sum(database.num_rows for database in self._state.store.databases())),
-        )
-        self._show_files()
+        show_log(self._metrics, log, self._paths)
+        show_tables(self._metrics, self._state)
+        show_process(self._metrics)
         return log
 
     def _on_durable(self, frames: list[DurableFrame]) -> None:
@@ -331,7 +317,9 @@ class Server:
             visible,
         )
         queries = self._queries = QueryService(
-            QueryServiceConfig(concurrency_max=config.query_concurrency),
+            QueryServiceConfig(
+                concurrency_max=config.query_concurrency, slow_s=config.slow_query_time
+            ),
             executor,
             self._clock,
             self._metrics,
@@ -420,25 +408,6 @@ class Server:
             await asyncio.to_thread(self._log_files.stop)
             self._filesystem.close(self._lock)
             logger.info("stopped", extra=keys(position=log.durable_position))
-
-    def _show_files(self) -> None:
-        def files() -> list[FileEntry]:
-            return referenced_files(self._state)
-
-        for name, text, read in (
-            (
-                "persisted_position",
-                "Rows up to this position of the log are in files.",
-                lambda: float(self._state.persisted),
-            ),
-            ("parquet_files", "Parquet files of all tables.", lambda: float(len(files()))),
-            (
-                "parquet_bytes",
-                "Size of these files.",
-                lambda: float(sum(entry.size_bytes for entry in files())),
-            ),
-        ):
-            self._metrics.gauge(f"headrace_{name}", text, read)
 
     def _build_persist_thread(self, access: LogAccess, queries: QueryService) -> PersistThread:
         config = self._config
@@ -551,6 +520,7 @@ class Server:
         server = listener(app, http.host, http.port, tls)
         serving = asyncio.create_task(server.serve())
         stopping = asyncio.create_task(self._stop.wait())
+        ready = asyncio.create_task(self._manager.notify_ready(http.host, http.port))
         logger.info(
             "listening",
             extra=keys(
@@ -569,6 +539,7 @@ class Server:
                 "create one with 'headrace create token --admin'"
             )
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        ready.cancel()
         if serving.done():
             # The listener ended by itself: the address is taken, or granian failed.
             stopping.cancel()
@@ -578,6 +549,7 @@ class Server:
                 hint="another program may use the port; choose one with --http-bind",
             )
         logger.info("stopping")
+        self._manager.notify("STOPPING=1")
         given_up = await app.drain(self._config.shutdown_timeout)
         if given_up:
             logger.warning("requests cut off by the shutdown", extra=keys(requests=given_up))

@@ -73,7 +73,7 @@ def test_status_of_a_trigger_from_lag_to_parked_rows(
     assert now["worker_memory_bytes"] > 1_000_000
     assert now["worker_cpu_seconds"] >= 0.0
     shown = gauges(server)
-    assert shown["parked_rows"] == 1
+    assert shown["dead_letter_rows"] == 1
     assert shown["parked_rows_total"] == 1
     assert shown["errors_total"] == now["errors"]
     assert shown["worker_memory_bytes"] > 1_000_000

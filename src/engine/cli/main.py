@@ -46,6 +46,7 @@ def build_parser(first: str | None = None) -> Parser:
         ("create",): lambda: create_parsers.add_create(verbs, connection, database),
         ("update",): lambda: _add_update(verbs, connection, database),
         ("show",): lambda: _add_show(verbs, connection, database, answer),
+        ("set",): lambda: _add_set(verbs, connection),
         ("test",): lambda: plugin_parsers.add_test(verbs, both),
         ("install",): lambda: plugin_parsers.add_install(verbs, [connection]),
         ("enable",): lambda: _add_switch(verbs, "enable", connection, database),
@@ -119,7 +120,31 @@ def _add_show(verbs: Verbs, connection: Parser, database: Parser, answer: Parser
     from engine.cli import serve_parsers
 
     serve_parsers.add_show_config(nouns)
+    levels = nouns.add_parser(
+        "log-level", help="show the levels of a server's log", parents=[connection, answer]
+    )
+    levels.set_defaults(module="log_level", function="show")
     _add_show_system(nouns, connection, database)
+
+
+def _add_set(verbs: Verbs, connection: Parser) -> None:
+    nouns = nouns_of(verbs, "set", "change a running server")
+    level = nouns.add_parser(
+        "log-level",
+        help="set the level of a server's log until it ends",
+        parents=[connection],
+        description="Set what a running server logs, of everything or of one part, until it ends.",
+    )
+    level.add_argument(
+        "level",
+        metavar="LEVEL",
+        choices=("debug", "info", "warn", "error", "default"),
+        help="debug, info, warn or error; default to take back what was set for a --logger",
+    )
+    level.add_argument(
+        "--logger", metavar="NAME", help="this part alone, as log lines name it: engine.query"
+    )
+    level.set_defaults(module="log_level", function="set_level")
 
 
 def _add_show_system(nouns: Verbs, connection: Parser, database: Parser) -> None:

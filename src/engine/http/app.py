@@ -23,6 +23,7 @@ from engine.http.routes import (
     dead_letters,
     health,
     influxql,
+    log_levels,
     packages,
     plugin_files,
     plugin_tests,
@@ -35,7 +36,7 @@ from engine.http.routes import (
 )
 from engine.http.routing import Route, Router
 from engine.http.services import Services
-from engine.logs import keys
+from engine.logs import RequestMark, keys
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +62,7 @@ def routes(services: Services) -> list[Route]:
         *packages.routes(services),
         *secrets.routes(services),
         *tokens.routes(services),
+        *log_levels.routes(services),
         *plugins.routes(services),
     ]
     table.append(openapi.route(table))
@@ -79,8 +81,22 @@ class App:
         self._headers = AnswerHeaders(services.cluster_uuid)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._active: set[asyncio.Task[Any]] = set()
-        self._requests = services.metrics.counter(
+        metrics = services.metrics
+        self._requests = metrics.counter(
             "headrace_http_requests_total", "Requests answered.", ("method", "status")
+        )
+        self._errors = metrics.counter(
+            "headrace_http_errors_total", "Requests answered with an error, by its code.", ("code",)
+        )
+        metrics.gauge(
+            "headrace_http_requests_active",
+            "Requests being answered.",
+            lambda: float(len(self._active)),
+        )
+        metrics.gauge(
+            "headrace_http_body_bytes",
+            "Bytes of request bodies being received or processed.",
+            lambda: float(services.gate.bytes_in_flight),
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -94,16 +110,20 @@ class App:
         assert task is not None
         request = Request(scope, receive, self._services.gate, self._services.config, task)
         request_id = request_id_of(request)
+        mark = RequestMark(request_id)
         self._active.add(task)
         try:
-            response = await self._answer(request, request_id)
+            response = await self._answer(request)
             self._headers.add(response, request_id)
+            if response.error_code:
+                self._errors.add(1, response.error_code)
             if response.status >= 400:
                 await request.discard_body()
             method = request.method if request.method in _METHODS_COUNTED else "other"
             self._requests.add(1, method, str(response.status))
             await response.send(send)
         finally:
+            mark.is_over = True
             self._active.discard(task)
             self._services.gate.release(request.admitted_bytes)
 
@@ -117,7 +137,7 @@ class App:
             task.cancel()
         return len(left)
 
-    async def _answer(self, request: Request, request_id: str) -> Response:
+    async def _answer(self, request: Request) -> Response:
         try:
             if request.method == "OPTIONS":
                 self._gatekeeper.check_site(request)
@@ -140,10 +160,7 @@ class App:
         except EngineError as error:
             return error_response(error)
         except Exception:
-            logger.exception(
-                "request failed",
-                extra=keys(method=request.method, path=request.path, request_id=request_id),
-            )
+            logger.exception("request failed", extra=keys(method=request.method, path=request.path))
             return internal_error_response()
         return await compressed(request, response)
 

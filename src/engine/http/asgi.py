@@ -36,6 +36,8 @@ class Response(msgspec.Struct, frozen=True):
     body: bytes = b""
     content_type: str | None = None
     headers: list[tuple[str, str]] = msgspec.field(default_factory=list)
+    # Which error it tells of, for the metrics; empty if none.
+    error_code: str = ""
 
     async def send(self, send: Send) -> None:
         """Send it."""
@@ -50,9 +52,10 @@ class Response(msgspec.Struct, frozen=True):
         await send({"type": "http.response.body", "body": self.body, "more_body": False})
 
 
-def json_response(value: object, status: int = 200) -> Response:
+def json_response(value: object, status: int = 200, *, error_code: str = "") -> Response:
     """`value` as JSON."""
-    return Response(status, msgspec.json.encode(value), "application/json")
+    body = msgspec.json.encode(value)
+    return Response(status, body, "application/json", error_code=error_code)
 
 
 def query_parameters(query_string: str) -> dict[str, str]:

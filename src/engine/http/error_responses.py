@@ -98,7 +98,8 @@ def error_response(error: EngineError) -> Response:
         body["data"] = error.lines if error.stored else error.lines[0]
     body["code"] = error.code
     body["hint"] = error.hint
-    return _completed(json_response(body, status_of(error)), error, error.message)
+    response = json_response(body, status_of(error), error_code=error.code)
+    return _completed(response, error, error.message)
 
 
 def _completed(response: Response, error: EngineError, message: str) -> Response:
@@ -134,12 +135,13 @@ def v2_error_response(error: EngineError) -> Response:
         body["line"] = error.lines[0]["line_number"]
     # What clients of the other versions look for.
     body |= {"error": message, "hint": error.hint}
-    return _completed(json_response(body, status), error, message)
+    return _completed(json_response(body, status, error_code=error.code), error, message)
 
 
 def not_found_response(hint: str) -> Response:
     """The answer to a path that nothing answers."""
-    return json_response({"error": "not found", "code": "not_found", "hint": hint}, 404)
+    body = {"error": "not found", "code": "not_found", "hint": hint}
+    return json_response(body, 404, error_code="not_found")
 
 
 def internal_error_response() -> Response:
@@ -151,4 +153,5 @@ def internal_error_response() -> Response:
             "hint": "the server's log has the details; please report it",
         },
         500,
+        error_code="internal_error",
     )

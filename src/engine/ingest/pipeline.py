@@ -80,6 +80,10 @@ class IngestPipeline:
             "headrace_write_bytes_total", "Bytes of line protocol received."
         )
         self._rejected = metrics.counter("headrace_write_lines_rejected_total", "Lines refused.")
+        # Observed by who answers clients.
+        self.write_seconds = metrics.histogram(
+            "headrace_write_seconds", "From the whole body of a write to its acknowledgement."
+        )
         self._merger = Merger(log, store, clock, self._rows, self._begin_alone)
 
     def close(self) -> None:

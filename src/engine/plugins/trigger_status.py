@@ -118,7 +118,7 @@ class StatusBoard:
             ("lag_rows", "Rows that wait for a WAL trigger.", lambda it: self.lag(it)[0]),
             ("lag_seconds", "Age of the oldest of them.", lambda it: self.lag(it)[1]),
             (
-                "parked_rows",
+                "dead_letter_rows",
                 "Rows in dead letters.",
                 lambda it: self._dead_letters.num_rows(it.id),
             ),

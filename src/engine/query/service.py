@@ -3,6 +3,8 @@
 """Queries as coroutines."""
 
 import asyncio
+import contextvars
+import logging
 import uuid
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -12,14 +14,18 @@ from typing import Any, TypeVar
 import msgspec
 
 from engine.clock import Clock
+from engine.logs import keys
 from engine.metrics import MetricsRegistry
 from engine.query import formats
 from engine.query.executor import QueryExecutor
 
+logger = logging.getLogger(__name__)
+
 _Result = TypeVar("_Result")
 
-# Characters of a query that ``system.queries`` keeps.
+# Characters of a query that ``system.queries`` keeps, and that the log shows of a slow one.
 QUERY_TEXT_SHOWN_MAX = 10_000
+QUERY_TEXT_LOGGED_MAX = 1_000
 
 
 class QueryServiceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,6 +35,8 @@ class QueryServiceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     concurrency_max: int = 8
     # Queries that ``system.queries`` remembers.
     remembered_max: int = 1000
+    # Seconds from which on a query is slow, and logged.
+    slow_s: float = 10.0
 
 
 class QueryNote(msgspec.Struct):
@@ -53,12 +61,28 @@ class QueryService:
         clock: Clock,
         metrics: MetricsRegistry,
     ) -> None:
+        self._config = config
         self._executor = executor
         self._threads = ThreadPoolExecutor(config.concurrency_max, thread_name_prefix="query")
         self._clock = clock
         self.remembered: deque[QueryNote] = deque(maxlen=config.remembered_max)
         self._seconds = metrics.histogram("headrace_query_seconds", "Time of queries.")
         self._failed = metrics.counter("headrace_query_errors_total", "Queries that failed.")
+        self._slow = metrics.counter(
+            "headrace_slow_queries_total", "Queries that took as long as is logged."
+        )
+        # Those that a client waits for: running in a thread, or waiting for one.
+        self._asked = 0
+        metrics.gauge(
+            "headrace_queries_running",
+            "Queries that run.",
+            lambda: float(min(self._asked, config.concurrency_max)),
+        )
+        metrics.gauge(
+            "headrace_queries_waiting",
+            "Queries that wait for others to end.",
+            lambda: float(max(self._asked - config.concurrency_max, 0)),
+        )
 
     def forget(self, database: str) -> None:
         """Drop what is kept in memory for a database that is gone."""
@@ -124,8 +148,11 @@ class QueryService:
         note = QueryNote(str(uuid.uuid4()), "received", issued_ns, query_type, text, database)
         self.remembered.append(note)
         started = loop.time()
+        self._asked += 1
+        # What is logged in the thread is logged for the request that asked.
+        context = contextvars.copy_context()
         try:
-            result = await loop.run_in_executor(self._threads, work)
+            result = await loop.run_in_executor(self._threads, context.run, work)
         except BaseException as error:
             self._failed.add(1)
             note.phase = "cancel" if isinstance(error, asyncio.CancelledError) else "fail"
@@ -134,6 +161,24 @@ class QueryService:
             note.phase = "success"
             return result
         finally:
+            self._asked -= 1
             seconds = loop.time() - started
             note.end2end_duration_ns = int(seconds * 1e9)
             self._seconds.observe(seconds)
+            if seconds >= self._config.slow_s:
+                self._slow.add(1)
+                self._log_slow(note, seconds)
+
+    def _log_slow(self, note: QueryNote, seconds: float) -> None:
+        cut = len(note.query_text) > QUERY_TEXT_LOGGED_MAX
+        logger.warning(
+            "slow query",
+            extra=keys(
+                seconds=f"{seconds:.3f}",
+                database=note.database,
+                query_type=note.query_type,
+                phase=note.phase,
+                query_id=note.id,
+                text=note.query_text[:QUERY_TEXT_LOGGED_MAX] + "…" * cut,
+            ),
+        )

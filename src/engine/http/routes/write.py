@@ -2,6 +2,7 @@
 """Write routes."""
 
 from functools import lru_cache
+from time import perf_counter
 
 import msgspec
 
@@ -108,7 +109,10 @@ def routes(services: Services) -> list[Route]:
 
     async def write(request: Request, target: _Target) -> Response:
         request.access.require(target.database)
-        await services.pipeline.write(target.request(await request.body()))
+        body = await request.body()
+        begun = perf_counter()
+        await services.pipeline.write(target.request(body))
+        services.pipeline.write_seconds.observe(perf_counter() - begun)
         return Response(204)
 
     async def write_v3(request: Request) -> Response:

@@ -1,0 +1,25 @@
+# Owns the commands on the level of a running server's log.
+"""Show and set log levels."""
+
+import argparse
+
+from engine.cli.answers import check_target, deliver
+from engine.cli.client import Client
+
+_PATH = "/api/v3/configure/log_level"
+
+
+def show(namespace: argparse.Namespace) -> None:
+    """``headrace show log-level``."""
+    check_target(namespace)
+    with Client(namespace) as client:
+        answer = client.request("GET", _PATH, parameters={"format": namespace.format})
+    deliver(namespace, answer)
+
+
+def set_level(namespace: argparse.Namespace) -> None:
+    """``headrace set log-level``."""
+    level = None if namespace.level == "default" else namespace.level
+    with Client(namespace) as client:
+        client.request("PUT", _PATH, content={"level": level, "logger": namespace.logger})
+    print(f"Log level of {namespace.logger or 'everything'} set to {namespace.level}")

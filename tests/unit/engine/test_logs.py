@@ -1,0 +1,73 @@
+"""The form of log lines, and the request that they belong to."""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from engine import logs
+from engine.logs import KeyValueFormatter, RequestMark, keys
+
+
+def line(text: str, **values: object) -> str:
+    record = logging.LogRecord("engine.x", logging.INFO, "f", 1, text, (), None)
+    record.__dict__.update(keys(**values))
+    return KeyValueFormatter().format(record).split(" ", 1)[1]
+
+
+def test_lines_of_a_request_have_its_id_until_it_is_over() -> None:
+    later: list[str] = []
+
+    async def outlives(over: asyncio.Event) -> None:
+        await over.wait()
+        later.append(line("after", a=1))
+
+    async def request(request_id: str) -> str:
+        mark, over = RequestMark(request_id), asyncio.Event()
+        task = asyncio.create_task(outlives(over))
+        await asyncio.sleep(0)
+        during = line("during", a=1)
+        mark.is_over = True
+        over.set()
+        await task
+        return during
+
+    async def main() -> list[str]:
+        return await asyncio.gather(request("one"), request("two"))
+
+    assert asyncio.run(main()) == [
+        "INFO engine.x during a=1 request_id=one",
+        "INFO engine.x during a=1 request_id=two",
+    ]
+    assert later == ["INFO engine.x after a=1"] * 2
+    assert line("outside") == "INFO engine.x outside"
+
+
+def test_what_varies_cannot_forge_a_line() -> None:
+    assert line("event", sql='a "b"\nc=d\\') == 'INFO engine.x event sql="a \\"b\\"\\nc=d\\\\"'
+
+
+@pytest.fixture
+def levels() -> Iterator[None]:
+    before = {name: logging.getLogger(name).level for name in logs.loggers()}
+    root = logging.root.level
+    yield
+    logging.root.setLevel(root)
+    for name, level in before.items():
+        logging.getLogger(name).setLevel(level)
+
+
+def test_levels_are_set_and_taken_back(levels: None) -> None:
+    child = logging.getLogger("engine.test_logs.child")
+    logs.set_level("warn")
+    assert logs.levels()["root"] == "warn"
+    assert not child.isEnabledFor(logging.INFO)
+    assert "engine.test_logs" in logs.loggers()
+    logs.set_level("debug", "engine.test_logs")
+    assert child.isEnabledFor(logging.DEBUG)
+    assert logs.levels()["engine.test_logs"] == "debug"
+    logs.set_level(None, "engine.test_logs")
+    assert not child.isEnabledFor(logging.INFO)
+    assert "engine.test_logs" not in logs.levels()
+    assert not {"root", "asyncio"} & set(logs.loggers())
