@@ -83,9 +83,9 @@ class Request:
             name.decode("latin-1").lower(): value.decode("utf-8", "replace")
             for name, value in scope["headers"]
         }
-        client = scope.get("client")
-        # Address of the other end of the connection.
-        self.client: str = client[0] if client else ""
+        # The other end of the connection: address and port.
+        self.connection: tuple[str, int] | None = scope.get("client")
+        self.client: str = self.connection[0] if self.connection else ""
         # What the client may do; set before the handler runs.
         self.access: Access
         # The one that handles the request.

@@ -28,6 +28,7 @@ class Company:
         """Begin without a wait."""
         self._expected = 0
         self._appended = 0
+        self._has_appended = False
         self._is_waiting = False
         self._groups_to_skip = 0
         self._in_vain = 0
@@ -35,12 +36,23 @@ class Company:
         self._groups_per_probe = GROUPS_PER_PROBE_MIN
         self._groups_to_probe = GROUPS_PER_PROBE_MIN
 
+    @property
+    def expects_writers(self) -> bool:
+        """Whether some who were answered should be back."""
+        return self._expected > 0
+
     def appended(self, writers: int) -> None:
-        """So many wait for the commit that comes."""
+        """A group waits for the commit that comes; so many of it should be back afterwards."""
         self._appended += writers
+        self._has_appended = True
 
     def commit_ended(self, waiting: int) -> None:
         """Those of the commit are answered now; others came during it and are `waiting`."""
+        if not self._has_appended:
+            # A commit of something else, a plugin's run say: those expected are still to come.
+            self._expected = max(self._expected, waiting)
+            return
+        self._has_appended = False
         if self._is_probing:
             self._end_probe(self._appended > self._expected)
         self._expected = self._appended + waiting

@@ -13,6 +13,7 @@ from typing import Any
 from engine.clock import Clock
 from engine.errors import EngineError, WalError
 from engine.ingest.company import Company
+from engine.ingest.regulars import Regulars
 from engine.ingest.write_request import WriteRequest
 from engine.metrics import Counter
 from engine.store.live import LiveStore
@@ -37,7 +38,7 @@ _PLAIN_LINES = re.compile(rb"%b(?:\n%b)*\n?" % (_LINE, _LINE))
 class _Group:
     """Requests for one database, in the order in which they came."""
 
-    __slots__ = ("database", "nbytes", "precision", "requests", "waiters")
+    __slots__ = ("database", "nbytes", "precision", "regulars", "requests", "waiters")
 
     def __init__(self, database: str, precision: Precision) -> None:
         self.database = database
@@ -45,6 +46,8 @@ class _Group:
         self.requests: list[WriteRequest] = []
         self.waiters: list[asyncio.Future[None]] = []
         self.nbytes = 0
+        # How many of the writers should be back after their answer.
+        self.regulars = 0
 
 
 class Merger:
@@ -76,10 +79,19 @@ class Merger:
         # By database.
         self._groups: dict[str, _Group] = {}
         self._company = Company()
+        self._regulars = Regulars()
+        self._regulars_waiting = 0
+        self._committed_s = -PATIENCE_S
         self._is_scheduled = False
         self._patience: asyncio.TimerHandle | None = None
         self._apart: set[asyncio.Task[None]] = set()
         log.call_after_commit(self._after_commit)
+
+    @property
+    def is_expecting(self) -> bool:
+        """Whether a group is about to ask for a commit."""
+        is_soon = self._loop.time() - self._committed_s <= PATIENCE_S
+        return bool(self._groups) or (is_soon and self._company.expects_writers)
 
     def takes(self, request: WriteRequest) -> bool:
         """Whether `request` may be merged with others."""
@@ -103,6 +115,9 @@ class Merger:
         group.waiters.append(waiter)
         group.nbytes += len(request.body)
         self._log.writers_held_back += 1
+        if not request.no_sync and self._regulars.has(request.client, self._loop.time()):
+            group.regulars += 1
+            self._regulars_waiting += 1
         if group.nbytes > MERGED_BYTES_MAX:
             self.let_pass(request.database)
         elif request.no_sync:
@@ -113,25 +128,26 @@ class Merger:
 
     def _after_commit(self) -> None:
         """Writers that were just answered send their next request at once: expect them back."""
-        self._company.commit_ended(waiting=self._log.writers_held_back)
+        self._committed_s = self._loop.time()
+        self._company.commit_ended(waiting=self._regulars_waiting)
         if self._groups:
             self._hold_or_flush()
 
     def _hold_or_flush(self) -> None:
-        if self._company.is_complete(waiting=self._log.writers_held_back):
+        if self._company.is_complete(waiting=self._regulars_waiting):
             self._flush()
-        elif self._company.is_worth_waiting(waiting=self._log.writers_held_back):
+        elif self._company.is_worth_waiting(waiting=self._regulars_waiting):
             if self._patience is None:
                 self._be_patient()
         else:
             self._schedule()
 
     def _be_patient(self) -> None:
-        waiting = self._log.writers_held_back
+        waiting = self._regulars_waiting
         self._patience = self._loop.call_later(PATIENCE_S, self._lose_patience, waiting)
 
     def _lose_patience(self, waiting_before: int) -> None:
-        waiting = self._log.writers_held_back
+        waiting = self._regulars_waiting
         if self._company.keeps_coming(gained=waiting - waiting_before, waiting=waiting):
             self._be_patient()
             return
@@ -162,6 +178,7 @@ class Merger:
 
     def _hand_over(self, group: _Group) -> None:
         self._log.writers_held_back -= len(group.waiters)
+        self._regulars_waiting -= group.regulars
         if not self._append(group):
             self._append_apart(group)
 
@@ -184,7 +201,7 @@ class Merger:
             section = Section(group.database, result.batch, ingest_time_ns=now_ns)
             self._log.submit(
                 encode_frame(FrameKind.WRITE, [section]),
-                partial(_tell, group),
+                partial(self._tell, group),
                 writers=len(group.waiters),
             )
         except (LpCoreError, EngineError):
@@ -193,7 +210,7 @@ class Merger:
         # Between the parse and this nothing else ran: the batch fits the schema.
         database.schema.apply(result.batch)
         self._rows.add(result.batch.num_rows)
-        self._company.appended(sum(not request.no_sync for request in group.requests))
+        self._company.appended(group.regulars)
         for request, waiter in zip(group.requests, group.waiters, strict=True):
             if request.no_sync and not waiter.done():
                 waiter.set_result(None)
@@ -211,6 +228,19 @@ class Merger:
             self._apart.add(task)
             task.add_done_callback(self._apart.discard)
 
+    def _tell(self, group: _Group, outcome: DurableFrame | WalError) -> None:
+        """Answer all of `group`."""
+        now_s = self._loop.time()
+        for request, waiter in zip(group.requests, group.waiters, strict=True):
+            # A client may have gone, and one with no_sync has its answer.
+            if waiter.done():
+                continue
+            self._regulars.answered(request.client, now_s)
+            if isinstance(outcome, WalError):
+                waiter.set_exception(outcome)
+            else:
+                waiter.set_result(None)
+
 
 async def _pass_on(rest: Coroutine[Any, Any, None], waiter: asyncio.Future[None]) -> None:
     """Give `waiter` what `rest` ends with."""
@@ -221,16 +251,4 @@ async def _pass_on(rest: Coroutine[Any, Any, None], waiter: asyncio.Future[None]
             waiter.set_exception(error)
     else:
         if not waiter.done():
-            waiter.set_result(None)
-
-
-def _tell(group: _Group, outcome: DurableFrame | WalError) -> None:
-    """Answer all of `group`."""
-    for waiter in group.waiters:
-        # A client may have gone, and one with no_sync has its answer.
-        if waiter.done():
-            continue
-        if isinstance(outcome, WalError):
-            waiter.set_exception(outcome)
-        else:
             waiter.set_result(None)

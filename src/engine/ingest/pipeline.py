@@ -173,13 +173,16 @@ class IngestPipeline:
                 return None, parts
             for part in filled:
                 await self._ensure_database(part.request.database)
-            done = self._queue(filled, encoded)
+            # A run's end need not hurry: where a group of writers is on its way, one sync does for
+            # both, and the writers do not wait for a commit of its own.
+            joins = kind is FrameKind.COMMIT and self._merger.is_expecting
+            done = self._queue(filled, encoded, joins=joins)
             if done is not None:
                 return done, parts
             # Another write fixed a type (or a database went) since the parse: parse against that.
 
     def _queue(
-        self, filled: Sequence[_Part], encoded: EncodedFrame
+        self, filled: Sequence[_Part], encoded: EncodedFrame, *, joins: bool = False
     ) -> asyncio.Future[DurableFrame] | None:
         """Append the frame unless its parts contradict the schemas of the moment."""
         # From here to the append there is no await: what is checked still holds when it is queued.
@@ -189,7 +192,7 @@ class IngestPipeline:
             if database is None or database.schema.conflict(part.batch) is not None:
                 return None
             databases.append(database)
-        done = self._log.append(encoded)
+        done = self._log.append(encoded, joins=joins)
         for database, part in zip(databases, filled, strict=True):
             database.schema.apply(part.batch)
             self._rows.add(part.batch.num_rows)

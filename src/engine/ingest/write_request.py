@@ -18,3 +18,5 @@ class WriteRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     # that the data has passed through.
     origin: str = ""
     hops: int = 0
+    # Other end of the connection that it came over; None where there is none.
+    client: tuple[str, int] | None = None

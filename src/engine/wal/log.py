@@ -27,6 +27,10 @@ from lp_core import EncodedFrame, Frame
 logger = logging.getLogger(__name__)
 
 
+# So long a frame that need not hurry waits for the commit of others.
+JOIN_S_MAX = 0.002
+
+
 class LogConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of the log."""
 
@@ -135,8 +139,10 @@ class Log:
         """Have `callback` called on the event loop after each commit."""
         self._after_commit = callback
 
-    def append(self, encoded: EncodedFrame) -> asyncio.Future[DurableFrame]:
+    def append(self, encoded: EncodedFrame, *, joins: bool = False) -> asyncio.Future[DurableFrame]:
         """Queue a frame; the future resolves once it is durable and visible.
+
+        With `joins` it may wait a moment for a commit that others are about to ask for.
 
         Raises:
             WalError: The log has failed before, or is being stopped.
@@ -144,11 +150,15 @@ class Log:
         """
         assert self._loop is not None
         done: asyncio.Future[DurableFrame] = self._loop.create_future()
-        self.submit(encoded, partial(_settle, done))
+        self.submit(encoded, partial(_settle, done), joins=joins)
         return done
 
-    def submit(self, encoded: EncodedFrame, on_end: OnEnd, *, writers: int = 1) -> None:
+    def submit(
+        self, encoded: EncodedFrame, on_end: OnEnd, *, writers: int = 1, joins: bool = False
+    ) -> None:
         """Queue a frame that so many `writers` wait for, to be told by `on_end`.
+
+        `joins` as `append`.
 
         Raises:
             WalError, BackPressureError: As `append`; then `on_end` is not called.
@@ -170,7 +180,7 @@ class Log:
             self._queue.append(pending)
             self._queued_writers += writers
             if self._is_for_loop():
-                self._schedule_commit()
+                self._schedule_commit(JOIN_S_MAX if joins else 0.0)
             elif self._queued_writers >= self._wake_at:
                 self._wake.notify()
 
@@ -199,10 +209,15 @@ class Log:
             and self._segments.have_room(self.queued_bytes)
         )
 
-    def _schedule_commit(self) -> None:
-        """Commit at the end of this turn of the loop: what else is queued in it still joins."""
-        if not self._is_commit_scheduled:
-            assert self._loop is not None
+    def _schedule_commit(self, patience_s: float) -> None:
+        """Commit at the end of this turn of the loop: what else is queued in it still joins.
+
+        With patience later, if nobody has had it committed by then.
+        """
+        assert self._loop is not None
+        if patience_s > 0:
+            self._loop.call_later(patience_s, self.commit_queued)
+        elif not self._is_commit_scheduled:
             self._is_commit_scheduled = True
             self._loop.call_soon(self.commit_queued)
 

@@ -90,6 +90,19 @@ def test_frames_of_one_turn_share_the_commit_of_the_loop(
             await done
         else:
             raise AssertionError("the loop never commits at once")
+        # Who joins goes with the next who does not, or alone if there is none.
+        for _ in range(ATTEMPTS):
+            syncs = len(disk.threads)
+            joining = log.append(frame(0), joins=True)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            is_held = len(disk.threads) == syncs
+            await asyncio.gather(joining, log.append(frame(1)))
+            if is_held and disk.threads[syncs:] == [threading.main_thread()]:
+                break
+        else:
+            raise AssertionError("a frame that joins is committed alone")
+        await log.append(frame(0), joins=True)
         # Too much for the loop.
         await log.append(frame(0, rows=commit_place.LOOP_BYTES_MAX // 8))
         assert disk.threads[-1] is not threading.main_thread()
@@ -158,7 +171,10 @@ def test_thread_and_loop_take_turns_without_losing_or_doubling_a_frame(
 
     async def writer(log: Log) -> None:
         for _ in range(rounds):
-            pending = [log.append(frame(0)) for _ in range(choices.randint(1, 3))]
+            pending = [
+                log.append(frame(0), joins=choices.random() < 0.3)
+                for _ in range(choices.randint(1, 3))
+            ]
             if choices.random() < 0.3:
                 log.commit_queued()
             for _ in range(choices.randint(0, 2)):

@@ -56,6 +56,28 @@ def test_waits_in_vain_become_rare_until_one_succeeds() -> None:
     assert groups_until_a_wait() == 0
 
 
+def test_a_commit_of_something_else_changes_nobodys_mind() -> None:
+    company = Company()
+    company.appended(3)
+    company.commit_ended(waiting=0)
+    for waiting in (0, 1, 2):
+        company.commit_ended(waiting=waiting)
+    assert [company.is_complete(waiting) for waiting in (1, 2, 3)] == [False, False, True]
+    company.commit_ended(waiting=5)
+    assert [company.is_complete(waiting) for waiting in (3, 5)] == [False, True]
+
+
+def test_who_will_not_be_back_is_not_expected() -> None:
+    company = Company()
+    company.appended(3)
+    company.commit_ended(waiting=0)
+    assert company.expects_writers
+    company.appended(0)
+    company.commit_ended(waiting=0)
+    assert not company.expects_writers
+    assert not company.is_worth_waiting(0)
+
+
 def test_a_wait_goes_on_while_the_rest_comes_soon() -> None:
     company = Company()
     company.appended(64)

@@ -7,6 +7,7 @@ import pytest
 
 from engine.errors import PartialWriteError, WalError
 from engine.filesystem import FileSystem
+from engine.ingest import regulars
 from engine.ingest.merger import MERGED_BODY_BYTES_MAX, MERGED_BYTES_MAX
 from engine.ingest.write_request import WriteRequest
 from lp_core import Precision
@@ -146,6 +147,38 @@ def test_order_holds_between_precisions_and_what_cannot_be_merged(tmp_path: Path
                 kit.write(b"m f=4i 1", precision=Precision.SECOND),
             )
             assert [row["f"] for row in kit.rows()["m"]] == [1, 2, 3, 4]
+
+    asyncio.run(scenario())
+
+
+def test_a_group_waits_for_those_who_come_again_and_again_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(regulars, "BACK_AFTER_S_MAX", 10.0**9)
+    one, other = ("127.0.0.1", 1), ("127.0.0.1", 2)
+
+    async def scenario() -> None:
+        async with IngestKit(tmp_path) as kit:
+            merger = kit.pipeline._merger
+            await kit.write(LINE, client=one)
+            await asyncio.gather(kit.write(LINE, client=one), kit.write(LINE, client=other))
+            assert len(kit.frames) == 2
+            # The other one was there for the first time.
+            alone = kit.write(LINE, client=one)
+            await asyncio.sleep(0)
+            assert merger._patience is None
+            assert not merger._groups
+            await alone
+            await asyncio.gather(kit.write(LINE, client=one), kit.write(LINE, client=other))
+            # By now it has come back.
+            first = kit.write(LINE, client=one)
+            await asyncio.sleep(0)
+            assert merger._patience is not None
+            assert merger.is_expecting
+            second = kit.write(LINE, client=other)
+            await asyncio.sleep(0)
+            assert merger._patience is None
+            assert await asyncio.gather(first, second) == [None, None]
 
     asyncio.run(scenario())
 

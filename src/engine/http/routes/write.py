@@ -59,13 +59,14 @@ class _Target(msgspec.Struct, frozen=True, kw_only=True):
     accept_partial: bool = False
     no_sync: bool = False
 
-    def request(self, body: bytes) -> WriteRequest:
+    def request(self, body: bytes, client: tuple[str, int] | None) -> WriteRequest:
         return WriteRequest(
             database=self.database,
             precision=self.precision,
             accept_partial=self.accept_partial,
             no_sync=self.no_sync,
             body=body,
+            client=client,
         )
 
 
@@ -111,7 +112,7 @@ def routes(services: Services) -> list[Route]:
         request.access.require(target.database)
         body = await request.body()
         begun = perf_counter()
-        await services.pipeline.write(target.request(body))
+        await services.pipeline.write(target.request(body, request.connection))
         services.pipeline.write_seconds.observe(perf_counter() - begun)
         return Response(204)
 
