@@ -43,6 +43,7 @@ from engine.plugins.schedule_runner import ScheduleRunner
 from engine.plugins.services import WorkerTrigger
 from engine.plugins.ticker import tick
 from engine.plugins.trigger_status import StatusBoard
+from engine.plugins.turns import Turns
 from engine.plugins.wal_runner import WalRunner, WalRunnerConfig, lost_text
 from engine.store.backfills import BackfillTable
 from engine.store.cursors import CursorTable
@@ -137,6 +138,7 @@ class Dispatcher:
         self._runners: dict[TriggerId, _Runner] = {}
         self._durable = Position(0)
         self._flushed = Position(0)
+        self._turns = Turns()
         self._ticker: asyncio.Task[NoReturn] | None = None
         self._reaped_at_s = 0.0
         self._chores: set[asyncio.Task[None]] = set()
@@ -261,8 +263,8 @@ class Dispatcher:
         for runner in self._runners.values():
             if isinstance(runner, WalRunner):
                 tables = touched.get(runner.trigger.database)
-                if tables is not None:
-                    runner.flushed(self._flushed, tables)
+                if tables is not None and runner.flushed(self._flushed, tables):
+                    self._turns.add(runner.wake)
         self._ports.index.prune(self._ports.passed_positions(), self._flushed)
 
     def _follow(self, change: CatalogChange) -> None:

@@ -56,7 +56,7 @@ class LogFiles:
         self._filesystem = filesystem
         self._clock = clock
         self._retention = retention
-        self._waiting: queue.Queue[LogEntry | None] = queue.Queue(_WAITING_MAX)
+        self._waiting: queue.SimpleQueue[LogEntry | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._descriptor: int | None = None
         self._size_bytes = 0
@@ -84,9 +84,9 @@ class LogFiles:
 
     def add(self, entry: LogEntry) -> None:
         """Have a line written soon."""
-        try:
-            self._waiting.put_nowait(entry)
-        except queue.Full:
+        if self._waiting.qsize() < _WAITING_MAX:
+            self._waiting.put(entry)
+        else:
             self._dropped += 1
 
     def stop(self) -> None:

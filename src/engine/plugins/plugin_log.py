@@ -90,7 +90,8 @@ class PluginLog:
 
     def add(self, entry: LogEntry) -> None:
         """Keep `entry`; a text that is too long is cut, and says so."""
-        entry = msgspec.structs.replace(entry, text=shortened(entry.text))
+        if (text := shortened(entry.text)) is not entry.text:
+            entry = msgspec.structs.replace(entry, text=text)
         lines = self._lines_of(entry)
         lines.add(entry)
         lines.copy_to_server_log(entry)

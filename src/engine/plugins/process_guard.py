@@ -3,6 +3,7 @@
 # that none of them outlives it. Runs in the zygote, which is the parent of whatever loses its own.
 """Bounds on the processes of plugins."""
 
+import contextlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,6 +20,11 @@ def yield_to_server(nice: int) -> None:
     Args:
         nice: 0 for equal rights, up to 19.
     """
+    # In place of what the server was started with: to real-time priority nice means nothing. Of the
+    # ordinary policies, batch does not take the processor from who has it, at a wake-up.
+    # A sandbox that refuses knows one policy alone, the ordinary one.
+    with contextlib.suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_BATCH if nice else os.SCHED_OTHER, os.sched_param(0))
     os.nice(nice)
     try:
         # Where the kernel shares time out by sessions, the weight of the session counts: then it

@@ -6,6 +6,7 @@
 import hashlib
 import http.client
 import re
+import stat
 import time
 import urllib.error
 import urllib.request
@@ -28,7 +29,13 @@ DEFAULT_REPOSITORY_URL = (
 FETCH_TIMEOUT_S = 30.0
 FETCH_BYTES_MAX = 10 * 1024 * 1024
 _FETCH_PIECE_BYTES = 64 * 1024
+# Plugins whose place is remembered.
+_FOUND_MAX = 4096
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
+
+
+# Device, inode, and the last change of either its content or its names.
+_Stamp = tuple[int, int, int]
 
 
 class LocatedPlugin(NamedTuple):
@@ -88,6 +95,8 @@ class PluginRepository:
         self._url = url
         # Stamps of fetched files whose content was found to be as pinned.
         self._verified: dict[Path, tuple[int, int, int]] = {}
+        # Where plugins of the directory were found, and the stamp of the file.
+        self._found: dict[str, tuple[_Stamp, Path]] = {}
 
     @staticmethod
     def is_fetched(filename: str) -> bool:
@@ -122,7 +131,7 @@ class PluginRepository:
                 not on the disk any more.
         """
         if not self.is_fetched(filename):
-            return loader.resolve(self.plugin_dir, filename)
+            return self._local(filename)
         path = self._fetched_path(filename, digest)
         if not path.is_file():
             raise PluginNotFoundError(
@@ -134,6 +143,22 @@ class PluginRepository:
                 f"the fetched code of {filename} was changed: {path}",
                 hint="fetch it again with 'headrace update trigger'",
             )
+        return path
+
+    def _local(self, filename: str) -> Path:
+        """As `loader.resolve`, with one look at the disk while the same file is there.
+
+        Runs ask this on the event loop, and to resolve a path takes a look at each part of it.
+        """
+        stamp = _stamp(self.plugin_dir / filename)
+        found = self._found.get(filename)
+        if found is not None and stamp == found[0]:
+            return found[1]
+        path = loader.resolve(self.plugin_dir, filename)
+        if len(self._found) >= _FOUND_MAX:
+            self._found.clear()
+        if stamp is not None:
+            self._found[filename] = stamp, path
         return path
 
     def _is_intact(self, path: Path, digest: str) -> bool:
@@ -188,6 +213,19 @@ class PluginRepository:
         if urlsplit(self._url).scheme not in ("http", "https"):
             raise _not_fetched(f"{without_credentials(self._url)} is not an HTTP address")
         return f"{self._url.rstrip('/')}/{quote(path)}"
+
+
+def _stamp(path: Path) -> _Stamp | None:
+    """Which file `path` leads to, in which state.
+
+    None for what is none: not there, or a package, of which another file counts as well.
+    """
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    is_file = stat.S_ISREG(status.st_mode)
+    return (status.st_dev, status.st_ino, status.st_ctime_ns) if is_file else None
 
 
 def _not_fetched(reason: str) -> PluginFetchError:

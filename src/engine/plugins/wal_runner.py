@@ -93,19 +93,26 @@ class WalRunner:
     def start(self, flushed: Position) -> None:
         """Begin, with the log flushed up to `flushed`."""
         self._main = asyncio.create_task(self._loop(), name=f"wal-trigger-{self.trigger.name}")
-        self.flushed(flushed)
+        self._flushed = flushed
+        self._flushed_s = time.monotonic()
+        self.wake()
 
-    def flushed(self, position: Position, tables: frozenset[str] | None = None) -> None:
-        """The log may be read up to `position` now; what is new concerns `tables` alone."""
-        is_for_others = tables is not None and self.interest.table not in {None, *tables}
-        if is_for_others and self.is_idle and not self._wake.is_set():
+    def flushed(self, position: Position, tables: frozenset[str]) -> bool:
+        """The log may be read up to `position` now; what is new concerns `tables` alone.
+
+        Returns whether there is something to do, for which it wants to be woken up.
+        """
+        is_for_others = self.interest.table not in {None, *tables}
+        # One that has not started still waits for rows from before what was flushed so far.
+        is_idle = self._main is not None and self.is_idle and not self._wake.is_set()
+        is_passed = is_for_others and is_idle
+        if is_passed:
             # As if it had looked: a server with hundreds of triggers wakes few of them.
             self._cursor.finish(self._claimed, position)
             self._claimed = position
-        else:
-            self._wake.set()
         self._flushed = position
         self._flushed_s = time.monotonic()
+        return not is_passed
 
     def wake(self) -> None:
         """There may be something to do."""

@@ -579,11 +579,11 @@ def test_plugins_give_way_to_the_server(with_bench):
         source = """
         import os
         def process_scheduled_call(api, t, args):
-            api.info(os.getpriority(os.PRIO_PROCESS, 0))
+            api.info(os.getpriority(os.PRIO_PROCESS, 0), os.sched_getscheduler(0))
         """
         assert (await bench.worker(bench.plugin(source)).run(TICK)).ok
         own = os.getpriority(os.PRIO_PROCESS, 0)
-        assert bench.services.logs == [("INFO", str(min(own + 7, 19)))]
+        assert bench.services.logs == [("INFO", f"{min(own + 7, 19)} {os.SCHED_BATCH}")]
 
     with_bench(body, nice=7)
 

@@ -95,6 +95,43 @@ def test_local_code_is_found_in_the_plugin_directory(tmp_path):
     assert code.locate("p.py", "") == found.path
 
 
+def test_local_code_is_found_where_it_is_now(tmp_path):
+    code = make(tmp_path)
+    plugins = tmp_path / "plugins"
+    one, other, outside = plugins / "one.py", plugins / "other.py", tmp_path / "outside.py"
+    for path in (one, other, outside):
+        path.write_bytes(REQUEST)
+    name = plugins / "p.py"
+
+    def lead_to(path):
+        name.unlink(missing_ok=True)
+        name.symlink_to(path)
+
+    for _ in range(2):
+        for path in (one, other):
+            lead_to(path)
+            assert [code.locate("p.py", "") for _ in range(2)] == [path, path]
+    lead_to(outside)
+    with pytest.raises(PluginPathError):
+        code.locate("p.py", "")
+    name.unlink()
+    with pytest.raises(PluginNotFoundError):
+        code.locate("p.py", "")
+    name.write_bytes(REQUEST)
+    assert code.locate("p.py", "") == name
+
+
+def test_a_package_that_is_none_any_more_is_not_found(tmp_path):
+    code = make(tmp_path)
+    package = tmp_path / "plugins" / "p"
+    package.mkdir()
+    (package / "__init__.py").write_bytes(REQUEST)
+    assert [code.locate("p", "") for _ in range(2)] == [package, package]
+    (package / "__init__.py").unlink()
+    with pytest.raises(PluginNotFoundError, match="__init__"):
+        code.locate("p", "")
+
+
 def test_a_redirect_is_followed_on_the_web_only(tmp_path, web):
     web.files["/moved.py"] = REQUEST
     web.redirects["/p.py"] = "/moved.py"

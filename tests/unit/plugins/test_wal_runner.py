@@ -42,13 +42,13 @@ def make_runner(cursor, table):
 async def flushed(runner, *tables):
     runner.start(Position(5))
     await asyncio.sleep(0)
-    runner.flushed(Position(9), frozenset(tables))
+    return runner.flushed(Position(9), frozenset(tables))
 
 
 def test_a_flush_of_other_tables_moves_the_cursor_without_a_wake_up(cursor):
     async def body():
         runner = make_runner(cursor, "mine")
-        await flushed(runner, "other", "another")
+        assert not await flushed(runner, "other", "another")
         assert cursor.low == 9
         assert runner.is_idle
         await runner.stop()
@@ -60,9 +60,27 @@ def test_a_flush_of_other_tables_moves_the_cursor_without_a_wake_up(cursor):
 def test_a_flush_of_its_table_wakes_it(cursor, table):
     async def body():
         runner = make_runner(cursor, table)
-        await flushed(runner, "other", "mine")
+        assert await flushed(runner, "other", "mine")
         assert cursor.low == 5
         assert not runner.is_idle
         await runner.stop()
 
     asyncio.run(body())
+
+
+def test_one_that_waits_to_be_woken_does_not_pass_over_the_rows_of_the_flush_before(cursor):
+    async def body():
+        runner = make_runner(cursor, "mine")
+        assert await flushed(runner, "mine")
+        assert runner.flushed(Position(12), frozenset({"other"}))
+        assert cursor.low == 5
+        assert not runner.is_idle
+        await runner.stop()
+
+    asyncio.run(body())
+
+
+def test_one_that_has_not_started_does_not_pass_over_rows_of_the_past(cursor):
+    runner = make_runner(cursor, "mine")
+    assert runner.flushed(Position(9), frozenset({"other"}))
+    assert cursor.low == 5
