@@ -145,10 +145,11 @@ def test_the_image_is_built_of_what_is_there() -> None:
 
 
 @pytest.mark.e2e
-def test_the_health_check_of_the_image_tells_life_from_death(make_server: MakeServer) -> None:
+def test_the_health_check_of_the_image_tells_life_from_death(
+    shared_server: ServerProcess,
+) -> None:
     command = json.loads(last_stage()["HEALTHCHECK"].split("CMD", 1)[1])
-    server = make_server().start()
-    code = command[-1].replace(":8181/", f":{server.port}/")
+    code = command[-1].replace(":8181/", f":{shared_server.port}/")
     assert code != command[-1]
 
     def check(code: str) -> int:
@@ -157,7 +158,6 @@ def test_the_health_check_of_the_image_tells_life_from_death(make_server: MakeSe
         ).returncode
 
     assert check(code) == 0
-    assert server.stop() == 0
     assert check(command[-1].replace(":8181/", f":{free_port()}/")) != 0
 
 
@@ -176,11 +176,9 @@ def targets(panels: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]
 
 
 @pytest.mark.e2e
-def test_the_dashboard_names_metrics_that_exist(make_server: MakeServer) -> None:
+def test_the_dashboard_names_metrics_that_exist(shared_server: ServerProcess) -> None:
     dashboard = json.loads(DASHBOARD.read_text())
-    server = make_server().start()
-    text = server.request("GET", "/metrics").body.decode()
-    assert server.stop() == 0
+    text = shared_server.request("GET", "/metrics").body.decode()
     known: set[str] = set()
     for name, kind in re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE):
         suffixes = ("_bucket", "_count", "_sum") if kind == "histogram" else ("",)

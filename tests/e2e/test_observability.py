@@ -63,6 +63,9 @@ def test_slow_queries_are_logged_with_their_text_and_the_id_of_their_request(
     assert len(long) < 1500
     assert samples(server)["headrace_slow_queries_total"] == 2
     assert server.stop() == 0
+    form = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (INFO|WARNING|ERROR) \S+ .+")
+    for line in server.log_text.splitlines():
+        assert form.fullmatch(line), line
 
 
 def test_the_log_level_changes_while_the_server_runs(make_server: MakeServer) -> None:
@@ -198,21 +201,3 @@ def test_a_supervisor_is_told_when_the_server_answers_and_when_it_stops(
         assert b"None" in server.request("GET", "/api/v3/engine/t").body
         assert server.stop() == 0
         assert supervisor.recv(100) == b"STOPPING=1"
-
-
-def test_a_supervisor_that_is_gone_is_no_reason_to_fail(
-    make_server: MakeServer, tmp_path: Path
-) -> None:
-    server = make_server()
-    server.environment["NOTIFY_SOCKET"] = str(tmp_path / "nobody")
-    server.start()
-    wait_for(lambda: lines(server, "service manager not told"), "it is logged")
-    assert server.stop() == 0
-
-
-def test_the_start_of_the_log_is_parsed_by_machines(make_server: MakeServer) -> None:
-    server = make_server().start()
-    assert server.stop() == 0
-    form = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (DEBUG|INFO|WARNING|ERROR) \S+ .+")
-    for line in server.log_text.splitlines():
-        assert form.fullmatch(line), line

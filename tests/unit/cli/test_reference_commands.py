@@ -5,6 +5,7 @@ import pytest
 from engine.cli.main import build_parser
 from engine.cli.unsupported import COMMANDS, SERVE_FLAGS
 
+PARSER = build_parser()
 CONNECTION = "-H http://h --token t --tls-ca f --tls-no-verify"
 FORMAT = ("--format pretty", "--format json", "--format jsonl", "--format csv", "--format parquet")
 
@@ -155,7 +156,7 @@ SERVE_REFUSED = frozenset(
 @pytest.mark.parametrize("line", TAKEN)
 def test_it_is_taken(line: str) -> None:
     words = line.split()
-    whole = build_parser().parse_args(words)
+    whole = PARSER.parse_args(words)
     quick = build_parser(words[0]).parse_args(words)
     assert whole.module == quick.module
     assert whole.function == quick.function
@@ -164,7 +165,7 @@ def test_it_is_taken(line: str) -> None:
 @pytest.mark.parametrize("line", REFUSED)
 def test_it_is_refused_by_its_name(line: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        build_parser().parse_args(line.split())
+        PARSER.parse_args(line.split())
     assert ended.value.code == 2
     assert "is not supported" in capsys.readouterr().err
 
@@ -176,7 +177,7 @@ def test_every_flag_of_serve_is_taken_or_refused() -> None:
 @pytest.mark.parametrize("flag", ["-V", "--version", "-h", "--help", "--help-all"])
 def test_help_and_version_end_well(flag: str) -> None:
     with pytest.raises(SystemExit) as ended:
-        build_parser().parse_args([flag])
+        PARSER.parse_args([flag])
     assert ended.value.code == 0
 
 
@@ -195,7 +196,7 @@ def test_the_nearest_word_is_suggested(
     line: str, guess: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
-        build_parser().parse_args(line.split())
+        PARSER.parse_args(line.split())
     assert ended.value.code == 2
     assert f"did you mean {guess}?" in capsys.readouterr().err
 
@@ -203,6 +204,6 @@ def test_the_nearest_word_is_suggested(
 @pytest.mark.parametrize("line", ["query -d d --form json", "serve --data d", "frobnicate"])
 def test_flags_are_not_abbreviated(line: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        build_parser().parse_args(line.split())
+        PARSER.parse_args(line.split())
     assert ended.value.code == 2
     assert "headrace" in capsys.readouterr().err
