@@ -85,7 +85,8 @@ def configure(level: str) -> None:
 
 def loggers() -> list[str]:
     """The names of all loggers whose level can be set."""
-    names = logging.root.manager.loggerDict
+    # A copy: a thread may make another one meanwhile.
+    names = list(logging.root.manager.loggerDict)
     return sorted(name for name in names if name == _OURS or name.startswith(f"{_OURS}."))
 
 
