@@ -114,7 +114,7 @@ def test_a_stopping_server_finishes_what_is_under_way_and_takes_nothing_new(
     created = server.create_trigger(
         "db", "waiting", "request:waiting", "waiting.py", arguments={"file": str(gate)}
     )
-    assert created.status == 200
+    assert created.status == 200, created.body
     answers: list[Answer] = []
     asked = threading.Thread(
         target=lambda: answers.append(server.request("GET", "/api/v3/engine/waiting", timeout_s=90))
