@@ -20,6 +20,7 @@ from engine.setting_values import (
     parse_count,
     parse_exemptions,
     parse_level,
+    parse_mode,
     parse_nice,
     parse_package_manager,
     parse_seconds,
@@ -80,6 +81,8 @@ class ServeConfig:
     package_manager: str = "discover"
     disable_package_management: bool = False
     http_bind: tuple[str, int] = ("127.0.0.1", 8181)
+    http_socket: Path | None = None
+    http_socket_mode: int = 0o600
     tls_cert: Path | None = None
     tls_key: Path | None = None
     tls_minimum_version: str = "tls-1.2"
@@ -192,6 +195,21 @@ OPTIONS = (
         parse_bind,
         f"address to listen on (default {DEFAULT_BIND})",
         "HOST:PORT",
+    ),
+    Option(
+        "--http-socket",
+        ("HEADRACE_HTTP_SOCKET",),
+        Path,
+        "Unix socket to listen on as well (clients: --host unix:///PATH)",
+        "PATH",
+    ),
+    Option(
+        "--http-socket-mode",
+        ("HEADRACE_HTTP_SOCKET_MODE",),
+        parse_mode,
+        "permissions of the Unix socket's file, in octal (default 600)",
+        "MODE",
+        least=0,
     ),
     Option(
         "--tls-cert",

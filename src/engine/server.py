@@ -22,15 +22,17 @@ from engine.filesystem import FileSystem
 from engine.http.app import App
 from engine.http.bodies import BodyGate
 from engine.http.http_config import HttpConfig
-from engine.http.listener import TlsFiles, listener, url_of
+from engine.http.listener import TlsFiles
 from engine.http.preset_token import PresetToken, apply_preset, check_address, read_preset
 from engine.http.services import Services
+from engine.http.unix_socket import UnixSocketConfig
 from engine.ids import Position
 from engine.influxql.engine import InfluxqlEngine
 from engine.ingest.catalog_writer import CatalogWriter
 from engine.ingest.pipeline import IngestConfig, IngestPipeline
 from engine.ingest.state import ServerState
 from engine.ingest.write_request import WriteRequest
+from engine.listeners import Listeners
 from engine.logs import keys
 from engine.metrics import MetricsRegistry
 from engine.paths import DataPaths
@@ -515,19 +517,18 @@ class Server:
         return TlsFiles(certificate, key, self._config.tls_minimum_version)
 
     async def _listen(self, app: App, http: HttpConfig) -> None:
-        tls = self._tls
-        url = url_of(http.host, http.port, tls)
-        server = listener(app, http.host, http.port, tls)
-        serving = asyncio.create_task(server.serve())
-        stopping = asyncio.create_task(self._stop.wait())
+        config = self._config
+        path, mode = config.http_socket, config.http_socket_mode
+        unix_socket = None if path is None else UnixSocketConfig(path=path, mode=mode)
+        listeners = Listeners(app, http, self._tls, unix_socket)
         ready = asyncio.create_task(self._manager.notify_ready(http.host, http.port))
         logger.info(
             "listening",
             extra=keys(
-                url=url,
+                **listeners.places,
                 version=engine.__version__,
-                data_dir=self._config.data_dir,
-                plugin_dir=self._config.plugins_path,
+                data_dir=config.data_dir,
+                plugin_dir=config.plugins_path,
                 pid=os.getpid(),
             ),
         )
@@ -538,25 +539,14 @@ class Server:
                 "no admin token exists: this machine alone may connect, and it may do everything; "
                 "create one with 'headrace create token --admin'"
             )
-        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        ready.cancel()
-        if serving.done():
-            # The listener ended by itself: the address is taken, or granian failed.
-            stopping.cancel()
-            error: BaseException | None = serving.exception()
-            raise ConfigError(
-                f"cannot serve on {url}: {error or 'the listener ended'}",
-                hint="another program may use the port; choose one with --http-bind",
+        try:
+            await listeners.serve(
+                self._stop,
+                config.shutdown_timeout,
+                on_stopping=lambda: self._manager.notify("STOPPING=1"),
             )
-        logger.info("stopping")
-        self._manager.notify("STOPPING=1")
-        given_up = await app.drain(self._config.shutdown_timeout)
-        if given_up:
-            logger.warning("requests cut off by the shutdown", extra=keys(requests=given_up))
-        server.stop()  # type: ignore[no-untyped-call]  # granian leaves it untyped
-        # A connection that never ends keeps granian's loop; nothing of ours depends on it. Its task
-        # is left alone: granian reports its end to it later, and stumbles when it is cancelled.
-        await asyncio.wait({serving}, timeout=1.0)
+        finally:
+            ready.cancel()
 
 
 def run(config: ServeConfig) -> None:

@@ -128,6 +128,17 @@ def parse_nice(text: str) -> int:
     return int(text)
 
 
+def parse_mode(text: str) -> int:
+    """Permissions of a file, in octal.
+
+    Raises:
+        ValueError: They are none, or its owner could not use it.
+    """
+    if not re.fullmatch(r"0?o?[0-7]{3}", text) or int(text[-3:], 8) & 0o600 != 0o600:
+        raise ValueError(f"'{text}' is not a mode of a file, such as 600, 660 or 666")
+    return int(text[-3:], 8)
+
+
 def parse_level(text: str) -> str:
     """A log level.
 

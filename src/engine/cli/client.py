@@ -5,11 +5,12 @@
 import argparse
 import http.client
 import json
+import socket
 import ssl
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import unquote, urlencode, urlsplit
 
 from engine.cli.parsing import nearest
 from engine.errors import ConfigError, EngineError
@@ -61,24 +62,11 @@ class Client:
     def __init__(
         self, namespace: argparse.Namespace, *, timeout_s: float | None = TIMEOUT_S
     ) -> None:
-        try:
-            parts = urlsplit(namespace.host)
-            port = parts.port
-        except ValueError:
-            raise _not_a_url(namespace.host) from None
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise _not_a_url(namespace.host)
         self._namespace = namespace
         self._is_guessing = False
         self._url = namespace.host
         self._token: str | None = namespace.token
-        self._connection: http.client.HTTPConnection
-        if parts.scheme == "https":
-            self._connection = http.client.HTTPSConnection(
-                parts.hostname, port, timeout=timeout_s, context=_tls(namespace)
-            )
-        else:
-            self._connection = http.client.HTTPConnection(parts.hostname, port, timeout=timeout_s)
+        self._connection = _connection(namespace, timeout_s)
 
     def __enter__(self) -> Self:
         return self
@@ -117,7 +105,7 @@ class Client:
             self._connection.request(method, target, body, sent)
             response = self._connection.getresponse()
             answer = response.read()
-        except ConnectionRefusedError as error:
+        except (ConnectionRefusedError, FileNotFoundError) as error:
             raise ServerError(
                 f"no server answers at {self._url}",
                 hint="start one with 'headrace serve', or name it with --host",
@@ -131,6 +119,44 @@ class Client:
                 raise _with_guess(refusal, self, self._namespace)
             raise refusal
         return answer
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """A connection over the socket file at `path`."""
+
+    def __init__(self, path: str, timeout_s: float | None) -> None:
+        super().__init__("localhost", timeout=timeout_s)
+        self._path = path
+
+    def connect(self) -> None:
+        """Open it."""
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+def _connection(
+    namespace: argparse.Namespace, timeout_s: float | None
+) -> http.client.HTTPConnection:
+    """A connection, not yet opened, to what ``--host`` names.
+
+    Raises:
+        ConfigError: It is not a URL.
+    """
+    try:
+        parts = urlsplit(namespace.host)
+        port = parts.port
+    except ValueError:
+        raise _not_a_url(namespace.host) from None
+    if parts.scheme == "unix" and parts.path and not parts.netloc:
+        return _UnixConnection(unquote(parts.path), timeout_s)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise _not_a_url(namespace.host)
+    if parts.scheme == "https":
+        return http.client.HTTPSConnection(
+            parts.hostname, port, timeout=timeout_s, context=_tls(namespace)
+        )
+    return http.client.HTTPConnection(parts.hostname, port, timeout=timeout_s)
 
 
 def _tls(namespace: argparse.Namespace) -> ssl.SSLContext:
@@ -148,7 +174,8 @@ def _tls(namespace: argparse.Namespace) -> ssl.SSLContext:
 
 def _not_a_url(text: str) -> ConfigError:
     return ConfigError(
-        f"--host: '{text}' is not a URL", hint="write for example http://127.0.0.1:8181"
+        f"--host: '{text}' is not a URL",
+        hint="write for example http://127.0.0.1:8181 or unix:///PATH",
     )
 
 

@@ -8,7 +8,7 @@ import sys
 
 from engine import config, logs
 from engine.errors import SettingError
-from engine.setting_values import parse_bytes, render_bytes
+from engine.setting_values import parse_bytes, parse_mode, render_bytes
 
 
 def serve(namespace: argparse.Namespace) -> None:
@@ -80,6 +80,8 @@ def _shown(option: config.Option, value: object) -> str | None:
         return ",".join(sorted(value))
     if isinstance(value, float):
         return f"{value:g}s"
+    if option.parse is parse_mode and isinstance(value, int):
+        return f"{value:o}"
     if option.parse is parse_bytes and isinstance(value, int):
         return render_bytes(value)
     return str(value)

@@ -20,7 +20,8 @@ def connection(*, repeated: bool = False) -> Parser:
         "-H",
         "--host",
         metavar="URL",
-        help=f"server [HEADRACE_HOST_URL, INFLUXDB3_HOST_URL] (default {DEFAULT_HOST})",
+        help="server, or unix:///PATH of its socket [HEADRACE_HOST_URL, INFLUXDB3_HOST_URL] "
+        f"(default {DEFAULT_HOST})",
     )
     group.add_argument(
         "--token",

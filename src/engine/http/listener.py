@@ -1,5 +1,5 @@
 # Owns the settings of granian, which listens and speaks HTTP.
-"""The listening socket."""
+"""The listening sockets of HTTP."""
 
 from pathlib import Path
 from typing import Any
@@ -7,6 +7,8 @@ from typing import Any
 import msgspec
 from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.server.embed import Server as GranianServer
+
+from engine.http.unix_socket import UnixSocket
 
 
 class TlsFiles(msgspec.Struct, frozen=True):
@@ -24,10 +26,29 @@ _VERSIONS = {"tls-1.2": SSLProtocols.tls12, "tls-1.3": SSLProtocols.tls13}
 
 def listener(app: Any, host: str, port: int, tls: TlsFiles | None) -> GranianServer:
     """A listener for `app` on an address, not yet started; with `tls` it speaks HTTPS."""
-    return GranianServer(
+    return _listener(
         app,
         address=host,
         port=port,
+        ssl_cert=None if tls is None else tls.certificate,
+        ssl_key=None if tls is None else tls.key,
+        ssl_protocol_min=_VERSIONS["tls-1.2" if tls is None else tls.minimum_version],
+    )
+
+
+def unix_listener(app: Any, unix_socket: UnixSocket) -> GranianServer:
+    """A listener for `app` on a socket file, not yet started; what goes over it is not encrypted.
+
+    The file is in its place as soon as the listener has made it.
+    """
+    server = _listener(app, uds=unix_socket.made_path)
+    server.on_startup(unix_socket.publish)
+    return server
+
+
+def _listener(app: Any, **options: Any) -> GranianServer:
+    return GranianServer(
+        app,
         interface=Interfaces.ASGINL,
         http=HTTPModes.auto,
         websockets=False,
@@ -35,9 +56,7 @@ def listener(app: Any, host: str, port: int, tls: TlsFiles | None) -> GranianSer
         # Our own limits answer with 503; granian's would let /health wait in line.
         backpressure=10_000,
         log_enabled=False,
-        ssl_cert=None if tls is None else tls.certificate,
-        ssl_key=None if tls is None else tls.key,
-        ssl_protocol_min=_VERSIONS["tls-1.2" if tls is None else tls.minimum_version],
+        **options,
     )
 
 

@@ -56,6 +56,8 @@ def test_durations(text: str, seconds: float) -> None:
         ({"query_words_max": "99"}, "--query-words-max"),
         ({"plugin_memory_max": "1kb"}, "not between 32MB"),
         ({"log_level": "loud"}, "--log-level"),
+        ({"http_socket_mode": "888"}, "--http-socket-mode"),
+        ({"http_socket_mode": "077"}, "--http-socket-mode"),
     ],
 )
 def test_wrong_values_name_their_flag(flags: dict[str, str], text: str) -> None:
