@@ -81,6 +81,7 @@ class ServeConfig:
     package_manager: str = "discover"
     disable_package_management: bool = False
     http_bind: tuple[str, int] = ("127.0.0.1", 8181)
+    flight_bind: tuple[str, int] | None = None
     http_socket: Path | None = None
     http_socket_mode: int = 0o600
     tls_cert: Path | None = None
@@ -194,6 +195,13 @@ OPTIONS = (
         ("HEADRACE_HTTP_BIND", "INFLUXDB3_HTTP_BIND_ADDR"),
         parse_bind,
         f"address to listen on (default {DEFAULT_BIND})",
+        "HOST:PORT",
+    ),
+    Option(
+        "--flight-bind",
+        ("HEADRACE_FLIGHT_BIND",),
+        parse_bind,
+        "address for Flight SQL, for example 127.0.0.1:8182 (default: not served)",
         "HOST:PORT",
     ),
     Option(
@@ -580,6 +588,11 @@ def _check(config: ServeConfig) -> None:
         raise SettingError(
             f"--object-store: '{config.object_store}' is not supported yet",
             hint="use --object-store file",
+        )
+    if config.flight_bind is not None and config.flight_bind[1] == config.http_bind[1]:
+        raise SettingError(
+            f"--flight-bind: port {config.http_bind[1]} is that of HTTP",
+            hint="Flight needs a port of its own, for example 8182",
         )
     if (config.tls_cert is None) != (config.tls_key is None):
         raise SettingError("--tls-cert and --tls-key go together: give both or neither")

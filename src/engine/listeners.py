@@ -1,5 +1,5 @@
-# Owns the life of what listens: HTTP on its address and, where asked for, on a Unix socket. Made
-# and run by server.py when everything behind it works; decides nothing about requests.
+# Owns the life of what listens: HTTP on its address and, where asked for, on a Unix socket, and
+# Flight. Made and run by server.py when everything behind it works; decides nothing about requests.
 """The listeners of a server."""
 
 import asyncio
@@ -9,6 +9,7 @@ from collections.abc import Callable
 from granian.server.embed import Server as GranianServer
 
 from engine.errors import ConfigError
+from engine.flight.listener import FlightListener
 from engine.http.app import App
 from engine.http.http_config import HttpConfig
 from engine.http.listener import TlsFiles, listener, unix_listener, url_of
@@ -30,6 +31,7 @@ class Listeners:
         http: HttpConfig,
         tls: TlsFiles | None,
         unix_socket: UnixSocketConfig | None,
+        flight: FlightListener | None,
     ) -> None:
         """Prepare them; nothing listens yet.
 
@@ -37,7 +39,9 @@ class Listeners:
             ConfigError: The socket's file cannot be made.
         """
         self._app = app
+        self._flight = flight
         self.url = url_of(http.host, http.port, tls)
+        self._serving: list[asyncio.Task[None]] = []
         self._servers: list[GranianServer] = [listener(app, http.host, http.port, tls)]
         self._unix_socket = None if unix_socket is None else UnixSocket(unix_socket)
         if self._unix_socket is not None:
@@ -46,9 +50,11 @@ class Listeners:
     @property
     def places(self) -> dict[str, object]:
         """Where clients reach the server, for the log."""
-        if self._unix_socket is None:
-            return {"url": self.url}
-        return {"url": self.url, "socket": self._unix_socket.path}
+        places: dict[str, object] = {"url": self.url}
+        if self._unix_socket is not None:
+            places["socket"] = self._unix_socket.path
+        places["flight"] = "off" if self._flight is None else self._flight.config.url
+        return places
 
     async def serve(
         self, stop: asyncio.Event, drain_timeout_s: float, on_stopping: Callable[[], None]
@@ -61,37 +67,46 @@ class Listeners:
             ConfigError: An address cannot be listened on.
         """
         try:
-            await self._serve(stop, drain_timeout_s, on_stopping)
+            if self._flight is not None:
+                self._flight.start()
+            try:
+                await self._serve(stop, on_stopping)
+            finally:
+                await self._stop(drain_timeout_s)
         finally:
             if self._unix_socket is not None:
                 self._unix_socket.remove()
 
-    async def _serve(
-        self, stop: asyncio.Event, drain_timeout_s: float, on_stopping: Callable[[], None]
-    ) -> None:
-        serving = [asyncio.create_task(server.serve()) for server in self._servers]
+    async def _serve(self, stop: asyncio.Event, on_stopping: Callable[[], None]) -> None:
+        self._serving = [asyncio.create_task(server.serve()) for server in self._servers]
         stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({*serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        ended = next((task for task in serving if task.done()), None)
-        if ended is not None:
-            # A listener ended by itself: the address is taken, or granian failed.
-            stopping.cancel()
-            error = ended.exception()
-            unix_socket = self._unix_socket
-            is_unix = unix_socket is not None and ended is not serving[0]
-            place = f"socket {unix_socket.path}" if unix_socket and is_unix else self.url
-            flag = "--http-socket" if is_unix else "--http-bind"
-            raise ConfigError(
-                f"cannot serve on {place}: {error or 'the listener ended'}",
-                hint=f"another program may use it; choose another with {flag}",
-            )
-        logger.info("stopping")
-        on_stopping()
-        given_up = await self._app.drain(drain_timeout_s)
+        await asyncio.wait({*self._serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        ended = next((task for task in self._serving if task.done()), None)
+        if ended is None:
+            logger.info("stopping")
+            on_stopping()
+            return
+        # A listener ended by itself: the address is taken, or granian failed.
+        stopping.cancel()
+        error = ended.exception()
+        if self._unix_socket is None or ended is self._serving[0]:
+            place, flag = self.url, "--http-bind"
+        else:
+            place, flag = f"socket {self._unix_socket.path}", "--http-socket"
+        raise ConfigError(
+            f"cannot serve on {place}: {error or 'the listener ended'}",
+            hint=f"another program may use it; choose another with {flag}",
+        )
+
+    async def _stop(self, drain_timeout_s: float) -> None:
+        flight_end = (
+            asyncio.sleep(0) if self._flight is None else self._flight.stop(drain_timeout_s)
+        )
+        given_up, _ = await asyncio.gather(self._app.drain(drain_timeout_s), flight_end)
         if given_up:
             logger.warning("requests cut off by the shutdown", extra=keys(requests=given_up))
         for server in self._servers:
             server.stop()  # type: ignore[no-untyped-call]  # granian leaves it untyped
         # The tasks are left alone: granian reports their end to them later, and stumbles when they
         # are cancelled.
-        await asyncio.wait(serving, timeout=_STOP_TIMEOUT_S)
+        await asyncio.wait(self._serving, timeout=_STOP_TIMEOUT_S)

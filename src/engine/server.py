@@ -8,7 +8,6 @@ import logging
 import os
 import signal
 import uuid
-from collections.abc import Sequence
 
 import uvloop
 
@@ -19,6 +18,8 @@ from engine.clock import SystemClock
 from engine.config import ServeConfig
 from engine.errors import ConfigError, PluginError
 from engine.filesystem import FileSystem
+from engine.flight.desk import FlightDesk
+from engine.flight.listener import FlightConfig, FlightListener
 from engine.http.app import App
 from engine.http.bodies import BodyGate
 from engine.http.http_config import HttpConfig
@@ -31,13 +32,13 @@ from engine.influxql.engine import InfluxqlEngine
 from engine.ingest.catalog_writer import CatalogWriter
 from engine.ingest.pipeline import IngestConfig, IngestPipeline
 from engine.ingest.state import ServerState
-from engine.ingest.write_request import WriteRequest
 from engine.listeners import Listeners
 from engine.logs import keys
 from engine.metrics import MetricsRegistry
 from engine.paths import DataPaths
 from engine.persist.checkpointer import Checkpointer
 from engine.persist.thread import PersistConfig, PersistThread
+from engine.plugin_ports import Committer, Switch
 from engine.plugins.dispatcher import Dispatcher, DispatcherConfig, DispatcherPorts
 from engine.plugins.dry_run import DryRuns
 from engine.plugins.environment import PluginPackages
@@ -48,7 +49,6 @@ from engine.plugins.log_history import LogHistory
 from engine.plugins.past_rows import LogPast
 from engine.plugins.plugin_files import PluginFile, PluginFiles, files_of
 from engine.plugins.plugin_log import LogEntry, PluginLog
-from engine.plugins.ports import WriteBack
 from engine.plugins.repository import DEFAULT_REPOSITORY_URL, PluginRepository
 from engine.plugins.retry import RetryPolicy
 from engine.plugins.trigger_factory import TriggerFactory
@@ -63,10 +63,8 @@ from engine.service_manager import ServiceManager
 from engine.storage import Recovered, recover_state, remove_orphans
 from engine.storage_ports import LogAccess, StateAccess
 from engine.store.readers import Readers
-from engine.store.run_records import RunRecord, encode_record
 from engine.store.secrets import SecretStore
 from engine.wal.log import DurableFrame, Log, LogConfig
-from lp_core import Precision
 
 logger = logging.getLogger(__name__)
 
@@ -75,44 +73,6 @@ _PRUNE_EVERY_FRAMES = 10_000
 # Objects made, less those dropped, between two looks of the garbage collector for cycles. A request
 # makes dozens, and a hundred requests under way would be looked at again and again.
 _GARBAGE_OBJECTS = 20_000
-
-
-class _Committer:
-    """Gives the plugin package the write pipeline."""
-
-    def __init__(self, pipeline: IngestPipeline) -> None:
-        self._pipeline = pipeline
-
-    async def commit(self, writes: Sequence[WriteBack], record: RunRecord) -> None:
-        """Store all `writes` and `record` together, or nothing."""
-        await self._pipeline.commit([_request(write) for write in writes], encode_record(record))
-
-    async def write(self, write: WriteBack) -> None:
-        """Store one write at once."""
-        await self._pipeline.write(_request(write))
-
-
-def _request(write: WriteBack) -> WriteRequest:
-    return WriteRequest(
-        database=write.database,
-        body=write.lines,
-        precision=Precision.NANOSECOND,
-        accept_partial=False,
-        no_sync=write.no_sync,
-        origin=write.origin,
-        hops=write.hops,
-    )
-
-
-class _Switch:
-    """Lets the plugin package disable a trigger."""
-
-    def __init__(self, writer: CatalogWriter) -> None:
-        self._writer = writer
-
-    async def disable(self, trigger: Trigger, reason: str) -> None:
-        """Disable `trigger` durably."""
-        await self._writer.disable_trigger(trigger.database, trigger.name, reason=reason)
 
 
 class _Health:
@@ -349,6 +309,7 @@ class Server:
             port=config.http_bind[1],
             body_bytes_max=config.max_http_request_size,
             receive_idle_s=config.http_receive_timeout,
+            flight_bind=config.flight_bind,
             without_auth=config.without_auth,
             paths_without_token=frozenset(f"/{name}" for name in config.disable_authz),
         )
@@ -386,6 +347,7 @@ class Server:
                 cluster_uuid=self._cluster_uuid(),
             )
         )
+        flight = self._build_flight(app, visible)
         access = LogAccess(log, recovered.report.bytes, dispatcher.lost)
         persist = self._build_persist_thread(access, queries)
         if recovered.checkpoint:
@@ -396,7 +358,7 @@ class Server:
         try:
             if self._preset is not None:
                 await apply_preset(self._preset, catalog.tokens, writer)
-            await self._listen(app, http)
+            await self._listen(app, http, flight)
         finally:
             access.stop()
             persist.ask_to_stop()
@@ -494,9 +456,9 @@ class Server:
                 passed_positions=self._state.passed_positions,
                 columns=self._state.store.columns,
                 secrets=self._secrets,
-                committer=_Committer(pipeline),
+                committer=Committer(pipeline),
                 questioner=queries,
-                switch=_Switch(writer),
+                switch=Switch(writer),
                 clock=self._clock,
                 metrics=self._metrics,
             ),
@@ -516,11 +478,19 @@ class Server:
             return None
         return TlsFiles(certificate, key, self._config.tls_minimum_version)
 
-    async def _listen(self, app: App, http: HttpConfig) -> None:
+    def _build_flight(self, app: App, catalog: LiveQueryCatalog) -> FlightListener | None:
+        if self._config.flight_bind is None:
+            return None
+        host, port = self._config.flight_bind
+        config = FlightConfig(host=host, port=port, tls=self._tls)
+        desk = FlightDesk(app.services, app.gatekeeper, catalog)
+        return FlightListener(config, desk, self._metrics)
+
+    async def _listen(self, app: App, http: HttpConfig, flight: FlightListener | None) -> None:
         config = self._config
         path, mode = config.http_socket, config.http_socket_mode
         unix_socket = None if path is None else UnixSocketConfig(path=path, mode=mode)
-        listeners = Listeners(app, http, self._tls, unix_socket)
+        listeners = Listeners(app, http, self._tls, unix_socket, flight)
         ready = asyncio.create_task(self._manager.notify_ready(http.host, http.port))
         logger.info(
             "listening",

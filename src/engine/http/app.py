@@ -18,6 +18,7 @@ from engine.http.error_responses import (
     internal_error_response,
     not_found_response,
 )
+from engine.http.grpc_answer import grpc_answer, is_grpc
 from engine.http.routes import (
     configure,
     dead_letters,
@@ -73,9 +74,10 @@ class App:
     """Called by granian once per request."""
 
     def __init__(self, services: Services) -> None:
-        self._services = services
+        self.services = services
         self._router = Router(routes(services))
-        self._gatekeeper = Gatekeeper(
+        # Decides for every listener, not for HTTP alone.
+        self.gatekeeper = Gatekeeper(
             services.config, services.catalog.tokens, services.clock, services.metrics
         )
         self._headers = AnswerHeaders(services.cluster_uuid)
@@ -108,7 +110,7 @@ class App:
         # Given the loop, it does not ask the system for the process as Python 3.11 does to find it.
         task = asyncio.current_task(self._loop)
         assert task is not None
-        request = Request(scope, receive, self._services.gate, self._services.config, task)
+        request = Request(scope, receive, self.services.gate, self.services.config, task)
         request_id = request_id_of(request)
         mark = RequestMark(request_id)
         self._active.add(task)
@@ -125,11 +127,11 @@ class App:
         finally:
             mark.is_over = True
             self._active.discard(task)
-            self._services.gate.release(request.admitted_bytes)
+            self.services.gate.release(request.admitted_bytes)
 
     async def drain(self, timeout_s: float) -> int:
         """Stop taking bodies, wait for requests under way; return how many were given up."""
-        self._services.gate.close()
+        self.services.gate.close()
         if self._active:
             await asyncio.wait(self._active, timeout=timeout_s)
         left = [task for task in self._active if not task.done()]
@@ -140,11 +142,13 @@ class App:
     async def _answer(self, request: Request) -> Response:
         try:
             if request.method == "OPTIONS":
-                self._gatekeeper.check_site(request)
+                self.gatekeeper.check_site(request)
                 return Response(204, headers=list(PREFLIGHT_HEADERS))
             route = self._router.find(request.method, request.path)
             # Before anything is said about the path: strangers do not learn what exists.
-            request.access = await self._gatekeeper.admit(request, route)
+            request.access = await self.gatekeeper.admit(request, route)
+            if route is None and is_grpc(request):
+                return grpc_answer(self.services.config.flight_bind)
             if route is None:
                 return not_found_response(f"no route {request.method} {request.path}")
             if request.path not in _ALWAYS_ANSWERED:
@@ -152,7 +156,7 @@ class App:
             response = await route.handler(request)
             assert request.access.is_checked or response.status >= 400, route.path
         except ForbiddenError as error:
-            self._gatekeeper.count_forbidden()
+            self.gatekeeper.count_forbidden()
             return error_response(error)
         except ClientGoneError as error:
             logger.debug("client gone", extra=keys(path=request.path))
@@ -165,7 +169,7 @@ class App:
         return await compressed(request, response)
 
     def _admit(self) -> None:
-        gate = self._services.gate
+        gate = self.services.gate
         if gate.is_closed:
             raise ShuttingDownError("the server is shutting down")
         if gate.is_full:

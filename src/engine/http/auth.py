@@ -83,27 +83,54 @@ class Gatekeeper:
             return Access(ALL_RIGHTS, right)
         if right is Right.NONE or request.path in self._exempt:
             return Access(_NO_RIGHTS, Right.NONE)
+        takes_password = bool(route and route.takes_password)
+        password = password_parameter(request) if takes_password else None
+        header = request.headers.get("authorization")
+        return Access(await self._rights_of(header, password, request.client), right)
+
+    async def admit_call(
+        self, authorization: str | None, origin: str | None, client: str
+    ) -> Access:
+        """What the client of a call that is not HTTP may read.
+
+        Args:
+            authorization: What stands in its header of that name.
+            origin: The same of the header that browsers alone send.
+            client: Address of the other end of the connection.
+
+        Raises:
+            UnauthenticatedError, MalformedCredentialsError, TooManyFailuresError: No valid token.
+            ForbiddenError: The token permits to read nothing.
+            ForeignHostError: There are no tokens yet, and a browser is behind the call.
+        """
+        if not self.needs_token:
+            # Browsers cannot speak this protocol; should one learn it, it is not let in.
+            if origin is not None and not self._is_open:
+                raise _foreign_page()
+            return Access(ALL_RIGHTS, Right.READ)
+        return Access(await self._rights_of(authorization, None, client), Right.READ)
+
+    async def _rights_of(self, header: str | None, password: str | None, client: str) -> Rights:
+        """What the token in `password`, or else in `header`, permits; failures are counted."""
         try:
-            rights = self._rights(request, takes_password=bool(route and route.takes_password))
+            return self._rights(header, password)
         except UnauthenticatedError as error:
             if not error.is_missing:
                 self._failures.add(1, "wrong token")
-                await self._brake.hold(request.client)
+                await self._brake.hold(client)
             else:
                 self._failures.add(1, "no token")
             raise
         except MalformedCredentialsError:
             self._failures.add(1, "malformed")
             raise
-        return Access(rights, right)
 
     def count_forbidden(self) -> None:
         """A valid token did not permit what was asked."""
         self._failures.add(1, "forbidden")
 
-    def _rights(self, request: Request, *, takes_password: bool) -> Rights:
-        password = password_parameter(request) if takes_password else None
-        credentials = request.headers.get("authorization") if password is None else f"p={password}"
+    def _rights(self, header: str | None, password: str | None) -> Rights:
+        credentials = header if password is None else f"p={password}"
         if not credentials:
             raise _unauthenticated(is_missing=True)
         found = self._known.get(credentials)
@@ -149,14 +176,18 @@ class Gatekeeper:
                 )
             origin = request.headers.get("origin")
             if origin is not None and (urlsplit(origin).hostname or "").lower() not in self._hosts:
-                raise ForeignHostError(
-                    "requests from web pages of other sites are refused while there are no tokens",
-                    hint="create a token: headrace create token --admin",
-                )
+                raise _foreign_page()
             # Taking an authority apart costs more than the rest of the check.
             self._last_host = host
         except ValueError:
             raise ForeignHostError("the Host or Origin header cannot be understood") from None
+
+
+def _foreign_page() -> ForeignHostError:
+    return ForeignHostError(
+        "requests from web pages of other sites are refused while there are no tokens",
+        hint="create a token: headrace create token --admin",
+    )
 
 
 def _unauthenticated(*, is_missing: bool = False) -> UnauthenticatedError:

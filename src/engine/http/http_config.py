@@ -9,6 +9,8 @@ class HttpConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     host: str = "127.0.0.1"
     port: int = 8181
+    # Where Flight is served, for clients that look for it here; None where it is not.
+    flight_bind: tuple[str, int] | None = None
     # Bytes of a body, as received and again after decompression.
     body_bytes_max: int = 10 * 1024 * 1024
     # Seconds that a client may be silent within its body, and that the whole body may take.

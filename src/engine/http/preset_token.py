@@ -100,12 +100,14 @@ def check_address(config: ServeConfig, tokens: TokenTable) -> None:
         ConfigError: Others reach the address, and neither a token nor ``--without-auth`` says that
             they may.
     """
-    host = config.http_bind[0]
-    if tokens.has_admin or config.without_auth or is_loopback(host):
+    if tokens.has_admin or config.without_auth:
         return
-    raise ConfigError(
-        f"--http-bind: {host} can be reached from other machines, and there is no admin token",
-        hint="give one with --admin-token-file, or create one while the server listens on "
-        "127.0.0.1 (headrace create token --admin), or add --without-auth when the network keeps "
-        "strangers out",
-    )
+    for flag, bind in (("--http-bind", config.http_bind), ("--flight-bind", config.flight_bind)):
+        if bind is None or is_loopback(bind[0]):
+            continue
+        raise ConfigError(
+            f"{flag}: {bind[0]} can be reached from other machines, and there is no admin token",
+            hint="give one with --admin-token-file, or create one while the server listens on "
+            "127.0.0.1 (headrace create token --admin), or add --without-auth when the network "
+            "keeps strangers out",
+        )

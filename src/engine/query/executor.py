@@ -35,7 +35,7 @@ from engine.query.kinds import Kind
 from engine.query.locked_database import locked_database
 from engine.query.reach import EVERYTHING, columns_reached, times_reached
 from engine.query.results import normalised
-from engine.query.rewrite import fold_names, tables_of, translate, view_name
+from engine.query.rewrite import fold_names, parameter_names, tables_of, translate, view_name
 from engine.query.sandbox import check_query
 from engine.query.template import Template
 from engine.query.views import ArrowTables, QueryCatalog, columns_of, distinct_names, kinds_of
@@ -60,6 +60,8 @@ _FAILURES: tuple[type[Exception], ...] = (
     RuntimeError,
 )
 _Columns = tuple[tuple[str, Kind], ...]
+# Takes a function that stops a query, from any thread.
+OnStart = Callable[[Callable[[], None]], None]
 
 
 class QueryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -125,7 +127,8 @@ class QueryExecutor:
         params: Mapping[str, object] | None = None,
         *,
         timeout_ms: int | None = None,
-        on_start: Callable[[Callable[[], None]], None] | None = None,
+        on_start: OnStart | None = None,
+        is_schema_only: bool = False,
     ) -> Any:
         """Run one query and return its whole result as a ``pyarrow.Table``.
 
@@ -135,6 +138,8 @@ class QueryExecutor:
             params: Values of ``$name`` placeholders; names that do not occur are ignored.
             timeout_ms: Shorter or longer than the configured limit; 0 means for ever.
             on_start: Called with a function that stops the query from any thread.
+            is_schema_only: Plan it only; the answer has its columns and no rows. Sums of whole
+                numbers may turn out wider than their column here.
 
         Raises:
             DatabaseNotFoundError: There is no such database.
@@ -146,9 +151,7 @@ class QueryExecutor:
         """
         if not self._catalog.has_database(database):
             raise DatabaseNotFoundError(f"query error: database not found: {database}")
-        if len(sql.encode(errors="surrogatepass")) > self._config.text_bytes_max:
-            raise QueryError(f"the query is longer than {self._config.text_bytes_max} bytes")
-        statement, tables = self._parsed(sql)
+        statement, tables = self._parsed(self._checked(sql))
         if statement.query is None:
             return self._listing(database, statement)
         with self._lock:
@@ -165,7 +168,9 @@ class QueryExecutor:
                 self._watchdog.watch(running, limit_ms / 1000, StopReason.TIMEOUT)
             with self._catalog.reading():
                 text, zones = self._prepared(cursor, database, sql, statement, tables, params or {})
-                return self._answer(cursor, running, text, statement, zones)
+                return self._answer(
+                    cursor, running, text, statement, zones, is_schema_only=is_schema_only
+                )
         except _FAILURES as error:
             raise self._explained(error, running) from error
         finally:
@@ -174,6 +179,15 @@ class QueryExecutor:
             with self._ended:
                 self._running.discard(running)
                 self._ended.notify_all()
+
+    def parameters(self, sql: str) -> tuple[str, ...]:
+        """The names of the placeholders in `sql`, without ``$``, as they first occur.
+
+        Raises:
+            QueryError: It is not a query.
+        """
+        query = self._parsed(self._checked(sql))[0].query
+        return () if query is None else parameter_names(query)
 
     def forget(self, database: str, table: str | None = None) -> None:
         """Drop what is kept in memory of a table, or of all tables of a database."""
@@ -214,6 +228,11 @@ class QueryExecutor:
             if not self._running:
                 self._connection.close()
         self._watchdog.close()
+
+    def _checked(self, sql: str) -> str:
+        if len(sql.encode(errors="surrogatepass")) > self._config.text_bytes_max:
+            raise QueryError(f"the query is longer than {self._config.text_bytes_max} bytes")
+        return sql
 
     def _parsed(self, sql: str) -> tuple[Statement, tuple[TableName, ...]]:
         parsed = _parsed if len(sql) <= _TEXT_KEPT_MAX else _parsed.__wrapped__
@@ -334,9 +353,13 @@ class QueryExecutor:
         text: str,
         statement: Statement,
         zones: Mapping[str, str],
+        *,
+        is_schema_only: bool,
     ) -> Any:
         if running.reason is not None:
             raise self._explained(RuntimeError("interrupted"), running)
+        if is_schema_only and statement.kind is StatementKind.QUERY:
+            return normalised(_planned(cursor, text), zones)
         reader: Any = cursor.sql(text).to_arrow_reader()
         batches, size = [], 0
         for batch in reader:
@@ -371,6 +394,14 @@ class QueryExecutor:
         planning = message.startswith(("Binder Error", "Parser Error", "Catalog Error"))
         prefix = "Error during planning" if planning else "Execution error"
         return QueryError(f"{prefix}: {message}".replace("headrace_", ""))
+
+
+def _planned(cursor: duckdb.DuckDBPyConnection, text: str) -> Any:
+    """The columns of a query's answer, without rows."""
+    relation = cursor.sql(text)
+    names = relation.columns
+    # Among columns of one name, those of the limited query get new ones.
+    return relation.limit(0).to_arrow_table().rename_columns(names)
 
 
 def _with(definitions: list[str], text: str) -> str:

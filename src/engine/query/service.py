@@ -14,10 +14,11 @@ from typing import Any, TypeVar
 import msgspec
 
 from engine.clock import Clock
+from engine.errors import QueryError
 from engine.logs import keys
 from engine.metrics import MetricsRegistry
 from engine.query import formats
-from engine.query.executor import QueryExecutor
+from engine.query.executor import OnStart, QueryExecutor
 
 logger = logging.getLogger(__name__)
 
@@ -128,6 +129,50 @@ class QueryService:
         return await self._run(
             database, sql, lambda: formats.arrow_ipc(self._executor.run(database, sql, params))
         )
+
+    async def table(
+        self,
+        database: str,
+        sql: str,
+        params: Mapping[str, Any] | None,
+        *,
+        query_type: str = "sql",
+        on_start: OnStart | None = None,
+    ) -> Any:
+        """The answer as a ``pyarrow.Table``; `on_start` is called in the query's thread.
+
+        Raises:
+            QueryError, DatabaseNotFoundError: As `QueryExecutor.run`.
+        """
+        return await self._run(
+            database,
+            sql,
+            lambda: self._executor.run(database, sql, params, on_start=on_start),
+            query_type,
+        )
+
+    async def plan(self, database: str, sql: str) -> tuple[tuple[str, ...], Any | None]:
+        """The placeholders of `sql`, and the ``pyarrow.Schema`` of its answer.
+
+        The second is None where it depends on the values of placeholders.
+
+        Raises:
+            QueryError, DatabaseNotFoundError: As `QueryExecutor.run`.
+        """
+
+        def plan() -> tuple[tuple[str, ...], Any | None]:
+            names = self._executor.parameters(sql)
+            nulls = dict.fromkeys(names)
+            try:
+                answer = self._executor.run(database, sql, nulls, is_schema_only=True)
+            except QueryError:
+                # Null may be no value that stands there: an interval, a limit.
+                if not names:
+                    raise
+                return names, None
+            return names, answer.schema
+
+        return await self._run(database, sql, plan)
 
     async def run(
         self, database: str, text: str, query_type: str, work: Callable[[], _Result]

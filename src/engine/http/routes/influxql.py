@@ -9,24 +9,20 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from engine.catalog.permissions import Action
-from engine.errors import EngineError, ForbiddenError, QueryError, RequestError
-from engine.http.access import Access, Right
+from engine.errors import EngineError, ForbiddenError, RequestError
+from engine.http.access import Right
 from engine.http.asgi import Request, Response
+from engine.http.influxql_answers import InfluxqlAnswers, InfluxqlQuestion, parsed
 from engine.http.route_description import FORMAT, TABLE_TYPES, Answer, JsonBody, Parameter, RawBody
 from engine.http.routes.query import pick_format
 from engine.http.routing import Route
 from engine.http.services import Services
-from engine.influxql import tree
-from engine.influxql.engine import databases_of
-from engine.influxql.parser import parse
-from engine.influxql.rendering import Form, csv_answer, epoch_ns, json_answer, table
-from engine.influxql.results import Series, StatementResult, check_cells, num_cells
+from engine.influxql.rendering import Form, csv_answer, epoch_ns, json_answer
+from engine.influxql.results import StatementResult, check_cells, num_cells
 from engine.query.formats import CONTENT_TYPES, encode
 
 _CHUNK_ROWS = 10_000
-# Longer texts and answers are worked on in threads, so that the loop goes on.
-_INLINE_CHARACTERS_MAX = 4_096
+# Longer answers are worked on in threads, so that the loop goes on.
 _INLINE_ROWS_MAX = 500
 
 
@@ -82,12 +78,6 @@ def _form(parameters: dict[str, str]) -> Form:
     )
 
 
-async def _parsed(text: str, values: dict[str, Any]) -> list[tree.Statement]:
-    if len(text) <= _INLINE_CHARACTERS_MAX:
-        return parse(text, values)
-    return await asyncio.get_running_loop().run_in_executor(None, parse, text, values)
-
-
 async def _made(
     make: Callable[[list[StatementResult], Form], bytes], results: list[StatementResult], form: Form
 ) -> bytes:
@@ -98,46 +88,9 @@ async def _made(
     return await asyncio.get_running_loop().run_in_executor(None, make, results, form)
 
 
-def _permit(access: Access, statement: tree.Statement, database: str, policy: str) -> None:
-    """Let the client ask `statement`.
-
-    Raises:
-        ForbiddenError: It may not.
-        QueryError: The statement needs a database, and none is named.
-    """
-    access.none_required()
-    for name in databases_of(statement, database, policy):
-        access.require(name)
-    if isinstance(statement, tree.CreateDatabase) and not access.may(Action.WRITE, statement.name):
-        raise ForbiddenError(
-            "unauthorized to perform requested action with the token",
-            hint=f"the token has no right to write database '{statement.name}'",
-        )
-
-
 def routes(services: Services) -> list[Route]:
     """The routes of this module."""
-
-    async def answer(
-        request: Request, statement: tree.Statement, text: str, database: str, policy: str
-    ) -> list[Series]:
-        match statement:
-            case tree.CreateDatabase(name=name):
-                if request.method != "POST":
-                    raise QueryError("CREATE DATABASE must be sent by POST")
-                await services.catalog_writer.ensure_database(name)
-                return []
-            case tree.Show(kind=tree.ShowKind.DATABASES):
-                names = [one.name for one in services.catalog.databases()]
-                rows = [[name] for name in names if request.access.may_see(name)]
-                return [Series("databases", ["name"], rows)] if rows else []
-            case _:
-                return await services.queries.run(
-                    database,
-                    text,
-                    "influxql",
-                    lambda: services.influxql.series(statement, database, policy),
-                )
+    answers = InfluxqlAnswers(services)
 
     async def query_v1(request: Request) -> Response:
         parameters = await _parameters(request)
@@ -149,9 +102,15 @@ def routes(services: Services) -> list[Route]:
         results: list[StatementResult] = []
         cells = 0
         try:
-            for statement in await _parsed(text, values):
-                _permit(request.access, statement, database, policy)
-                series = await answer(request, statement, text, database, policy)
+            for statement in await parsed(text, values):
+                question = InfluxqlQuestion(
+                    statement=statement,
+                    text=text,
+                    database=database,
+                    policy=policy,
+                    may_create=request.method == "POST",
+                )
+                series = await answers.series(request.access, question)
                 cells += num_cells(series)
                 check_cells(cells)
                 results.append(StatementResult(series))
@@ -184,25 +143,19 @@ def routes(services: Services) -> list[Route]:
             except msgspec.DecodeError as error:
                 raise RequestError(f"serde json error: {error}") from error
         result_format = pick_format(question.format, request.headers.get("accept", ""))
-        statements = await _parsed(question.q, question.params or {})
-        if len(statements) > 1:
-            raise QueryError("must provide only one InfluxQl statement per query")
-        (statement,) = statements
-        _permit(request.access, statement, question.db, "")
-        series = await answer(request, statement, question.q, question.db, "")
-        if isinstance(statement, tree.Show) and statement.kind is tree.ShowKind.DATABASES:
-            series = [_as_version_3(one) for one in series]
+        table = await answers.table(
+            request.access,
+            question.q,
+            question.params or {},
+            question.db,
+            may_create=request.method == "POST",
+        )
         content = await asyncio.get_running_loop().run_in_executor(
-            None, lambda: encode(table(series), result_format)
+            None, encode, table, result_format
         )
         return Response(200, content, CONTENT_TYPES[result_format])
 
     return _table(query_v1, query_v3)
-
-
-def _as_version_3(databases: Series) -> Series:
-    rows = [[row[0], False] for row in databases.values]
-    return Series("databases", ["iox::database", "deleted"], rows)
 
 
 def _table(query_v1: Any, query_v3: Any) -> list[Route]:

@@ -1,0 +1,132 @@
+# Owns the life of the Flight listener: its port, its TLS, and its end, which pyarrow alone would
+# wait for as long as a client does not read. Made by server.py, run by listeners.py.
+"""The listening socket of Flight."""
+
+import asyncio
+import logging
+import os
+import socket
+import threading
+from pathlib import Path
+
+import msgspec
+
+from engine.errors import ConfigError
+from engine.flight.desk import FlightDesk
+from engine.http.listener import TlsFiles
+from engine.logs import keys
+from engine.metrics import MetricsRegistry
+
+logger = logging.getLogger(__name__)
+
+# What the end of a connection that was cut takes at most.
+_CUT_TIMEOUT_S = 2.0
+
+
+class FlightConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of the Flight listener."""
+
+    host: str
+    port: int
+    tls: TlsFiles | None = None
+
+    @property
+    def url(self) -> str:
+        """The URL under which clients reach it."""
+        shown = f"[{self.host}]" if ":" in self.host else self.host
+        return f"grpc+{'tcp' if self.tls is None else 'tls'}://{shown}:{self.port}"
+
+
+class FlightListener:
+    """Serves Flight from `start` to `stop`, both in the event loop's thread."""
+
+    def __init__(self, config: FlightConfig, desk: FlightDesk, metrics: MetricsRegistry) -> None:
+        self.config = config
+        self._desk = desk
+        self._calls_total = metrics.counter(
+            "headrace_flight_calls_total", "Calls of Flight clients.", ("method", "result")
+        )
+
+    def start(self) -> None:
+        """Listen.
+
+        Raises:
+            ConfigError: The address cannot be listened on.
+        """
+        # Imported late: it takes a tenth of a second and some megabytes.
+        import pyarrow
+
+        from engine.flight.service import Calls, FlightService
+
+        loop = asyncio.get_running_loop()
+
+        def on_end(method: str, is_well: bool) -> None:
+            result = "ok" if is_well else "error"
+            loop.call_soon_threadsafe(self._calls_total.add, 1, method, result)
+
+        self._calls = Calls(on_end)
+        config = self.config
+        certificates = []
+        if config.tls is not None:
+            certificates = [(config.tls.certificate.read_bytes(), config.tls.key.read_bytes())]
+        try:
+            self._service = FlightService(config.url, self._desk, self._calls, loop, certificates)
+        except (pyarrow.ArrowException, OSError) as error:
+            raise ConfigError(
+                f"cannot serve Flight on {config.url}: {error}",
+                hint="another program may use the port; choose one with --flight-bind",
+            ) from error
+
+    async def stop(self, timeout_s: float) -> None:
+        """Refuse new calls, give those under way `timeout_s`, then cut them off."""
+        self._calls.close()
+        loop = asyncio.get_running_loop()
+        is_over = asyncio.Event()
+
+        def shut_down() -> None:
+            self._service.shutdown()
+            loop.call_soon_threadsafe(is_over.set)
+
+        # A daemon, for pyarrow sets no limit to it; without it the process could not end.
+        threading.Thread(target=shut_down, name="flight-stop", daemon=True).start()
+        if await _within(is_over, timeout_s):
+            return
+        self._service.release_all()
+        cut = _cut_connections(self.config.port)
+        logger.warning("flight connections cut off by the shutdown", extra=keys(connections=cut))
+        await _within(is_over, _CUT_TIMEOUT_S)
+
+
+async def _within(event: asyncio.Event, timeout_s: float) -> bool:
+    try:
+        await asyncio.wait_for(event.wait(), timeout_s)
+    except TimeoutError:
+        return False
+    return True
+
+
+def _cut_connections(port: int) -> int:
+    """End the connections of our own clients at `port`; returns how many.
+
+    A call whose client does not read waits inside of gRPC, where nothing of ours reaches it but the
+    end of its connection.
+    """
+    count = 0
+    for entry in Path("/proc/self/fd").iterdir():
+        try:
+            if not str(entry.readlink()).startswith("socket:"):
+                continue
+            # A number of its own, which nobody else closes meanwhile.
+            number = os.dup(int(entry.name))
+        except OSError:
+            continue  # closed meanwhile
+        with socket.socket(fileno=number) as connection:
+            if connection.family not in (socket.AF_INET, socket.AF_INET6):
+                continue
+            try:
+                if connection.getsockname()[1] == port and connection.getpeername():
+                    connection.shutdown(socket.SHUT_RDWR)
+                    count += 1
+            except OSError:
+                continue  # it listens, or is gone already
+    return count
