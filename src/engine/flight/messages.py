@@ -149,6 +149,15 @@ def bound_result(handle: bytes) -> bytes:
     return protobuf.write([(1, handle)])
 
 
+def flight_info(descriptor: bytes, ticket: bytes) -> bytes:
+    """A FlightInfo that says nothing of columns and rows: `ticket` gets them, from whom it came.
+
+    Written here because older versions of pyarrow cannot make one without a schema.
+    """
+    endpoint = protobuf.write([(1, protobuf.write([(1, ticket)]))])
+    return protobuf.write([(2, descriptor), (3, endpoint), (4, -1), (5, -1)])
+
+
 def _any(name: str, message: bytes) -> bytes:
     return protobuf.write(
         [(_ANY_URL, f"{_URL_PREFIX}{_PACKAGE}{name}"), (_ANY_VALUE, message or None)]

@@ -24,6 +24,7 @@ from engine.flight.messages import (
     CreatePrepared,
     PreparedQuery,
     bound_result,
+    flight_info,
     read_command,
 )
 from engine.flight.parameters import values_of
@@ -172,7 +173,7 @@ class FlightService(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow h
         def work(caller: Caller) -> Any:
             command = _command_of(descriptor)
             self._wait(context, self._desk.check(caller, command))
-            return flight.FlightInfo(None, descriptor, [flight.FlightEndpoint(command, [])], -1, -1)
+            return flight.FlightInfo.deserialize(flight_info(descriptor.serialize(), command))
 
         return self._answered(context, work)
 
