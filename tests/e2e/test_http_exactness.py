@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import engine
+from tests.support.certificates import certificate
 from tests.support.server import ServerProcess
 from tests.support.waiting import wait_for
 
@@ -269,16 +270,6 @@ def test_preflights_of_other_sites_are_refused_while_there_are_no_tokens(
 ) -> None:
     answer = shared_server.request("OPTIONS", "/write", headers={"Origin": "http://evil.example"})
     assert answer.status == 403
-
-
-def certificate(directory: Path) -> tuple[Path, Path]:
-    cert, key = directory / "cert.pem", directory / "key.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
-    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"]
-    subprocess.run(
-        [*command, "-keyout", str(key), "-out", str(cert), *names], check=True, capture_output=True
-    )
-    return cert, key
 
 
 def test_tls(make_server: MakeServer, tmp_path: Path) -> None:

@@ -46,10 +46,17 @@ _NO_SCHEMA = b""
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """The other end of a call: the headers that it sent, and its address."""
+    """The other end of a call.
+
+    Attributes:
+        headers: What it sent.
+        address: Where it is.
+        admitted: Told that its token is good; raises BackPressureError where there are too many.
+    """
 
     headers: Headers
     address: str
+    admitted: Callable[[], None]
 
     def header(self, name: str) -> str | None:
         """The last value of a header that is text."""
@@ -196,9 +203,11 @@ class FlightDesk:
         self._gatekeeper.count_forbidden()
 
     async def _admit(self, caller: Caller) -> Access:
-        return await self._gatekeeper.admit_call(
+        access = await self._gatekeeper.admit_call(
             caller.header("authorization"), caller.header("origin"), caller.address
         )
+        caller.admitted()
+        return access
 
     def _database(self, access: Access, caller: Caller) -> str:
         database = database_of(caller.headers)

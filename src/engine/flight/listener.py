@@ -70,10 +70,13 @@ class FlightListener:
         if config.tls is not None:
             certificates = [(config.tls.certificate.read_bytes(), config.tls.key.read_bytes())]
         try:
+            # gRPC would say only that it did not start.
+            _check_free(config.host, config.port)
             self._service = FlightService(config.url, self._desk, self._calls, loop, certificates)
         except (pyarrow.ArrowException, OSError) as error:
+            reason = error.strerror if isinstance(error, OSError) else None
             raise ConfigError(
-                f"cannot serve Flight on {config.url}: {error}",
+                f"cannot serve Flight on {config.url}: {reason or error}",
                 hint="another program may use the port; choose one with --flight-bind",
             ) from error
 
@@ -95,6 +98,16 @@ class FlightListener:
         cut = _cut_connections(self.config.port)
         logger.warning("flight connections cut off by the shutdown", extra=keys(connections=cut))
         await _within(is_over, _CUT_TIMEOUT_S)
+
+
+def _check_free(host: str, port: int) -> None:
+    """Raises OSError where `port` cannot be listened on."""
+    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        # Connections of a server before this one do not count.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(address)
+        probe.listen()
 
 
 async def _within(event: asyncio.Event, timeout_s: float) -> bool:

@@ -4,8 +4,6 @@
 """The Flight service."""
 
 import asyncio
-import base64
-import binascii
 import concurrent.futures
 import logging
 import threading
@@ -16,9 +14,16 @@ from urllib.parse import unquote
 import pyarrow
 from pyarrow import flight
 
-from engine.errors import EngineError, ForbiddenError, QueryCancelledError, RequestError
+from engine.errors import (
+    BackPressureError,
+    EngineError,
+    ForbiddenError,
+    MalformedCredentialsError,
+    QueryCancelledError,
+    RequestError,
+)
 from engine.flight.desk import Caller, FlightDesk, Headers, Hold
-from engine.flight.failures import failure_of
+from engine.flight.failures import Internal, Unavailable, failure_of
 from engine.flight.messages import (
     ClosePrepared,
     CreatePrepared,
@@ -30,10 +35,11 @@ from engine.flight.messages import (
 from engine.flight.parameters import values_of
 from engine.flight.plain import batches
 from engine.flight.questions import Prepared, read_handle
+from engine.http.credentials import token_of_header
 
 logger = logging.getLogger(__name__)
 
-# Calls under way at one time; each has a thread, and its answer in memory until it is sent.
+# Calls of known clients at one time; each has a thread, and its answer in memory until it is sent.
 CALLS_MAX = 64
 # How often a call that waits looks whether its client is still there.
 _LOOK_S = 0.1
@@ -63,22 +69,33 @@ class Calls(flight.ServerMiddlewareFactory):  # type: ignore[misc]  # pyarrow ha
         """Let a call begin.
 
         Raises:
-            FlightUnavailableError: There are too many, or the server stops.
+            Unavailable: The server stops.
         """
         if self._is_closed:
-            raise flight.FlightUnavailableError("the server is shutting down")
-        with self._lock:
-            if self._active >= CALLS_MAX:
-                raise flight.FlightUnavailableError(
-                    f"{CALLS_MAX} calls are under way, which is the limit (try again later)"
-                )
-            self._active += 1
+            raise Unavailable("the server is shutting down")
         return _Call(self, info.method, headers)
 
-    def ended(self, method: str, *, is_well: bool) -> None:
-        """A call has ended."""
+    def take(self) -> None:
+        """Count a call whose client is known.
+
+        Not before: a crowd without tokens must not take the places of the others.
+
+        Raises:
+            BackPressureError: There are too many.
+        """
         with self._lock:
-            self._active -= 1
+            if self._active >= CALLS_MAX:
+                raise BackPressureError(
+                    f"{CALLS_MAX} Flight calls are under way, which is the limit",
+                    hint="try again later",
+                )
+            self._active += 1
+
+    def ended(self, method: str, *, is_well: bool, was_counted: bool) -> None:
+        """A call has ended."""
+        if was_counted:
+            with self._lock:
+                self._active -= 1
         self._on_end(method, is_well)
 
 
@@ -89,7 +106,18 @@ class _Call(flight.ServerMiddleware):  # type: ignore[misc]  # pyarrow has no ty
         super().__init__()
         self._calls = calls
         self._method = method
+        self._is_counted = False
         self.headers = headers
+
+    def admitted(self) -> None:
+        """The client is known.
+
+        Raises:
+            BackPressureError: There are too many calls.
+        """
+        if not self._is_counted:
+            self._calls.take()
+            self._is_counted = True
 
     def sending_headers(self) -> dict[str, str]:
         """Answer a handshake: the password of Basic credentials is the bearer token.
@@ -99,18 +127,22 @@ class _Call(flight.ServerMiddleware):  # type: ignore[misc]  # pyarrow has no ty
         if self._method != flight.FlightMethod.HANDSHAKE:
             return {}
         scheme, _, encoded = str(self.headers.get("authorization", [""])[-1]).partition(" ")
+        # Clients in Go leave out the filling at the end.
+        filled = f"{scheme} {encoded}{'=' * (-len(encoded) % 4)}"
         try:
-            decoded = base64.b64decode(encoded, validate=True).decode("ascii")
-        except (binascii.Error, ValueError):
+            password = token_of_header(filled)
+        except MalformedCredentialsError:
             return {}
-        password = decoded.partition(":")[2]
-        if scheme.lower() != "basic" or not password.isprintable():
-            return {}
-        return {"authorization": f"Bearer {password}"}
+        is_sendable = password.isascii() and password.isprintable()
+        return {"authorization": f"Bearer {password}"} if is_sendable else {}
 
     def call_completed(self, exception: Exception | None) -> None:
         """The call is over."""
-        self._calls.ended(self._method.name.lower(), is_well=exception is None)
+        self._calls.ended(
+            self._method.name.lower(),
+            is_well=exception is None,
+            was_counted=self._is_counted,
+        )
 
 
 class _Handshake(flight.ServerAuthHandler):  # type: ignore[misc]  # pyarrow has no types
@@ -240,6 +272,7 @@ class FlightService(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow h
         """Not offered."""
 
         def work(caller: Caller) -> None:
+            self._wait(context, self._desk.admit(caller))
             raise RequestError("DoExchange is not supported", hint="ask by DoGet")
 
         self._answered(context, work)
@@ -248,15 +281,15 @@ class FlightService(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow h
 
     def _answered(self, context: Any, work: Callable[[Caller], _Result]) -> _Result:
         try:
-            headers = context.get_middleware(_CALLS).headers
-            return work(Caller(headers, _address(context.peer())))
+            call = context.get_middleware(_CALLS)
+            return work(Caller(call.headers, _address(context.peer()), call.admitted))
         except EngineError as error:
             if isinstance(error, ForbiddenError):
                 self._loop.call_soon_threadsafe(self._desk.count_forbidden)
             failure = failure_of(error)
         except Exception:
             logger.exception("flight call failed")
-            failure = flight.FlightInternalError(
+            failure = Internal(
                 "internal error (the server's log has the details; please report it)"
             )
         raise failure
