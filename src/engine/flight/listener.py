@@ -4,15 +4,15 @@
 
 import asyncio
 import logging
-import os
 import socket
 import threading
-from pathlib import Path
 
 import msgspec
 
 from engine.errors import ConfigError
 from engine.flight.desk import FlightDesk
+from engine.flight.peers import address_of, cut_connections
+from engine.flight.streams import Streams
 from engine.http.listener import TlsFiles
 from engine.logs import keys
 from engine.metrics import MetricsRegistry
@@ -29,6 +29,8 @@ class FlightConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     host: str
     port: int
     tls: TlsFiles | None = None
+    # How long a client may take nothing of an answer, which is in memory until it has been sent.
+    stalled_s: float = 300.0
 
     @property
     def url(self) -> str:
@@ -59,6 +61,7 @@ class FlightListener:
         from engine.flight.service import Calls, FlightService
 
         loop = asyncio.get_running_loop()
+        self._streams = Streams(loop.time)
 
         def on_end(method: str, is_well: bool) -> None:
             result = "ok" if is_well else "error"
@@ -72,7 +75,9 @@ class FlightListener:
         try:
             # gRPC would say only that it did not start.
             _check_free(config.host, config.port)
-            self._service = FlightService(config.url, self._desk, self._calls, loop, certificates)
+            self._service = FlightService(
+                config.url, self._desk, self._calls, self._streams, certificates
+            )
         except (pyarrow.ArrowException, OSError) as error:
             reason = error.strerror if isinstance(error, OSError) else None
             raise ConfigError(
@@ -80,8 +85,11 @@ class FlightListener:
                 hint="another program may use the port; choose one with --flight-bind",
             ) from error
 
+        self._watch = asyncio.create_task(self._cut_off_stalled())
+
     async def stop(self, timeout_s: float) -> None:
         """Refuse new calls, give those under way `timeout_s`, then cut them off."""
+        self._watch.cancel()
         self._calls.close()
         loop = asyncio.get_running_loop()
         is_over = asyncio.Event()
@@ -95,9 +103,19 @@ class FlightListener:
         if await _within(is_over, timeout_s):
             return
         self._service.release_all()
-        cut = _cut_connections(self.config.port)
+        cut = cut_connections(self.config.port)
         logger.warning("flight connections cut off by the shutdown", extra=keys(connections=cut))
         await _within(is_over, _CUT_TIMEOUT_S)
+
+    async def _cut_off_stalled(self) -> None:
+        """End, again and again, the connections of clients that do not read."""
+        config = self.config
+        while True:
+            await asyncio.sleep(config.stalled_s / 10)
+            peers = self._streams.stalled(config.stalled_s)
+            if peers:
+                cut = cut_connections(config.port, {address_of(peer) for peer in peers})
+                logger.warning("flight clients that do not read cut off", extra=keys(count=cut))
 
 
 def _check_free(host: str, port: int) -> None:
@@ -116,30 +134,3 @@ async def _within(event: asyncio.Event, timeout_s: float) -> bool:
     except TimeoutError:
         return False
     return True
-
-
-def _cut_connections(port: int) -> int:
-    """End the connections of our own clients at `port`; returns how many.
-
-    A call whose client does not read waits inside of gRPC, where nothing of ours reaches it but the
-    end of its connection.
-    """
-    count = 0
-    for entry in Path("/proc/self/fd").iterdir():
-        try:
-            if not str(entry.readlink()).startswith("socket:"):
-                continue
-            # A number of its own, which nobody else closes meanwhile.
-            number = os.dup(int(entry.name))
-        except OSError:
-            continue  # closed meanwhile
-        with socket.socket(fileno=number) as connection:
-            if connection.family not in (socket.AF_INET, socket.AF_INET6):
-                continue
-            try:
-                if connection.getsockname()[1] == port and connection.getpeername():
-                    connection.shutdown(socket.SHUT_RDWR)
-                    count += 1
-            except OSError:
-                continue  # it listens, or is gone already
-    return count

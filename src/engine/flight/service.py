@@ -9,7 +9,6 @@ import logging
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
-from urllib.parse import unquote
 
 import pyarrow
 from pyarrow import flight
@@ -33,8 +32,10 @@ from engine.flight.messages import (
     read_command,
 )
 from engine.flight.parameters import values_of
+from engine.flight.peers import address_of
 from engine.flight.plain import batches
 from engine.flight.questions import Prepared, read_handle
+from engine.flight.streams import Streams
 from engine.http.credentials import token_of_header
 
 logger = logging.getLogger(__name__)
@@ -164,12 +165,13 @@ class FlightService(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow h
         location: str,
         desk: FlightDesk,
         calls: Calls,
-        loop: asyncio.AbstractEventLoop,
+        streams: Streams,
         tls_certificates: list[tuple[bytes, bytes]],
     ) -> None:
         # Before the base, which serves at once.
         self._desk = desk
-        self._loop = loop
+        self._streams = streams
+        self._loop = asyncio.get_running_loop()
         self._holds: set[Hold] = set()
         super().__init__(
             location,
@@ -193,7 +195,8 @@ class FlightService(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow h
             return self._wait(context, self._desk.rows(caller, ticket.ticket, hold), hold)
 
         table = self._answered(context, work)
-        reader = pyarrow.RecordBatchReader.from_batches(table.schema, batches(table))
+        pieces = self._streams.followed(context.peer(), batches(table))
+        reader = pyarrow.RecordBatchReader.from_batches(table.schema, pieces)
         return flight.RecordBatchStream(reader)
 
     def get_flight_info(self, context: Any, descriptor: Any) -> Any:
@@ -282,7 +285,7 @@ class FlightService(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow h
     def _answered(self, context: Any, work: Callable[[Caller], _Result]) -> _Result:
         try:
             call = context.get_middleware(_CALLS)
-            return work(Caller(call.headers, _address(context.peer()), call.admitted))
+            return work(Caller(call.headers, address_of(context.peer())[0], call.admitted))
         except EngineError as error:
             if isinstance(error, ForbiddenError):
                 self._loop.call_soon_threadsafe(self._desk.count_forbidden)
@@ -340,9 +343,3 @@ def _only_row(reader: Any) -> Any:
     if found is None:
         raise RequestError("no row of parameters was sent", hint="send one row")
     return found
-
-
-def _address(peer: str) -> str:
-    """The address in gRPC's name of a peer, such as ``ipv4:127.0.0.1:50000``."""
-    kind, _, rest = unquote(peer).partition(":")
-    return rest.rpartition(":")[0].strip("[]") if kind in ("ipv4", "ipv6") else peer

@@ -1,14 +1,24 @@
 """What the Flight service does beside answering: places, addresses, waiting, errors."""
 
+import asyncio
+import sys
 from typing import Any
 
+import numpy
+import pyarrow
 import pytest
 from pyarrow import flight
 
 from engine import errors
 from engine.flight.desk import Hold
 from engine.flight.failures import Failed, InvalidArgument, failure_of
-from engine.flight.service import CALLS_MAX, Calls, _address
+from engine.flight.listener import FlightConfig, FlightListener
+from engine.flight.peers import address_of
+from engine.flight.service import CALLS_MAX, Calls
+from engine.flight.streams import Streams
+from engine.metrics import MetricsRegistry
+from tests.support.server import free_port
+from tests.support.waiting import wait_for
 
 
 class Info:
@@ -46,14 +56,14 @@ def test_closed_calls_refuse() -> None:
 @pytest.mark.parametrize(
     ("peer", "address"),
     [
-        ("ipv4:127.0.0.1:50000", "127.0.0.1"),
-        ("ipv6:%5B::1%5D:50000", "::1"),
-        ("ipv6:[fe80::1]:50000", "fe80::1"),
-        ("unix:", "unix:"),
+        ("ipv4:127.0.0.1:50000", ("127.0.0.1", 50000)),
+        ("ipv6:%5B::1%5D:50000", ("::1", 50000)),
+        ("ipv6:[fe80::1]:50001", ("fe80::1", 50001)),
+        ("unix:", ("unix:", 0)),
     ],
 )
-def test_addresses_of_peers(peer: str, address: str) -> None:
-    assert _address(peer) == address
+def test_addresses_of_peers(peer: str, address: tuple[str, int]) -> None:
+    assert address_of(peer) == address
 
 
 def test_a_hold_stops_what_runs_and_what_is_yet_to_run() -> None:
@@ -83,3 +93,65 @@ def test_every_error_has_a_status() -> None:
     assert isinstance(failure_of(errors.QueryError("text")), InvalidArgument)
     with pytest.raises(AttributeError):
         _ = failure_of(errors.QueryError("text")).__cause__
+
+
+def test_answers_stall_when_nothing_is_taken() -> None:
+    now_s = [0.0]
+    streams = Streams(lambda: now_s[0])
+    answer = streams.followed("a", range(3))
+    other = streams.followed("b", range(3))
+    assert streams.stalled(0) == set()  # nothing was asked for yet
+    assert (next(answer), next(other)) == (0, 0)
+    now_s[0] = 5
+    assert next(other) == 1
+    now_s[0] = 10
+    assert streams.stalled(10) == {"a"}
+    assert streams.stalled(5) == {"a", "b"}
+    answer.close()  # as when its call ends
+    assert list(other) == [2]
+    assert streams.stalled(0) == set()
+
+
+READ_ONE = """
+import sys, pyarrow.flight as flight
+reader = flight.connect(sys.argv[1]).do_get(flight.Ticket(b"x"))
+print(reader.read_chunk().data.num_rows, flush=True)
+sys.stdin.read()
+try:
+    reader.read_all()
+except Exception as error:
+    print(type(error).__name__, flush=True)
+"""
+
+
+async def cut_off_one_that_does_not_read() -> bytes:
+    """What a client says that read one piece, and went on only after it was cut off."""
+
+    class Desk:
+        async def rows(self, caller: Any, ticket: bytes, hold: Hold) -> Any:
+            # A hundred megabytes: more than sockets and gRPC keep.
+            return pyarrow.table({"x": numpy.arange(13_000_000)})
+
+    config = FlightConfig(host="127.0.0.1", port=free_port(), stalled_s=0.2)
+    metrics = MetricsRegistry()
+    listener = FlightListener(config, Desk(), metrics)  # type: ignore[arg-type]
+    listener.start()
+    pipe = asyncio.subprocess.PIPE
+    url = f"grpc://127.0.0.1:{config.port}"
+    client = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", READ_ONE, url, stdin=pipe, stdout=pipe
+    )
+    assert client.stdout is not None
+    assert int(await client.stdout.readline()) > 0
+    # Its call ends, which it would not otherwise.
+    await asyncio.to_thread(
+        wait_for, lambda: 'method="do_get"' in metrics.render(), "the call ends", timeout_s=60
+    )
+    said, _ = await client.communicate(b"")
+    await listener.stop(30)
+    return said
+
+
+def test_a_client_that_does_not_read_is_cut_off() -> None:
+    said = asyncio.run(asyncio.wait_for(cut_off_one_that_does_not_read(), 100))
+    assert said.strip() in (b"FlightUnavailableError", b"FlightInternalError")
