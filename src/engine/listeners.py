@@ -88,13 +88,14 @@ class Listeners:
             return
         # A listener ended by itself: the address is taken, or granian failed.
         stopping.cancel()
-        error = ended.exception()
+        # What granian says goes on with a trace of its own calls.
+        reason = str(ended.exception() or "the listener ended").partition("\n")[0]
         if self._unix_socket is None or ended is self._serving[0]:
             place, flag = self.url, "--http-bind"
         else:
             place, flag = f"socket {self._unix_socket.path}", "--http-socket"
         raise ConfigError(
-            f"cannot serve on {place}: {error or 'the listener ended'}",
+            f"cannot serve on {place}: {reason}",
             hint=f"another program may use it; choose another with {flag}",
         )
 

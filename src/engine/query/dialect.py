@@ -4,6 +4,7 @@
 # changed: copy it.
 """Parsing of SQL statements."""
 
+import itertools
 from enum import StrEnum
 from typing import Any, ClassVar, cast
 
@@ -410,3 +411,19 @@ def _reason(error: SqlglotError) -> str:
 
 def _syntax_error(reason: str) -> str:
     return f'SQL error: ParserError("{reason}")'
+
+
+def parameter_names(sql: str) -> tuple[str, ...]:
+    """The names of the placeholders in a statement that can be parsed, without ``$``.
+
+    Numbers come by their value, words as they first occur in the text.
+    """
+    words = list(_DIALECT.tokenize(sql))
+    names = dict.fromkeys(
+        word.text
+        for sign, word in itertools.pairwise(words)
+        if sign.token_type is TokenType.PARAMETER
+    )
+    if all(name.isdecimal() for name in names):
+        return tuple(sorted(names, key=int))
+    return tuple(names)

@@ -28,6 +28,7 @@ from engine.query.dialect import (
     Statement,
     StatementKind,
     TableName,
+    parameter_names,
     parse_statement,
 )
 from engine.query.file_views import view_sql, within
@@ -35,7 +36,7 @@ from engine.query.kinds import Kind
 from engine.query.locked_database import locked_database
 from engine.query.reach import EVERYTHING, columns_reached, times_reached
 from engine.query.results import normalised
-from engine.query.rewrite import fold_names, parameter_names, tables_of, translate, view_name
+from engine.query.rewrite import fold_names, tables_of, translate, view_name
 from engine.query.sandbox import check_query
 from engine.query.template import Template
 from engine.query.views import ArrowTables, QueryCatalog, columns_of, distinct_names, kinds_of
@@ -60,6 +61,10 @@ _FAILURES: tuple[type[Exception], ...] = (
     RuntimeError,
 )
 _Columns = tuple[tuple[str, Kind], ...]
+# The columns of an answer to EXPLAIN.
+_NO_PLAN = pyarrow.table(
+    {name: pyarrow.array([], pyarrow.utf8()) for name in ("plan_type", "plan")}
+)
 # Takes a function that stops a query, from any thread.
 OnStart = Callable[[Callable[[], None]], None]
 
@@ -181,13 +186,13 @@ class QueryExecutor:
                 self._ended.notify_all()
 
     def parameters(self, sql: str) -> tuple[str, ...]:
-        """The names of the placeholders in `sql`, without ``$``, as they first occur.
+        """The names of the placeholders in `sql`, without ``$``.
 
         Raises:
             QueryError: It is not a query.
         """
-        query = self._parsed(self._checked(sql))[0].query
-        return () if query is None else parameter_names(query)
+        self._parsed(self._checked(sql))
+        return parameter_names(sql)
 
     def forget(self, database: str, table: str | None = None) -> None:
         """Drop what is kept in memory of a table, or of all tables of a database."""
@@ -358,8 +363,9 @@ class QueryExecutor:
     ) -> Any:
         if running.reason is not None:
             raise self._explained(RuntimeError("interrupted"), running)
-        if is_schema_only and statement.kind is StatementKind.QUERY:
-            return normalised(_planned(cursor, text), zones)
+        if is_schema_only:
+            is_query = statement.kind is StatementKind.QUERY
+            return normalised(_planned(cursor, text), zones) if is_query else _NO_PLAN
         reader: Any = cursor.sql(text).to_arrow_reader()
         batches, size = [], 0
         for batch in reader:
@@ -372,7 +378,7 @@ class QueryExecutor:
             batches.append(batch)
         table = pyarrow.Table.from_batches(batches, reader.schema)
         if statement.kind is not StatementKind.QUERY:
-            return table.rename_columns(["plan_type", "plan"])
+            return table.rename_columns(_NO_PLAN.column_names)
         return normalised(table, zones)
 
     def _explained(self, error: Exception, running: RunningQuery) -> QueryError:

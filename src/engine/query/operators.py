@@ -67,12 +67,6 @@ def _bare(node: exp.Expr) -> exp.Expr:
     return node
 
 
-def parameter_name(node: exp.Parameter) -> str:
-    """The name of a placeholder, without ``$``."""
-    name: str = node.this.name
-    return name
-
-
 class Operators:
     """Translates the operators of one query.
 
@@ -123,7 +117,7 @@ class Operators:
         """The slot of a parameter."""
         kinds = {SlotKind.TIME: Kind.TIME, SlotKind.NUMBER: Kind.FLOAT, SlotKind.TEXT: Kind.TEXT}
         return self.slot(
-            Slot(kind=kind, name=parameter_name(node), **details), kinds.get(kind, Kind.OTHER)
+            Slot(kind=kind, name=node.this.name, **details), kinds.get(kind, Kind.OTHER)
         )
 
     def kind(self, node: exp.Expr) -> Kind:

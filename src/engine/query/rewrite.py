@@ -15,7 +15,7 @@ from engine.query.dialect import HeadraceDialect, TableName
 from engine.query.gapfill import filled, fills_gaps
 from engine.query.kinds import Kind
 from engine.query.macros import check_copies
-from engine.query.operators import Operators, call, cast, parameter_name, replace
+from engine.query.operators import Operators, call, cast, replace
 from engine.query.scopes import Columns, Resolution, zones_of
 from engine.query.template import SlotKind, Template, cut
 
@@ -117,15 +117,6 @@ def translate(
     except UnsupportedError as error:
         raise QueryNotSupportedError(f"This feature is not implemented: {error}") from error
     return cut(sql, operators.slots, zones)
-
-
-def parameter_names(tree: exp.Query) -> tuple[str, ...]:
-    """The names of the placeholders in `tree`, numbers by value, words in their order."""
-    found = (parameter_name(node) for node in tree.find_all(exp.Parameter, bfs=False))
-    names = dict.fromkeys(found)
-    if all(name.isdecimal() for name in names):
-        return tuple(sorted(names, key=int))
-    return tuple(names)
 
 
 def _use_views(resolution: Resolution, order: Sequence[TableName]) -> None:

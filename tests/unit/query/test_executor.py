@@ -291,6 +291,33 @@ def test_explain_gives_a_plan_and_does_not_run(executor):
     assert executor.run("db", "EXPLAIN ANALYZE SELECT * FROM cpu").num_rows == 1
 
 
+def test_the_columns_of_an_answer_are_known_without_running(executor):
+    def columns(sql, **params):
+        table = executor.run("db", sql, params, is_schema_only=True)
+        assert table.num_rows == 0
+        return table.column_names
+
+    assert columns(ENDLESS.replace("count(*)", "x AS a, x AS a, 1.5 AS b")) == ["a", "a", "b"]
+    assert columns(f"EXPLAIN ANALYZE {ENDLESS}") == ["plan_type", "plan"]
+    assert columns("SELECT $a AS a", a=1) == ["a"]
+    with pytest.raises(QueryError, match="nope"):
+        columns("SELECT nope FROM cpu")
+
+
+@pytest.mark.parametrize(
+    ("sql", "names"),
+    [
+        ("SELECT $b, $a FROM cpu WHERE time > $b", ("b", "a")),
+        ("SELECT $10, $9, $1", ("1", "9", "10")),
+        ("WITH t AS (SELECT $x AS v) SELECT * FROM t WHERE v = $y", ("x", "y")),
+        ("SELECT 1", ()),
+        ("SHOW TABLES", ()),
+    ],
+)
+def test_placeholders_have_an_order(executor, sql, names):
+    assert executor.parameters(sql) == names
+
+
 def test_a_query_that_runs_too_long_is_stopped(executor):
     with pytest.raises(QueryTimeoutError):
         executor.run("db", ENDLESS, timeout_ms=50)
