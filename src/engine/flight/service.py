@@ -59,7 +59,7 @@ class Calls(flight.ServerMiddlewareFactory):  # type: ignore[misc]  # pyarrow ha
         super().__init__()
         self._on_end = on_end
         self._lock = threading.Lock()
-        self._active = 0
+        self._active: set[_Call] = set()
         self._is_closed = False
 
     def close(self) -> None:
@@ -76,8 +76,8 @@ class Calls(flight.ServerMiddlewareFactory):  # type: ignore[misc]  # pyarrow ha
             raise Unavailable("the server is shutting down")
         return _Call(self, info.method, headers)
 
-    def take(self) -> None:
-        """Count a call whose client is known.
+    def take(self, call: "_Call") -> None:
+        """Count a call whose client is known, once.
 
         Not before: a crowd without tokens must not take the places of the others.
 
@@ -85,18 +85,21 @@ class Calls(flight.ServerMiddlewareFactory):  # type: ignore[misc]  # pyarrow ha
             BackPressureError: There are too many.
         """
         with self._lock:
-            if self._active >= CALLS_MAX:
+            # One that has ended meanwhile would keep its place for ever.
+            if call in self._active or call.is_over:
+                return
+            if len(self._active) >= CALLS_MAX:
                 raise BackPressureError(
                     f"{CALLS_MAX} Flight calls are under way, which is the limit",
                     hint="try again later",
                 )
-            self._active += 1
+            self._active.add(call)
 
-    def ended(self, method: str, *, is_well: bool, was_counted: bool) -> None:
+    def ended(self, call: "_Call", method: str, *, is_well: bool) -> None:
         """A call has ended."""
-        if was_counted:
-            with self._lock:
-                self._active -= 1
+        with self._lock:
+            call.is_over = True
+            self._active.discard(call)
         self._on_end(method, is_well)
 
 
@@ -107,8 +110,8 @@ class _Call(flight.ServerMiddleware):  # type: ignore[misc]  # pyarrow has no ty
         super().__init__()
         self._calls = calls
         self._method = method
-        self._is_counted = False
         self.headers = headers
+        self.is_over = False
 
     def admitted(self) -> None:
         """The client is known.
@@ -116,9 +119,7 @@ class _Call(flight.ServerMiddleware):  # type: ignore[misc]  # pyarrow has no ty
         Raises:
             BackPressureError: There are too many calls.
         """
-        if not self._is_counted:
-            self._calls.take()
-            self._is_counted = True
+        self._calls.take(self)
 
     def sending_headers(self) -> dict[str, str]:
         """Answer a handshake: the password of Basic credentials is the bearer token.
@@ -139,11 +140,7 @@ class _Call(flight.ServerMiddleware):  # type: ignore[misc]  # pyarrow has no ty
 
     def call_completed(self, exception: Exception | None) -> None:
         """The call is over."""
-        self._calls.ended(
-            self._method.name.lower(),
-            is_well=exception is None,
-            was_counted=self._is_counted,
-        )
+        self._calls.ended(self, self._method.name.lower(), is_well=exception is None)
 
 
 class _Handshake(flight.ServerAuthHandler):  # type: ignore[misc]  # pyarrow has no types
@@ -225,6 +222,7 @@ class FlightService(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow h
         """Values for a prepared statement: the answer is a handle that holds both."""
 
         def work(caller: Caller) -> None:
+            self._wait(context, self._desk.admit(caller))
             command = read_command(_command_of(descriptor))
             if not isinstance(command, PreparedQuery):
                 raise RequestError("only values of prepared statements can be put")
@@ -239,6 +237,7 @@ class FlightService(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow h
         """Prepare a statement, or close one, of which the server keeps nothing."""
 
         def work(caller: Caller) -> list[Any]:
+            self._wait(context, self._desk.admit(caller))
             if action.type not in (_CREATE, _CLOSE):
                 raise RequestError(
                     f"there is no action '{action.type}'", hint=f"use {_CREATE} or {_CLOSE}"
@@ -248,7 +247,6 @@ class FlightService(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow h
                 return [flight.Result(self._wait(context, self._desk.prepare(caller, command)))]
             if not isinstance(command, ClosePrepared):
                 raise RequestError(f"the body of the action is not that of {action.type}")
-            self._wait(context, self._desk.admit(caller))
             return []
 
         return iter(self._answered(context, work))

@@ -42,6 +42,9 @@ def test_places_are_taken_by_known_clients_alone() -> None:
         calls.start_call(Info(), {}).admitted()
     known[0].call_completed(None)
     calls.start_call(Info(), {}).admitted()
+    known[0].admitted()  # too late: it is over, and takes no place
+    known[1].call_completed(None)
+    calls.start_call(Info(), {}).admitted()
     assert ended[-1] == ("do_get", True)
     assert ended[0] == ("do_get", False)
 
