@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from engine.config import OPTIONS
+from engine.serve_options import OPTIONS
 from tests.support.server import ROOT, ServerProcess, free_port
 
 UNIT = ROOT / "deploy" / "systemd" / "headrace.service"

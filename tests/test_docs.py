@@ -8,10 +8,10 @@ from types import ModuleType
 
 import pytest
 
-from engine.config import FLAGS
 from engine.errors import EngineError
 from engine.http.app import routes
 from engine.plugins.source_check import check_plugin
+from engine.serve_options import FLAGS
 from tests.support.any_service import AnyService
 from tests.support.server import ROOT, ServerProcess
 from tests.support.waiting import wait_for

@@ -8,6 +8,7 @@ import sys
 
 from engine import config, logs
 from engine.errors import SettingError
+from engine.serve_options import FLAGS, OPTIONS, Option
 from engine.setting_values import parse_bytes, parse_mode, render_bytes
 
 
@@ -40,7 +41,7 @@ def show_config(namespace: argparse.Namespace) -> None:
     settings, sources = config.load_with_sources(flags, os.environ)
     rows = [
         (option.key, _shown(option, getattr(settings, option.attribute)), sources[option.attribute])
-        for option in config.OPTIONS
+        for option in OPTIONS
     ]
     if namespace.format == "json":
         print(json.dumps({key: {"value": value, "source": source} for key, value, source in rows}))
@@ -56,7 +57,7 @@ def _flags(namespace: argparse.Namespace) -> dict[str, str | bool | None]:
     Raises:
         SettingError: The variable that is to hold the node id does not.
     """
-    known = {option.attribute for option in config.FLAGS}
+    known = {option.attribute for option in FLAGS}
     flags = {key: value for key, value in vars(namespace).items() if key in known}
     variable = namespace.node_id_from_env
     if variable is not None and flags["node_id"] is None:
@@ -66,7 +67,7 @@ def _flags(namespace: argparse.Namespace) -> dict[str, str | bool | None]:
     return flags
 
 
-def _shown(option: config.Option, value: object) -> str | None:
+def _shown(option: Option, value: object) -> str | None:
     if value is None:
         return None
     if option.is_secret:

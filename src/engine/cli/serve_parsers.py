@@ -5,7 +5,7 @@ import argparse
 
 from engine.cli.parsing import Parser, Verbs
 from engine.cli.unsupported import SERVE_FLAGS
-from engine.config import FLAGS
+from engine.serve_options import FLAGS
 
 
 def add_serve(verbs: Verbs) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from engine import config, setting_values
 from engine.errors import ConfigError, SettingError
+from engine.serve_options import OPTIONS
 
 
 def test_flags_win_over_the_environment_which_wins_over_defaults() -> None:
@@ -19,7 +20,7 @@ def test_flags_win_over_the_environment_which_wins_over_defaults() -> None:
 
 def test_every_option_is_a_setting() -> None:
     fields = config.ServeConfig.__dataclass_fields__
-    assert {option.attribute for option in config.OPTIONS} == set(fields)
+    assert {option.attribute for option in OPTIONS} == set(fields)
 
 
 @pytest.mark.parametrize(
@@ -56,6 +57,11 @@ def test_durations(text: str, seconds: float) -> None:
         ({"query_words_max": "99"}, "--query-words-max"),
         ({"plugin_memory_max": "1kb"}, "not between 32MB"),
         ({"log_level": "loud"}, "--log-level"),
+        ({"flight_bind": "127.0.0.1:8181"}, "port 8181 is that of HTTP"),
+        (
+            {"flight_bind": "127.0.0.1:8182", "tls_minimum_version": "tls-1.3"},
+            "pyarrow serves TLS 1.2 too",
+        ),
         ({"http_socket_mode": "888"}, "--http-socket-mode"),
         ({"http_socket_mode": "077"}, "--http-socket-mode"),
     ],
