@@ -1,6 +1,7 @@
 # Owns what tests of the Flight listener share: a server that has one, and clients of it.
 """Flight in tests."""
 
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,14 @@ class FlightServer(ServerProcess):
     def __init__(self, directory: Path, *flags: str) -> None:
         self.flight_port = free_port()
         super().__init__(directory, "--flight-bind", f"127.0.0.1:{self.flight_port}", *flags)
+
+    def is_up(self) -> bool:
+        """Whether both listeners answer now."""
+        try:
+            socket.create_connection(("127.0.0.1", self.flight_port), timeout=30).close()
+        except OSError:
+            return False
+        return super().is_up()
 
     def flight(self, **options: Any) -> Any:
         """A bare client."""
