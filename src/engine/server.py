@@ -46,7 +46,7 @@ from engine.plugins.flush_index import NOTE_ROWS_MAX, FlushIndex
 from engine.plugins.host import PluginConfig, PluginHost
 from engine.plugins.log_files import LogFiles, LogRetention
 from engine.plugins.log_history import LogHistory
-from engine.plugins.past_rows import LogPast
+from engine.plugins.past_rows import Past
 from engine.plugins.plugin_files import PluginFile, PluginFiles, files_of
 from engine.plugins.plugin_log import LogEntry, PluginLog
 from engine.plugins.repository import DEFAULT_REPOSITORY_URL, PluginRepository
@@ -57,6 +57,7 @@ from engine.plugins.wal_runner import WalRunnerConfig
 from engine.query.dialect import ParseLimits
 from engine.query.executor import QueryConfig, QueryExecutor
 from engine.query.live_catalog import LiveQueryCatalog
+from engine.query.past import PastReader
 from engine.query.service import QueryNote, QueryService, QueryServiceConfig
 from engine.server_metrics import show_log, show_process, show_tables
 from engine.service_manager import ServiceManager
@@ -292,7 +293,19 @@ class Server:
             durable=lambda: log.durable_position,
             created=self._state.created,
         )
-        dispatcher = self._dispatcher = self._build_dispatcher(pipeline, queries, writer, history)
+        past = Past(
+            PastReader(
+                self._state.store,
+                catalog,
+                self._readers,
+                self._clock,
+                self._state.created,
+                self._paths.parquet_dir.resolve(),
+            )
+        )
+        dispatcher = self._dispatcher = self._build_dispatcher(
+            pipeline, queries, writer, history, past
+        )
         host = PluginHost(
             PluginConfig(
                 plugin_dir=config.plugins_path,
@@ -327,7 +340,11 @@ class Server:
                 dispatcher=dispatcher,
                 dead_letters=self._state.dead_letters,
                 trigger_factory=TriggerFactory(
-                    self._repository, self._clock, history, self._secrets
+                    self._repository,
+                    self._clock,
+                    history,
+                    self._secrets,
+                    config.plugin_batch_rows,
                 ),
                 secrets=self._secrets,
                 plugin_repository=self._repository,
@@ -341,6 +358,7 @@ class Server:
                     self._state.plugin_state,
                     self._secrets,
                     queries,
+                    past,
                     self._clock,
                 ),
                 health=_Health(log),
@@ -431,6 +449,7 @@ class Server:
         queries: QueryService,
         writer: CatalogWriter,
         history: LogHistory,
+        past: Past,
     ) -> Dispatcher:
         config = self._config
         return Dispatcher(
@@ -452,7 +471,7 @@ class Server:
                 backfills=self._state.backfills,
                 index=self._index,
                 history=history,
-                past=LogPast(history),
+                past=past,
                 passed_positions=self._state.passed_positions,
                 columns=self._state.store.columns,
                 secrets=self._secrets,

@@ -12,6 +12,7 @@ from engine.ingest.state import ServerState
 from engine.ingest.state_image import encode_image
 from engine.persist.ports import CheckpointDraft, Laggard
 from engine.plugins.flush_index import FlushIndex
+from engine.store.cuts import Cuts
 from engine.store.live import LiveStore
 from engine.store.manifest import FileEntry, FilesRecord, encode_files
 from engine.store.run_records import RunRecord, Step, encode_record
@@ -68,6 +69,17 @@ class StateAccess:
             return None
         return catalog.database(database).retention_of(table)
 
+    def cuts(self) -> Cuts:
+        """Where WAL triggers begin."""
+        state = self._state
+        starts = (
+            (trigger.database, trigger.table, state.backfills.start(trigger.id))
+            for trigger in state.catalog.triggers()
+            if trigger.is_fed_by_log
+        )
+        # Before a database begins there is nothing to be cut off.
+        return Cuts(start for start in starts if start[2] > state.created(start[0]))
+
     def forget_log(self, through: Position) -> None:
         """The log does not have frames up to this position any more."""
         self._index.drop_until(through)
@@ -75,7 +87,8 @@ class StateAccess:
     def log_readers(self) -> list[Laggard]:
         """How far the triggers that read the log have come.
 
-        Disabled ones too: they are to go on where they stopped.
+        Disabled ones too: they are to go on where they stopped. Where live rows wait for those of
+        the past they must not be lost meanwhile, unless somebody stopped the trigger.
         """
         readers = []
         for trigger in self._state.catalog.triggers():
@@ -85,20 +98,9 @@ class StateAccess:
             passed = self._index.nothing_until(trigger.database, cursor.low, self._state.position)
             if passed > cursor.low:
                 cursor.pass_over(passed)
-            readers.append(Laggard(trigger, cursor.low))
+            waits = self._state.backfills.active(trigger.id) is not None
+            readers.append(Laggard(trigger, cursor.low, keeps=waits and not trigger.disabled))
         return readers
-
-    def held_by_backfills(self) -> Position | None:
-        """Behind this position backfills of enabled triggers read the log; None: there are none."""
-        state = self._state
-        return min(
-            (
-                state.created(trigger.database)
-                for trigger in state.catalog.triggers()
-                if not trigger.disabled and state.backfills.active(trigger.id) is not None
-            ),
-            default=None,
-        )
 
 
 class LogAccess:

@@ -166,12 +166,30 @@ def test_what_cannot_be_backfilled_is_refused(server: ServerProcess) -> None:
     assert (again.status, again.json()["code"]) == (409, "already_exists")
 
 
-def test_a_backfill_whose_rows_are_gone_does_not_hold_the_trigger(
+SMALL = [
+    word
+    for flag in ("--wal-segment-size", "--persist-log-size", "--checkpoint-log-size")
+    for word in (flag, "16KB")
+]
+
+
+def cut_log(server: ServerProcess) -> None:
+    """Write rows of another table until the oldest file of the log is gone."""
+    first = min(server.data_dir.glob("*/wal/*.wal"))
+    numbers = itertools.count(1000, 500)
+
+    def is_cut() -> bool:
+        number = next(numbers)
+        write(server, *range(number, number + 500), table="filler")
+        return not first.exists()
+
+    wait_for(is_cut, "the log is cut", timeout_s=60)
+
+
+def test_a_backfill_goes_on_where_its_rows_left_the_log(
     make_server: Callable[..., ServerProcess],
 ) -> None:
-    small = ("--wal-segment-size", "--persist-log-size", "--checkpoint-log-size")
-    flags = [word for flag in small for word in (flag, "16KB")]
-    server = make_server(*flags, "--wal-kept-max", "64KB").start()
+    server = make_server(*SMALL, "--wal-kept-max", "64KB").start()
     server.plugin("echo.py", ECHO)
     server.plugin(
         "slow.py", ECHO.replace("for batch", "import time; time.sleep(60)\n    for batch")
@@ -182,27 +200,66 @@ def test_a_backfill_whose_rows_are_gone_does_not_hold_the_trigger(
     assert backfill(server, "t", 0, 100).status == 200
     wait_for_value(lambda: status(server, "t")["runs"], 1, "the first call")
     assert server.cli("disable", "trigger", "-d", "db", "t").returncode == 0
-    first = min(server.data_dir.glob("*/wal/*.wal"))
-    numbers = itertools.count(1000, 500)
-
-    def is_cut() -> bool:
-        number = next(numbers)
-        write(server, *range(number, number + 500), table="filler")
-        return not first.exists()
-
-    wait_for(is_cut, "the log is cut", timeout_s=60)
+    cut_log(server)
     server.plugin("slow.py", ECHO)
-
     assert server.cli("enable", "trigger", "-d", "db", "t").returncode == 0
-    waited = server.cli("backfill", "t", "-d", "db", "--from", "0", "--wait")
-    assert waited.returncode == 1
+    wait_for_value(lambda: seen(server), list(range(20)), "the rows, from files")
     write(server, 7)
-    wait_for_value(lambda: seen(server), [7], "the live row")
+    wait_for_value(lambda: seen(server), [*range(20), 7], "the live row")
     now = status(server, "t")
-    assert (now["is_backfilling"], now["disabled"]) == (False, False)
-    assert "backfill ends after 0 rows" in now["last_error"]
-    assert server.stop() == 0
-    server.start()
-    assert status(server, "t")["is_backfilling"] is False
-    write(server, 8)
-    wait_for_value(lambda: seen(server), [7, 8], "a row after a restart")
+    assert (now["is_backfilling"], now["disabled"], now["backfilled_rows"]) == (False, False, 20)
+
+
+@pytest.mark.parametrize("is_begun_with_it", [False, True])
+def test_rows_that_are_in_files_alone_come_in_order_of_time_and_once(
+    make_server: Callable[..., ServerProcess], is_begun_with_it: bool
+) -> None:
+    server = make_server(*SMALL).start()
+    server.plugin("echo.py", ECHO)
+    server.cli("create", "database", "db")
+    for start in (40, 20, 60, 0):  # not in the order of their times
+        write(server, *range(start, start + 20))
+    cut_log(server)
+    write(server, *range(50, 90))  # some of them again, and all of these are in the log
+    if is_begun_with_it:
+        created = server.create_trigger(
+            "db", "t", "table:m", "echo.py", batch_rows=8, start_from="1970-01-01T00:00:00Z"
+        )
+        assert created.status == 200
+        expected = list(range(90))
+    else:
+        assert server.create_trigger("db", "t", "table:m", "echo.py", batch_rows=8).status == 200
+        assert backfill(server, "t", 10, 85).status == 200
+        expected = list(range(10, 85))
+    for least in (1, 30):
+        wait_for(lambda least=least: len(seen(server)) >= least, "progress", timeout_s=60)
+        server.kill()
+        server.start()
+        write(server, 2000 + least)
+    live = [2001, 2030]
+    wait_for_value(lambda: seen(server), [*expected, *live], "all, once", timeout_s=60)
+    if is_begun_with_it:
+        expected += live
+    else:
+        expected += [*live, *range(10), *range(85, 90)]
+    assert backfill(server, "t", 0, 10_000).status == 200
+    wait_for_value(lambda: seen(server), expected, "the rest, nothing twice", timeout_s=60)
+    write(server, 3000)
+    wait_for_value(lambda: seen(server), [*expected, 3000], "live rows again")
+
+
+def test_a_dry_run_over_history_has_rows_of_files(
+    make_server: Callable[..., ServerProcess],
+) -> None:
+    server = make_server(*SMALL).start()
+    server.plugin("echo.py", ECHO)
+    server.cli("create", "database", "db")
+    write(server, *range(10))
+    cut_log(server)
+    write(server, 3, 20)
+    tried = server.cli(
+        *("test", "wal_plugin", "-d", "db", "--from", "2", "--to", "100", "--table", "m"),
+        "echo.py",
+    )
+    assert tried.returncode == 0, tried.stderr
+    assert json.loads(tried.stdout)["rows"] == 9

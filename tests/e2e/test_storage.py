@@ -179,14 +179,6 @@ def test_tokens_and_triggers_outlive_the_log_that_made_them(
         path = "/api/v3/configure/processing_engine_trigger"
         (trigger,) = server.request("GET", path, headers=headers).json()
         assert trigger["trigger_name"] == "t"
-    # What is in files alone cannot be handed to a trigger that comes later.
-    path = "/api/v3/configure/processing_engine_trigger/backfill"
-    body = json.dumps({"db": "db", "trigger_name": "t", "from": 0, "to": 10}).encode()
-    refused = server.request(
-        "POST", path, body, headers={**headers, "Content-Type": "application/json"}
-    )
-    assert refused.status == 400
-    assert "in Parquet files alone" in refused.json()["error"]
 
 
 def test_a_checkpoint_does_not_double_rows_of_a_range_that_has_begun(

@@ -1,6 +1,7 @@
 # Whatever the order of writes, persisting, compactions, failures, crashes and damage to the newest
 # checkpoint: every query answers as a dict of rows would, in which a later write wins field by field.
 import contextlib
+import copy
 import os
 from collections import Counter
 from pathlib import Path
@@ -11,8 +12,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from engine.catalog.changes import DeleteTrigger
+from engine.catalog.model import Trigger
 from engine.errors import BackPressureError
 from engine.persist.thread import PersistConfig
+from engine.store.past import order_of
 from tests.support.storage import HandClock, Storage
 
 pytestmark = pytest.mark.timeout(1800)
@@ -55,6 +59,9 @@ STEPS = st.one_of(
             ("damage",),
             ("clock",),
             ("look",),
+            ("trigger", "all_tables"),
+            ("trigger", "table:m"),
+            ("delete trigger",),
         ]
     ),
 )
@@ -91,6 +98,8 @@ class Machine:
         self.retention_ns = retention_ns
         self.storage.create_database(retention_ns=retention_ns)
         self.rows: dict[str, dict[tuple[str | None, str | None, int], dict[str, Any]]] = {}
+        # By name of a trigger, the rows there were when it began.
+        self.pasts: dict[str, Any] = {}
 
     def do(self, step: tuple[Any, ...]) -> None:
         storage = self.storage
@@ -126,9 +135,45 @@ class Machine:
                     content[len(content) // 2] ^= 1
                     newest[0].write_bytes(content)
                     self.storage = storage.restart()
+            case ("trigger", spec):
+                name = f"t{storage.state.position}"
+                storage.create_trigger(name, spec)
+                self.pasts[name] = copy.deepcopy(self.rows)
+            case ("delete trigger",):
+                for name in list(self.pasts)[:1]:
+                    del self.pasts[name]
+                    storage.change(DeleteTrigger(storage.state.catalog.trigger("db", name).id))
             case ("clock",):
                 storage.clock.time_ns += DAY_NS // 4
         self.check(all_columns=step[0] != "write")
+        if step[0] != "write":
+            for name, rows in self.pasts.items():
+                self.check_past(storage.state.catalog.trigger("db", name), rows)
+
+    def check_past(self, trigger: Trigger, rows: Any) -> None:
+        start = self.storage.state.backfills.start(trigger.id)
+        found = self.storage.past_rows(start, trigger.table, rows_max=4)
+        expected = [
+            (key[2], table)
+            for table, keys in rows.items()
+            if trigger.table in (None, table)
+            for key in keys
+            if self._is_kept(key[2])
+        ]
+        # In time order, then by table; which tag is the first one, the table knows.
+        assert [order_of(row.key) for row in found] == sorted(order_of(row.key) for row in found)
+        assert sorted((row.row["time"], row.table) for row in found) == sorted(expected)
+        for row in found:
+            key = (row.row.get("t"), row.row.get("u"), row.row["time"])
+            values = {name: value for name, value in row.row.items() if name not in "tu"}
+            assert values == rows[row.table][key] | {"time": key[2]}
+        for table in self.storage.state.store.database("db").tables():
+            for entry in table.files if trigger.table in (None, table.name) else ():
+                assert not entry.first_position <= start < entry.last_position
+        if found:
+            middle = found[len(found) // 2].key
+            rest = self.storage.past_rows(start, trigger.table, after=middle, rows_max=2)
+            assert rest == found[len(found) // 2 + 1 :]
 
     def check(self, *, all_columns: bool) -> None:
         for table, rows in self.rows.items():

@@ -11,18 +11,21 @@ import pyarrow
 from engine.catalog.changes import CatalogChange, encode_change
 from engine.catalog.model import Trigger
 from engine.filesystem import FileSystem
-from engine.ids import Position
+from engine.ids import DatabaseId, Position, TriggerId
 from engine.ingest.state import ServerState
 from engine.metrics import MetricsRegistry
 from engine.paths import DataPaths
 from engine.persist.ports import Laggard
 from engine.persist.thread import PersistConfig, PersistThread
 from engine.plugins.flush_index import FlushIndex
+from engine.plugins.past_rows import PastRow, pieces_of
 from engine.query.executor import QueryConfig, QueryExecutor
 from engine.query.live_catalog import LiveQueryCatalog
+from engine.query.past import PastReader
 from engine.storage import Recovered, recover_state, remove_orphans
 from engine.storage_ports import StateAccess
 from engine.store.manifest import FilesRecord, encode_files
+from engine.store.past import PastKey, PastRequest
 from engine.store.readers import Readers
 from engine.store.run_records import RunRecord, Step, encode_record
 from engine.wal.log import DurableFrame
@@ -109,6 +112,15 @@ class Storage:
             ),
         )
 
+        self.past = PastReader(
+            self.state.store,
+            self.state.catalog,
+            self.readers,
+            self.clock,
+            self.state.created,
+            self.paths.parquet_dir.resolve(),
+        )
+
     def close(self) -> None:
         """End, as a crash would; files stay."""
         self.executor.close()
@@ -135,6 +147,47 @@ class Storage:
         result = parse(lines.encode(), precision="ns", now_ns=1, schema=found.schema)
         assert not result.errors
         self._frame(FrameKind.WRITE, [Section(database, result.batch)], b"")
+
+    def create_trigger(self, name: str, spec: str = "all_tables", **settings: Any) -> Trigger:
+        """Create a trigger; what it sees is the test's affair."""
+        draft = Trigger(
+            id=TriggerId(0),
+            database_id=DatabaseId(0),
+            database="db",
+            name=name,
+            plugin_filename="p.py",
+            spec=spec,
+            **settings,
+        )
+        self.change(self.state.catalog.new_trigger(draft))
+        return self.state.catalog.trigger("db", name)
+
+    def past_rows(
+        self,
+        before: Position,
+        table: str | None = None,
+        span: tuple[int, int] = (-(2**63), 2**63),
+        after: PastKey | None = None,
+        **sizes: int,
+    ) -> list[PastRow]:
+        """Rows of the past, slice by slice."""
+        found: list[PastRow] = []
+        start: int | None = span[0] if after is None else after[0]
+        while start is not None:
+            request = PastRequest(
+                database="db",
+                table=table,
+                before=before,
+                start_ns=start,
+                end_ns=span[1],
+                after=after,
+                **sizes,
+            )
+            one = self.past.slice(request)
+            found += [row for piece in pieces_of(one) for row in piece]
+            assert (start, after) != (one.next_ns, one.after), "no step forward"
+            start, after = one.next_ns, one.after
+        return found
 
     def seal(self) -> None:
         """Let the next frame begin a file of the log."""

@@ -16,6 +16,7 @@ from engine.catalog.changes import (
     DeleteTrigger,
     DisableTrigger,
     EnableTrigger,
+    FirstBackfill,
     RegenerateToken,
     SetRetention,
     UpdateTrigger,
@@ -175,7 +176,7 @@ class Catalog:
         """
         return SetRetention(self.database(name).id, retention_ns, table)
 
-    def new_trigger(self, draft: Trigger) -> CreateTrigger:
+    def new_trigger(self, draft: Trigger, backfill: FirstBackfill | None = None) -> CreateTrigger:
         """The change that creates the trigger of `draft`, whose ids are filled in here.
 
         Raises:
@@ -197,7 +198,8 @@ class Catalog:
         return CreateTrigger(
             msgspec.structs.replace(
                 draft, id=TriggerId(self._next_trigger_id), database_id=database.id
-            )
+            ),
+            msgspec.UNSET if backfill is None else backfill,
         )
 
     def apply(self, change: CatalogChange) -> None:

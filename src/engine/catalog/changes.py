@@ -34,10 +34,20 @@ class SetRetention(msgspec.Struct, frozen=True, tag="set_retention"):
     table: str | None = None
 
 
+class FirstBackfill(msgspec.Struct, frozen=True):
+    """The backfill that a trigger begins with: rows of the times [`start_ns`, `end_ns`)."""
+
+    start_ns: int
+    end_ns: int
+    call_rows_max: int
+
+
 class CreateTrigger(msgspec.Struct, frozen=True, tag="create_trigger"):
-    """A new trigger."""
+    """A new trigger, and the backfill that begins with it, so that a crash cannot part them."""
 
     trigger: Trigger
+    # Left out of records where there is none, so that these are as they always were.
+    backfill: FirstBackfill | msgspec.UnsetType = msgspec.UNSET
 
 
 class DeleteTrigger(msgspec.Struct, frozen=True, tag="delete_trigger"):

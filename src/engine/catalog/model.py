@@ -77,6 +77,11 @@ class Trigger(msgspec.Struct, frozen=True, kw_only=True):
         return self.spec == "all_tables" or self.spec.startswith("table:")
 
     @property
+    def table(self) -> str | None:
+        """The table of a trigger that is fed by the log; None for all tables."""
+        return self.spec.removeprefix("table:") if self.spec.startswith("table:") else None
+
+    @property
     def identity(self) -> str:
         """Text that names this trigger as the origin of a frame; never reused."""
         return identity_of(self.id)

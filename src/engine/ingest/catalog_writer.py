@@ -13,6 +13,7 @@ from engine.catalog.changes import (
     DeleteTrigger,
     DisableTrigger,
     EnableTrigger,
+    FirstBackfill,
     RegenerateToken,
     UpdateTrigger,
     encode_change,
@@ -76,13 +77,13 @@ class CatalogWriter:
         """
         await self._change(lambda: DeleteDatabase(self._catalog.database(name).id, name))
 
-    async def create_trigger(self, draft: Trigger) -> None:
-        """Create the trigger of `draft`.
+    async def create_trigger(self, draft: Trigger, backfill: FirstBackfill | None = None) -> None:
+        """Create the trigger of `draft`, and begin its backfill with it.
 
         Raises:
             InvalidNameError, DatabaseNotFoundError, AlreadyExistsError, WalError: As they say.
         """
-        await self._change(lambda: self._catalog.new_trigger(draft))
+        await self._change(lambda: self._catalog.new_trigger(draft, backfill))
 
     async def delete_trigger(self, database: str, name: str, *, force: bool) -> None:
         """Delete a trigger; an enabled one only with `force`.

@@ -12,6 +12,7 @@ from engine.catalog.changes import (
     CreateTrigger,
     DeleteDatabase,
     DeleteTrigger,
+    FirstBackfill,
     decode_change,
 )
 from engine.ids import DatabaseId, Position, TriggerId
@@ -23,7 +24,7 @@ from engine.store.dead_letters import DeadLetterTable
 from engine.store.live import LiveStore
 from engine.store.manifest import FileEntry, FilesRecord, TableFiles
 from engine.store.plugin_state import StateTable
-from engine.store.run_records import RunRecord, decode_record
+from engine.store.run_records import BackfillStep, RunRecord, decode_record
 from engine.wal.log import DurableFrame
 from lp_core import FrameKind
 
@@ -192,12 +193,19 @@ class ServerState:
                 for trigger in self.catalog.triggers():
                     if trigger.database_id == database_id:
                         self._end_trigger(trigger.id)
-            case CreateTrigger(trigger=trigger) if trigger.is_fed_by_log:
+            case CreateTrigger(trigger=trigger, backfill=backfill) if trigger.is_fed_by_log:
                 # A new trigger sees what is written after it was created, unless it asks for more.
                 begin = trigger.start_position
                 start = position if begin is None else Position(begin)
                 self.cursors.begin(trigger.id, start)
                 self.backfills.begin(trigger.id, start)
+                if isinstance(backfill, FirstBackfill):
+                    step = BackfillStep(
+                        start_ns=backfill.start_ns,
+                        end_ns=backfill.end_ns,
+                        call_rows_max=backfill.call_rows_max,
+                    )
+                    self.backfills.apply(trigger.id, step)
             case DeleteTrigger(trigger_id=trigger_id):
                 self._end_trigger(trigger_id)
             case _:

@@ -79,11 +79,16 @@ class Compactor:
             OSError: The disk does not take the file; nothing has changed.
             WalError, BackPressureError: The log does not take the record; nothing has changed.
         """
+        # A trigger that begins from now on begins behind all files.
+        cuts = self._log.call(self._state.cuts)
         # The tuples of files are immutable, so looking at them need not hold up the event loop.
         for database, table in self._tables():
             files = table.files
             plan = planner.next_compaction(
-                files, self._levels, memory_bytes_max=self._memory_bytes_max
+                files,
+                self._levels,
+                memory_bytes_max=self._memory_bytes_max,
+                cuts=cuts.of(database.name, table.name),
             )
             if plan is not None:
                 self._compact(database, table, files, plan)

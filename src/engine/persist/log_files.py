@@ -55,16 +55,15 @@ class LogFiles:
         if not planner.removable(sealed, covered):
             return 0
         readers = self._log.call(self._state.log_readers)
-        held = self._log.call(self._state.held_by_backfills)
         lost = planner.skipped_through(sealed, covered, kept_bytes_max=self._kept_bytes_max)
         passed = covered
         for reader in readers:
+            if reader.keeps:
+                passed = min(passed, reader.passed)
+                continue
             if reader.passed < lost:
                 self._log.skip(reader, lost)
             passed = min(passed, max(reader.passed, lost))
-        if held is not None:
-            # They were promised the log from there on, whatever its budget.
-            passed = min(passed, held)
         removed = planner.removable(sealed, passed)
         if removed:
             # First, so that no trigger begins to read what is about to go.

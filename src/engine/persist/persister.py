@@ -5,7 +5,6 @@
 
 import logging
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
@@ -18,6 +17,8 @@ from engine.persist import planner
 from engine.persist.file_maker import FileMaker, Rows, TableShape
 from engine.persist.ports import LogPort, StatePort
 from engine.persist.rows import gathered, since, times_of
+from engine.store.cuts import Cuts
+from engine.store.live import Stretch
 from engine.store.manifest import FileEntry, FilesRecord, TableFiles
 from engine.store.time_ranges import TimeRange
 
@@ -32,7 +33,7 @@ class TableRows(msgspec.Struct, frozen=True, kw_only=True):
     """What one table has to be persisted."""
 
     shape: TableShape
-    batches: Sequence[Any]
+    stretches: Sequence[Stretch]
     suspects: tuple[TimeRange, ...]
     files: tuple[FileEntry, ...]
     retention_ns: int | None
@@ -66,14 +67,14 @@ class Persister:
             WalError, BackPressureError: The log does not take the record; nothing has changed.
             StoppedError: The server stops; nothing has changed.
         """
-        first, number = self._log.call(self._look)
-        tables = self._tables(through)
+        cuts, number = self._log.call(self._look)
+        tables = self._tables(through, cuts)
         maker = FileMaker(self._paths, self._filesystem, number)
         try:
             changes = []
             for table in tables:
                 self._check_going_on()
-                added = self._make(maker, table, first, through)
+                added = self._make(maker, table)
                 changes.append(
                     TableFiles(
                         database_id=table.shape.database_id,
@@ -104,10 +105,10 @@ class Persister:
         if self._log.is_stopping():
             raise StoppedError
 
-    def _look(self) -> tuple[Position, int]:
-        return Position(self._state.persisted + 1), self._state.next_file_number
+    def _look(self) -> tuple[Cuts, int]:
+        return self._state.cuts(), self._state.next_file_number
 
-    def _tables(self, through: Position) -> list[TableRows]:
+    def _tables(self, through: Position, cuts: Cuts) -> list[TableRows]:
         """What there is up to `through`.
 
         With ten thousand tables this takes a while, so the event loop goes on meanwhile: batches up
@@ -121,26 +122,27 @@ class Persister:
                     table=table.name,
                     columns=database.columns(table.name),
                 ),
-                batches=batches,
+                stretches=stretches,
                 suspects=table.overlap_ranges,
                 files=table.files,
                 retention_ns=self._state.retention_of(database.name, table.name),
             )
             for database in self._state.store.databases()
             for table in database.tables()
-            if (batches := table.batches_until(through))
+            if (stretches := table.stretches_until(through, cuts.of(database.name, table.name)))
         ]
 
-    def _make(
-        self, maker: FileMaker, table: TableRows, first: Position, last: Position
-    ) -> list[FileEntry]:
-        rows = gathered(table.batches)
-        if table.retention_ns is not None:
-            rows = since(rows, self._clock.now_ns() - table.retention_ns)
-        return maker.make(
-            table.shape,
-            Rows(table=rows, first=first, last=last),
-            planner.window_for(times_of(rows), self._levels),
-            suspects=table.suspects,
-            earlier=table.files,
-        )
+    def _make(self, maker: FileMaker, table: TableRows) -> list[FileEntry]:
+        added: list[FileEntry] = []
+        for stretch in table.stretches:
+            rows = gathered(stretch.batches)
+            if table.retention_ns is not None:
+                rows = since(rows, self._clock.now_ns() - table.retention_ns)
+            added += maker.make(
+                table.shape,
+                Rows(table=rows, first=stretch.first, last=stretch.last),
+                planner.window_for(times_of(rows), self._levels),
+                suspects=table.suspects,
+                earlier=[*table.files, *added],
+            )
+        return added

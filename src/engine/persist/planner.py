@@ -3,6 +3,7 @@
 # do what is decided here.
 """Decisions about persisting, compaction, retention and the log's files."""
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -93,13 +94,18 @@ def expired(files: Iterable[FileEntry], least_time_ns: int) -> tuple[FileEntry, 
 
 
 def next_compaction(
-    files: Sequence[FileEntry], levels: Sequence[int], *, memory_bytes_max: int
+    files: Sequence[FileEntry],
+    levels: Sequence[int],
+    *,
+    memory_bytes_max: int,
+    cuts: Sequence[Position] = (),
 ) -> Compaction | None:
     """What to merge next among the files of one table; None when they are well as they are.
 
     Of two files that have rows of the same time, the later one wins. So only files that follow each
     other, among those that reach into a window, may be merged: one between them that is left out
-    would fall behind its successors.
+    would fall behind its successors. And what comes of it has no rows from both sides of one of
+    the `cuts`, which rise.
     """
     if len(files) < 2:
         return None
@@ -107,7 +113,7 @@ def next_compaction(
     for window_ns in levels:
         for start_ns, members in _windows(files, window_ns).items():
             is_open = start_ns <= newest_ns < start_ns + window_ns
-            for run in _runs(members, window_ns, memory_bytes_max):
+            for run in _runs(members, window_ns, memory_bytes_max, cuts):
                 if _is_worthwhile(run, window_ns, is_open=is_open):
                     return Compaction(tuple(run), start_ns, window_ns)
     return None
@@ -140,22 +146,33 @@ def _windows(files: Sequence[FileEntry], window_ns: int) -> dict[int, list[FileE
 
 
 def _runs(
-    members: Sequence[FileEntry], window_ns: int, memory_bytes_max: int
+    members: Sequence[FileEntry],
+    window_ns: int,
+    memory_bytes_max: int,
+    cuts: Sequence[Position],
 ) -> list[list[FileEntry]]:
     """Files that follow each other, lie within the window, and fit into memory together."""
     runs: list[list[FileEntry]] = [[]]
     size = 0
+    # Least position of the files of the last run.
+    first = Position(0)
     for entry in members:
         if entry.window_ns > window_ns:
             runs.append([])
             size = 0
             continue
         size += entry.memory_bytes
-        if size > memory_bytes_max:
+        first = min(first, entry.first_position) if runs[-1] else entry.first_position
+        if size > memory_bytes_max or straddles(first, entry.last_position, cuts):
             runs.append([])
-            size = entry.memory_bytes
+            size, first = entry.memory_bytes, entry.first_position
         runs[-1].append(entry)
     return [run for run in runs if len(run) >= 2]
+
+
+def straddles(first: Position, last: Position, cuts: Sequence[Position]) -> bool:
+    """Whether one of the `cuts`, which rise, parts the positions from `first` to `last`."""
+    return bisect_left(cuts, first) < bisect_left(cuts, last)
 
 
 def _is_worthwhile(run: Sequence[FileEntry], window_ns: int, *, is_open: bool) -> bool:

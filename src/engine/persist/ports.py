@@ -8,6 +8,7 @@ import msgspec
 
 from engine.catalog.model import Trigger
 from engine.ids import Position
+from engine.store.cuts import Cuts
 from engine.store.live import LiveStore
 from engine.store.manifest import FileEntry, FilesRecord
 
@@ -28,10 +29,15 @@ class CheckpointDraft(msgspec.Struct, frozen=True):
 
 
 class Laggard(msgspec.Struct, frozen=True):
-    """An enabled trigger and the position that it has passed."""
+    """A trigger and the position that it has passed.
+
+    Attributes:
+        keeps: Whether the log is kept for it whatever its budget.
+    """
 
     trigger: Trigger
     passed: Position
+    keeps: bool = False
 
 
 class StatePort(Protocol):
@@ -63,14 +69,14 @@ class StatePort(Protocol):
     def retention_of(self, database: str, table: str) -> int | None:
         """How long rows are kept, in nanoseconds; None for ever."""
 
+    def cuts(self) -> Cuts:
+        """Where WAL triggers begin: no file has rows from before and from behind."""
+
     def forget_log(self, through: Position) -> None:
         """The log does not have frames up to this position any more."""
 
     def log_readers(self) -> list[Laggard]:
         """How far the enabled triggers that read the log have come."""
-
-    def held_by_backfills(self) -> Position | None:
-        """Behind this position backfills read the log; None when there are none."""
 
 
 class LogPort(Protocol):

@@ -25,16 +25,11 @@ class BackfillDesk:
         table: BackfillTable,
         committer: Committer,
         runner_of: Callable[[TriggerId], WalRunner | None],
-        check_past: Callable[[str], object],
     ) -> None:
-        """`runner_of` gives the runner of an enabled WAL trigger.
-
-        `check_past` raises PluginError when the past of a database cannot be read.
-        """
+        """`runner_of` gives the runner of an enabled WAL trigger."""
         self._table = table
         self._committer = committer
         self._runner_of = runner_of
-        self._check_past = check_past
         # Between the look and the record nobody else may begin one.
         self._one_at_a_time = asyncio.Lock()
 
@@ -66,7 +61,7 @@ class BackfillDesk:
                     f"a backfill of trigger {trigger.name} is under way",
                     hint="system.processing_engine_triggers tells how far it is",
                 )
-            self._check_past(trigger.database)
+            await runner.check_past(start_ns, end_ns)
             step = BackfillStep(
                 start_ns=start_ns,
                 end_ns=end_ns,

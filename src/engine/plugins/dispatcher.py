@@ -130,9 +130,7 @@ class Dispatcher:
             self._worker_pid,
         )
         self.letters = DeadLetterDesk(ports.dead_letters, ports.committer, self._wal_runner)
-        self.backfills = BackfillDesk(
-            ports.backfills, ports.committer, self._wal_runner, ports.history.begin_of
-        )
+        self.backfills = BackfillDesk(ports.backfills, ports.committer, self._wal_runner)
         self.board.register(ports.metrics, ports.catalog.triggers)
         self._host: PluginHost | None = None
         self._runners: dict[TriggerId, _Runner] = {}
@@ -207,6 +205,7 @@ class Dispatcher:
     async def stop(self) -> None:
         """Stop every trigger. Ranges of abandoned runs run again at the next start."""
         self._ports.history.close()
+        self._ports.past.close()
         if self._ticker is not None:
             self._ticker.cancel()
             await asyncio.gather(self._ticker, return_exceptions=True)

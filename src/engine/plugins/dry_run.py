@@ -24,6 +24,7 @@ from engine.plugins.channel import (
 from engine.plugins.dry_run_capture import Capture, DryRunCache
 from engine.plugins.history import Call, history_calls
 from engine.plugins.host import PluginHost, RunOutcome, Worker
+from engine.plugins.past_rows import Past
 from engine.plugins.ports import Questioner
 from engine.plugins.repository import PluginRepository
 from engine.plugins.response_stream import ResponseStream
@@ -103,6 +104,7 @@ class DryRuns:
         state: StateTable,
         secrets: SecretStore,
         questioner: Questioner,
+        past: Past,
         clock: Clock,
     ) -> None:
         self._host = host
@@ -112,6 +114,7 @@ class DryRuns:
         self._state = state
         self._secrets = secrets
         self._questioner = questioner
+        self._past = past
         self._clock = clock
         self._caches: dict[str, DryRunCache] = {}
         self._running = 0
@@ -137,7 +140,7 @@ class DryRuns:
         """
         self._catalog.database(request.database)
         calls = await history_calls(
-            self._questioner, self._store, request.database, start_ns, end_ns, table
+            self._past, self._store, request.database, start_ns, end_ns, table
         )
         report = await self._wal(request, calls, {})
         report.calls = len(calls)

@@ -5,6 +5,7 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from engine.clock import Clock
 from engine.errors import PluginError
@@ -15,12 +16,25 @@ from engine.wal.log import DurableFrame
 from engine.wal.tail import frames_between
 
 _NS_PER_US = 1_000
+_TIME_NS_MIN = -(2**63)
 
 
 class HistoryClosedError(PluginError):
     """The server stops, and does not read the log to the end."""
 
     code = "history_closed"
+
+
+class TriggerStart(NamedTuple):
+    """Where a trigger begins.
+
+    Attributes:
+        position: Behind it; None for the position of its creation.
+        past_ns: Before it goes on from there, it is handed the rows of this time and later.
+    """
+
+    position: Position | None = None
+    past_ns: int | None = None
 
 
 class LogHistory:
@@ -54,43 +68,30 @@ class LogHistory:
         if self._is_closed:
             raise HistoryClosedError("the server is shutting down")
 
-    def begin_of(self, database: str) -> Position:
-        """Where a database begins.
-
-        Raises:
-            PluginError: The log does not go back that far.
-        """
-        begin, log_begin = self._created(database), self.begins_at()
-        if log_begin > begin:
-            raise PluginError(
-                f"what was written to {database} up to position {log_begin} of the log is in "
-                "Parquet files alone, and backfills read the log",
-                hint="query it with influxdb3_local.query, or keep more with --wal-kept-max",
-            )
-        return begin
-
     def begins_at(self) -> Position:
         """Frames up to this position are not in the log any more."""
         segments = self._paths.segments()
         return Position(int(segments[0].stem) - 1 if segments else self._durable())
 
-    async def position_of(self, database: str, start_from: str) -> Position | None:
-        """The position behind which a trigger begins; None for "now", its creation.
+    async def start_of(self, database: str, start_from: str) -> TriggerStart:
+        """Where a trigger begins.
 
         Args:
             database: Whose frames are looked at.
             start_from: ``now``, ``beginning``, or a time as `parse_time` reads it, which stands for
-                the first write at that time or later.
+                the first write at that time or later; where the log does not go back so far, for
+                all rows of that time or later that are there.
 
         Raises:
             PluginError: It is none of these, or lies in the future.
         """
         word = start_from.strip().lower()
         if word == "now":
-            return None
+            return TriggerStart()
         start = self._created(database)
+        has_all = self.begins_at() <= start
         if word == "beginning":
-            return start
+            return TriggerStart(position=start) if has_all else TriggerStart(past_ns=_TIME_NS_MIN)
         time_ns = parse_time(start_from)
         if time_ns > self._clock.now_ns():
             raise PluginError(
@@ -98,15 +99,27 @@ class LogHistory:
                 hint="leave it out to start now",
             )
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(None, self._find, database, start, time_ns)
+        position = await loop.run_in_executor(None, self._find, database, start, time_ns, has_all)
+        return TriggerStart(past_ns=time_ns) if position is None else TriggerStart(position)
 
-    def _find(self, database: str, start: Position, time_ns: int) -> Position:
+    def _find(self, database: str, start: Position, time_ns: int, has_all: bool) -> Position | None:
+        """Behind which position the writes of that time and later are; None: the log lacks some."""
         end = self._durable()
-        for durable in self._frames(start, end):
-            for section in durable.frame.sections:
-                if section.database == database and section.ingest_time_ns >= time_ns:
-                    return Position(durable.position - 1)
-        return end
+        goes_back = has_all
+        try:
+            for durable in self._frames(start, end):
+                for section in durable.frame.sections:
+                    if section.ingest_time_ns < time_ns:
+                        # Whatever was written before this is not in question.
+                        goes_back = True
+                    elif not goes_back:
+                        return None
+                    elif section.database == database:
+                        return Position(durable.position - 1)
+        except FileNotFoundError:
+            # A file of the log went meanwhile.
+            return None
+        return end if goes_back else None
 
     def _frames(self, start: Position, end: Position) -> Iterator[DurableFrame]:
         for durable in frames_between(self._paths, start, end):

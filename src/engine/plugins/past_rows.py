@@ -1,174 +1,209 @@
-# Owns the rows from before a trigger began, in order of their times, as a backfill hands them over.
-# What reads files runs in a thread. Times may be scattered over the log, so files are opened in the
-# order of their least times and merged.
+# Owns the rows from before a trigger began, in the order of their keys, as a backfill hands them
+# over: asks for slices of the past, merges their tables by time, and makes dicts of them a piece at
+# a time. What reads or converts runs in threads of its own, few, for backfills are in no hurry.
 """Rows of the past, in order of time."""
 
 import asyncio
-import heapq
-import mmap
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from collections.abc import AsyncGenerator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
+import numpy
 
-from engine.errors import PluginError
+from engine.errors import QueryCancelledError
 from engine.ids import Position
-from engine.plugins.flush_index import NOTE_ROWS_MAX, Interest, Note
-from engine.plugins.log_history import LogHistory
+from engine.plugins.log_history import HistoryClosedError
+from engine.plugins.ports import PastSource
+from engine.plugins.result_rows import rows_of_table
 from engine.store.backfills import Span
-from engine.store.run_records import RowKey
-from lp_core import SegmentReader
+from engine.store.past import PastKey, PastRequest, PastSlice, PastTable, tags_of_key
 
 # Rows of one call; they pass through the server as dicts.
 ROWS_PER_CALL_MAX = 10_000
 # Text in the rows of one call, about; a call ends with the row that exceeds it.
 CHARACTERS_PER_CALL_MAX = 16 * 1024 * 1024
-# Rows whose times are not reached yet, but whose part of the log is.
-ROWS_HELD_MAX = 1_000_000
+# What all backfills together hold of the past as Arrow, about, and what one has at least.
+SLICE_ROWS_MAX = 200_000
+SLICE_ROWS_MIN = 10_000
+SLICE_BYTES_MAX = 32 * 1024 * 1024
+SLICE_BYTES_MIN = 2 * 1024 * 1024
+# Rows that are dicts, of each backfill.
+_PIECE_ROWS = 5_000
+_THREADS = 2
+
+_Argument = TypeVar("_Argument")
+_Result = TypeVar("_Result")
 
 
 class PastRow(NamedTuple):
-    """A row and its place in the order of the past, in which no two are alike."""
+    """A row and its table, of which the tags are named in order of first appearance."""
 
-    key: RowKey
     table: str
     row: dict[str, Any]
-    hops: int
+    tags: tuple[str, ...]
+
+    @property
+    def key(self) -> PastKey:
+        """Its place in the order of the past, in which no two are alike."""
+        return (
+            self.row["time"],
+            self.table,
+            tags_of_key([self.row.get(tag) for tag in self.tags]),
+        )
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """Which rows of the past.
 
     Attributes:
+        table: Of which table; None for all of the database.
         before: Rows behind this position are not of the past.
         span: Their times.
-        without: Times that are left out.
+        without: Times that are left out, in order.
         after: Rows up to this key are dealt with already.
     """
 
-    interest: Interest
+    database: str
+    table: str | None
     before: Position
     span: Span
     without: list[Span] = []
-    after: RowKey | None = None
-
-    def takes(self, time_ns: int) -> bool:
-        """Whether rows of that time are wanted."""
-        start, end = self.span
-        return start <= time_ns < end and not any(
-            first <= time_ns < last for first, last in self.without
-        )
+    after: PastKey | None = None
 
 
-class Past(Protocol):
+class Past:
     """Rows of the past, wherever they are kept."""
 
-    def rows(self, wanted: Wanted) -> AsyncIterator[list[PastRow]]:
-        """The wanted rows in the order of their keys, in pieces of any size."""
+    def __init__(self, source: PastSource) -> None:
+        self._source = source
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="past")
+        # Who reads now.
+        self._readers = 0
 
+    async def check(self, wanted: Wanted) -> None:
+        """See whether the wanted rows can be told from later ones.
 
-class LogPast:
-    """Rows of the past that the log holds."""
+        Raises:
+            PluginError: They cannot.
+        """
+        for span in spans_left(wanted.span, wanted.without):
+            await self._run(self._source.check, self._request(wanted, span))
 
-    def __init__(self, history: LogHistory) -> None:
-        self._history = history
-
-    async def rows(self, wanted: Wanted) -> AsyncIterator[list[PastRow]]:
+    async def rows(self, wanted: Wanted) -> AsyncGenerator[list[PastRow], None]:
         """The wanted rows in the order of their keys, in pieces of any size.
 
         Raises:
-            PluginError: Times are so scattered over the log that too many rows would be held.
+            PluginError: They cannot be told from later ones.
+            QueryError: They cannot be read.
             HistoryClosedError: The server stops.
         """
-        database = wanted.interest.database
-        start = self._history.begin_of(database)
-        notes = await self._history.notes(database, start, wanted.before, NOTE_ROWS_MAX)
-        ordered = await asyncio.to_thread(self._ordered, notes, wanted)
-        pieces = _pieces(_merged(ordered, wanted))
-        while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
-            self._history.check_open()
-            yield piece
+        self._readers += 1
+        try:
+            for start, end in spans_left(wanted.span, wanted.without):
+                start_ns: int | None = start
+                after = wanted.after
+                if after is not None and after[0] >= start:
+                    if after[0] >= end:
+                        continue
+                    start_ns = after[0]
+                else:
+                    after = None
+                while start_ns is not None:
+                    request = self._request(wanted, (start_ns, end), after)
+                    found = await self._run(self._source.slice, request)
+                    pieces = pieces_of(found)
+                    while (piece := await self._run(_next, pieces)) is not None:
+                        yield piece
+                    start_ns, after = found.next_ns, found.after
+        finally:
+            self._readers -= 1
+            if not self._readers:
+                with suppress(RuntimeError):  # the pool takes nothing any more
+                    self._pool.submit(self._source.rest)
 
-    def _ordered(self, notes: list[Note], wanted: Wanted) -> list[tuple[int, Note]]:
-        """The notes that matter by the least time in them."""
-        ordered: list[tuple[int, Note]] = []
-        for note in notes:
-            self._history.check_open()
-            if not wanted.interest.wants(note) or note.hops >= wanted.interest.hops_max:
-                continue
-            least, greatest = _times(note, wanted)
-            floor = wanted.span[0] if wanted.after is None else wanted.after[0]
-            if greatest >= floor and least < wanted.span[1]:
-                ordered.append((least, note))
-        return sorted(ordered, key=lambda item: (item[0], item[1].first_position))
+    def close(self) -> None:
+        """Break off what is read: a stop does not wait for it."""
+        self._source.close()
+        self._pool.shutdown(wait=False)
 
+    def _request(self, wanted: Wanted, span: Span, after: PastKey | None = None) -> PastRequest:
+        share = max(1, self._readers)
+        return PastRequest(
+            database=wanted.database,
+            table=wanted.table,
+            before=wanted.before,
+            start_ns=span[0],
+            end_ns=span[1],
+            after=after,
+            rows_max=max(SLICE_ROWS_MIN, SLICE_ROWS_MAX // share),
+            bytes_max=max(SLICE_BYTES_MIN, SLICE_BYTES_MAX // share),
+        )
 
-def _pieces(rows: Iterator[PastRow]) -> Iterator[list[PastRow]]:
-    piece: list[PastRow] = []
-    for row in rows:
-        piece.append(row)
-        if len(piece) == NOTE_ROWS_MAX:
-            yield piece
-            piece = []
-    if piece:
-        yield piece
-
-
-def _merged(ordered: list[tuple[int, Note]], wanted: Wanted) -> Iterator[PastRow]:
-    heap: list[PastRow] = []
-    waiting = list(reversed(ordered))
-    while heap or waiting:
-        while waiting and (not heap or waiting[-1][0] <= heap[0].key[0]):
-            _, note = waiting.pop()
-            for row in _rows_of(note, wanted):
-                heapq.heappush(heap, row)
-            if len(heap) > ROWS_HELD_MAX:
-                raise PluginError(
-                    f"the times of more than {ROWS_HELD_MAX} rows are scattered over the log",
-                    hint="backfill shorter stretches of time, one after the other",
-                )
-        if heap:
-            yield heapq.heappop(heap)
-
-
-def _times(note: Note, wanted: Wanted) -> tuple[int, int]:
-    """Least and greatest time of the tables that are wanted of a note."""
-    times: list[int] = []
-    for _, _, batches in _sections(note, wanted):
-        for batch in batches.values():
-            times += (batch.min_time_ns, batch.max_time_ns)
-    return (min(times), max(times)) if times else (wanted.span[1], wanted.span[0] - 1)
+    async def _run(self, work: Callable[[_Argument], _Result], argument: _Argument) -> _Result:
+        try:
+            running = asyncio.get_running_loop().run_in_executor(self._pool, work, argument)
+        except RuntimeError as error:
+            # The pool takes nothing any more.
+            raise HistoryClosedError("the server is shutting down") from error
+        try:
+            return await running
+        except QueryCancelledError as error:
+            raise HistoryClosedError(error.message) from error
 
 
-def _rows_of(note: Note, wanted: Wanted) -> Iterator[PastRow]:
-    for position, ordinal, batches in _sections(note, wanted):
-        number = ordinal
-        for table, batch in batches.items():
-            for row in batch.rows():
-                key = (row["time"], position, number)
-                number += 1
-                if wanted.takes(row["time"]) and (wanted.after is None or key > wanted.after):
-                    yield PastRow(key, table, row, note.hops)
-
-
-def _sections(note: Note, wanted: Wanted) -> Iterator[tuple[int, int, dict[str, Any]]]:
-    """Position, number of the first row within the frame, and the wanted tables of each section."""
-    with Path(note.path).open("rb") as file:
-        mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    interest = wanted.interest
-    for frame in SegmentReader(mapping, end=note.end_offset).scan(
-        note.start_offset, note.end_offset
-    ):
-        if not note.first_position <= frame.position <= min(note.last_position, wanted.before):
+def spans_left(span: Span, without: list[Span]) -> list[Span]:
+    """What is left of `span` without other spans, which are in order and disjoint."""
+    left: list[Span] = []
+    start, end = span
+    for first, last in without:
+        if last <= start:
             continue
-        ordinal = 0
-        for section in frame.sections:
-            if (section.database, section.origin) == (interest.database, note.origin):
-                tables = {
-                    table: batch
-                    for table, batch in section.batch.items()
-                    if interest.table in (None, table)
-                }
-                yield frame.position, ordinal, tables
-            ordinal += section.batch.num_rows
+        if first >= end:
+            break
+        if first > start:
+            left.append((start, first))
+        start = last
+    if start < end:
+        left.append((start, end))
+    return left
+
+
+def pieces_of(found: PastSlice) -> Iterator[list[PastRow]]:
+    """The rows of a slice in the order of their keys, in pieces."""
+    tables = found.tables
+    if not tables:
+        return
+    counts = [table.rows.num_rows for table in tables]
+    times = numpy.concatenate([_times(table) for table in tables])
+    numbers = numpy.repeat(numpy.arange(len(tables)), counts)
+    # Within a table rows stand as they are to come; of one time, tables come by name.
+    numbers = numbers[numpy.lexsort((numbers, times))]
+    done = [0] * len(tables)
+    for start in range(0, len(numbers), _PIECE_ROWS):
+        chosen = numbers[start : start + _PIECE_ROWS]
+        made: dict[int, Iterator[dict[str, Any]]] = {}
+        for number, count in zip(*numpy.unique(chosen, return_counts=True), strict=True):
+            made[number] = iter(_dicts(tables[number].rows.slice(done[number], count)))
+            done[number] += int(count)
+        yield [
+            PastRow(tables[number].name, next(made[number]), tables[number].tags)
+            for number in chosen.tolist()
+        ]
+
+
+def _next(pieces: Iterator[list[PastRow]]) -> list[PastRow] | None:
+    return next(pieces, None)
+
+
+def _times(table: PastTable) -> Any:
+    return table.rows.column("time").cast("int64").to_numpy()
+
+
+def _dicts(rows: Any) -> list[dict[str, Any]]:
+    """Rows as a write trigger gets them: absent what is null."""
+    return [
+        {name: value for name, value in row.items() if value is not None}
+        for row in rows_of_table(rows)
+    ]

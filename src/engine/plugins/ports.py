@@ -8,6 +8,7 @@ from typing import Protocol
 import msgspec
 
 from engine.catalog.model import Trigger
+from engine.store.past import PastRequest, PastSlice
 from engine.store.run_records import RunRecord
 
 
@@ -38,6 +39,26 @@ class Questioner(Protocol):
         self, database: str, sql: str, params: Mapping[str, object] | None
     ) -> bytes:
         """The answer as an Arrow IPC stream. Raises QueryError or DatabaseNotFoundError."""
+
+
+class PastSource(Protocol):
+    """Reads tables as they were at a position of the log. Blocking; for worker threads."""
+
+    def check(self, request: PastRequest) -> None:
+        """See whether what is asked for can be read. Raises PluginError."""
+
+    def slice(self, request: PastRequest) -> PastSlice:
+        """The first rows of what is asked for.
+
+        Raises PluginError when they cannot be told from later ones, QueryCancelledError when the
+        server stops, QueryError when they cannot be read.
+        """
+
+    def rest(self) -> None:
+        """Nobody reads for now: give memory back."""
+
+    def close(self) -> None:
+        """Break off what is read. May be called from any thread."""
 
 
 class TriggerSwitch(Protocol):

@@ -46,14 +46,20 @@ def in_form(table: Any, form: ResultForm) -> Any:
 
 
 def rows_from_stream(stream: bytes) -> list[dict[str, Any]]:
-    """Decodes an Arrow IPC stream into one dict per row.
+    """Decodes an Arrow IPC stream into one dict per row, as `rows_of_table`."""
+    import pyarrow as pa
+
+    return rows_of_table(pa.ipc.open_stream(stream).read_all())
+
+
+def rows_of_table(table: Any) -> list[dict[str, Any]]:
+    """One dict for each row of a ``pyarrow.Table``.
 
     Timestamps become int nanoseconds, decimals int or float, dates and times ISO text. Of columns
     with the same name the last one wins.
     """
     import pyarrow as pa
 
-    table = pa.ipc.open_stream(stream).read_all()
     names = table.column_names
     columns = [_values(pa, column) for column in table.columns]
     return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]

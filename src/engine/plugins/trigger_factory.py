@@ -3,15 +3,18 @@
 """Validation of new triggers."""
 
 import asyncio
+from typing import NamedTuple
 
 import msgspec
 
+from engine.catalog.changes import FirstBackfill
 from engine.catalog.model import ErrorBehavior, Trigger
 from engine.clock import Clock
 from engine.errors import PluginError
 from engine.ids import DatabaseId, TriggerId
 from engine.plugins import trigger_spec
 from engine.plugins.log_history import LogHistory
+from engine.plugins.past_rows import ROWS_PER_CALL_MAX
 from engine.plugins.repository import PluginRepository
 from engine.store.secrets import SecretStore
 
@@ -42,6 +45,15 @@ MEMORY_MAX_BYTES_MAX = 2**62
 TIMEOUT_S_MAX = 366 * 86_400.0
 CONCURRENCY_MAX = 1024
 BATCH_ROWS_MAX = 100_000_000
+# All times are before.
+_TIME_NS_END = 2**63
+
+
+class TriggerDraft(NamedTuple):
+    """A trigger to be created, and the backfill that it begins with."""
+
+    trigger: Trigger
+    backfill: FirstBackfill | None = None
 
 
 class TriggerFactory:
@@ -53,13 +65,16 @@ class TriggerFactory:
         clock: Clock,
         history: LogHistory,
         secrets: SecretStore,
+        batch_rows_max: int,
     ) -> None:
+        """`batch_rows_max` is the server's limit for calls of triggers that have none."""
         self._repository = repository
         self._clock = clock
         self._history = history
         self._secrets = secrets
+        self._batch_rows_max = batch_rows_max
 
-    async def draft(self, request: TriggerRequest) -> Trigger:
+    async def draft(self, request: TriggerRequest) -> TriggerDraft:
         """The trigger of `request`; ids are given by the catalog.
 
         Raises:
@@ -71,8 +86,7 @@ class TriggerFactory:
         spec = trigger_spec.parse(request.spec)
         _check_limits(request)
         self._secrets.resolved(request.arguments)  # they must be there
-        start_position = await self._history.position_of(request.database, request.start_from)
-        if start_position is not None and spec.kind != "wal":
+        if request.start_from.strip().lower() != "now" and spec.kind != "wal":
             raise PluginError(
                 f"a {spec.kind} trigger cannot start from the past",
                 hint="only triggers with all_tables or table:NAME read the log",
@@ -81,7 +95,9 @@ class TriggerFactory:
         plugin = await asyncio.to_thread(
             self._repository.obtain, request.plugin_filename, spec.kind
         )
-        return Trigger(
+        # Last: the less time passes until the trigger is there, the less the log can lose.
+        start = await self._history.start_of(request.database, request.start_from)
+        trigger = Trigger(
             id=TriggerId(0),
             database_id=DatabaseId(0),
             database=request.database,
@@ -98,9 +114,13 @@ class TriggerFactory:
             concurrency=request.concurrency,
             batch_rows=request.batch_rows,
             created_ns=self._clock.now_ns(),
-            start_position=start_position,
+            start_position=start.position,
             plugin_digest=plugin.digest,
         )
+        if start.past_ns is None:
+            return TriggerDraft(trigger)
+        call_rows_max = min(request.batch_rows or self._batch_rows_max, ROWS_PER_CALL_MAX)
+        return TriggerDraft(trigger, FirstBackfill(start.past_ns, _TIME_NS_END, call_rows_max))
 
     async def fetched_again(self, trigger: Trigger) -> str:
         """Fetch the code of `trigger` anew; return the hash of what is there now.

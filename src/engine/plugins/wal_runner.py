@@ -73,6 +73,7 @@ class WalRunner:
         self.runs = runs
         self._attempts = Attempts(runs, config.retry)
         self.parking = Parking(self._attempts, config.bisection)
+        self._past = past
         self._backfill = TriggerBackfill(runs, self.interest, backfills, past)
         self._cursor = cursor
         self._index = index
@@ -117,6 +118,14 @@ class WalRunner:
     def wake(self) -> None:
         """There may be something to do."""
         self._wake.set()
+
+    async def check_past(self, start_ns: int, end_ns: int) -> None:
+        """See whether a backfill of [start, end) can tell rows of before from later ones.
+
+        Raises:
+            PluginError: It cannot.
+        """
+        await self._past.check(self._backfill.wanted(start_ns, end_ns))
 
     @property
     def batch_rows_max(self) -> int:

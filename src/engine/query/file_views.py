@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from engine.query.literals import time_sql
+from engine.query.literals import at_least_sql, between_sql
 from engine.store.manifest import FileEntry
 from engine.store.parquet_file import field_ids
 from engine.store.snapshot import TableSnapshot
@@ -73,10 +73,8 @@ def view_sql(
     touched = [entry for entry in snapshot.files if _touches(entry, ranges)]
     clean = [entry for entry in snapshot.files if not _touches(entry, ranges)]
     least_ns = snapshot.least_time_ns
-    kept = [] if least_ns is None else [f"{time} >= {time_sql(least_ns)}"]
-    inside = " OR ".join(
-        f"{time} BETWEEN {time_sql(low)} AND {time_sql(high)}" for low, high in ranges
-    )
+    kept = [] if least_ns is None else [at_least_sql(time, least_ns)]
+    inside = " OR ".join(between_sql(time, low, high) for low, high in ranges)
     outside = [*kept, f"NOT ({inside})"] if ranges else kept
     parts = []
     if clean:

@@ -11,6 +11,8 @@ from engine.errors import QueryError
 
 TIME_NS_MIN = -(2**63)
 TIME_NS_MAX = 2**63 - 1
+# DuckDB takes these two for infinity, and has no literal for them.
+_INFINITIES = (-TIME_NS_MAX, TIME_NS_MAX)
 
 _EPOCH = datetime.datetime(1970, 1, 1)  # noqa: DTZ001 - all arithmetic here is in UTC without zone
 
@@ -174,6 +176,21 @@ def _clock_ns(match: re.Match[str]) -> int:
 def time_sql(time_ns: int) -> str:
     """SQL of a nanosecond timestamp."""
     return f"make_timestamp_ns({time_ns:d})"
+
+
+def at_least_sql(column: str, time_ns: int) -> str:
+    """The condition that a timestamp column, given as SQL, has that time or a later one."""
+    if time_ns in _INFINITIES:
+        return f"({column} > {time_sql(time_ns - 1)})"
+    return f"({column} >= {time_sql(time_ns)})"
+
+
+def between_sql(column: str, least_ns: int, greatest_ns: int) -> str:
+    """The condition that a timestamp column, given as SQL, has a time from one to the other."""
+    least = at_least_sql(column, least_ns)
+    if greatest_ns >= TIME_NS_MAX:
+        return least
+    return f"({least} AND NOT {at_least_sql(column, greatest_ns + 1)})"
 
 
 def interval_sql(interval: Interval) -> str:

@@ -4,9 +4,11 @@
 # it runs); snapshots are immutable and may be taken and read on any thread.
 """Tables: files and live batches over the mapped log."""
 
+import itertools
 import threading
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -32,6 +34,14 @@ class TableImage(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[FileEntry, ...] = ()
     overlap_ranges: tuple[TimeRange, ...] = ()
     series: bytes = b""
+
+
+class Stretch(NamedTuple):
+    """Batches that follow each other, and the positions of the first and the last of them."""
+
+    batches: tuple[TableBatch, ...]
+    first: Position
+    last: Position
 
 
 class LiveTable:
@@ -85,9 +95,19 @@ class LiveTable:
             if change is not None:
                 self.files, _ = changed(self.files, change)
 
-    def batches_until(self, through: Position) -> tuple[TableBatch, ...]:
-        """The live batches up to a position."""
-        return tuple(self.batches[: bisect_right(self._positions, through)])
+    def stretches_until(self, through: Position, cuts: Sequence[Position]) -> list[Stretch]:
+        """The live batches up to a position; each cut that has some on both sides parts them.
+
+        `cuts` rise. May be called from any thread: what is durable goes by steps of persisting
+        alone, and those are the caller's.
+        """
+        count = bisect_right(self._positions, through)
+        batches, positions = self.batches[:count], self._positions[:count]
+        ends = {bisect_right(positions, cut) for cut in cuts} | {0, count}
+        return [
+            Stretch(tuple(batches[start:end]), positions[start], positions[end - 1])
+            for start, end in itertools.pairwise(sorted(ends))
+        ]
 
     def snapshot(self, columns: tuple[tuple[str, ColumnType], ...]) -> TableSnapshot:
         """What it holds now."""
@@ -99,6 +119,22 @@ class LiveTable:
                 overlap_ranges=self.overlap_ranges,
                 files=self.files,
             )
+
+    def as_of(
+        self, columns: tuple[tuple[str, ColumnType], ...], position: Position
+    ) -> TableSnapshot:
+        """What it held at a position, and files that begin before and end behind it."""
+        with self._lock:
+            batches = self.batches[: bisect_right(self._positions, position)]
+            files, overlap_ranges = self.files, self.overlap_ranges
+        return TableSnapshot(
+            name=self.name,
+            columns=columns,
+            batches=tuple(batches),
+            # Those of later rows among them: they cost a fold, and change nothing.
+            overlap_ranges=overlap_ranges,
+            files=tuple(entry for entry in files if entry.first_position <= position),
+        )
 
     def _mark(self, position: Position, overlap: TimeRange) -> None:
         self._marks.append((position, overlap))
@@ -181,6 +217,11 @@ class LiveDatabase:
         """What `table` holds now, or None when it has no rows."""
         found = self._tables.get(table)
         return None if found is None else found.snapshot(self.columns(table))
+
+    def as_of(self, table: str, position: Position) -> TableSnapshot | None:
+        """What `table` held at a position, or None when it is not there; see LiveTable.as_of."""
+        found = self._tables.get(table)
+        return None if found is None else found.as_of(self.columns(table), position)
 
     @property
     def num_rows(self) -> int:

@@ -10,6 +10,7 @@ import msgspec
 
 from engine.ids import Position, TriggerId
 from engine.store.manifest import FilesRecord
+from engine.store.past import PastKey
 
 # One change of a trigger's state: key and encoded value, None for a key that goes.
 StateChange = tuple[str, bytes | None]
@@ -57,28 +58,36 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     time_ns: int = 0
 
 
-# Place of a row in the order of the past: its time, the position of its frame, its number there.
-RowKey = tuple[int, int, int]
-
-
 class BackfillStep(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How far a backfill has come: the rows of [`start_ns`, `end_ns`) from before a trigger began.
 
     Attributes:
-        call_rows_max: Rows of one call. Calls are the same again after a restart.
-        done: Key of the last row of the calls that are finished; None for none.
-        rows_done: Rows finished of the call behind it, in the order of delivery.
+        call_rows_max: Rows of one call.
+        done: As builds before files were read wrote it: time, position and number of a row.
+        rows_done: Rows finished of the call behind the finished ones, in the order of delivery.
         rows: Rows of the finished calls.
         is_done: Nothing is left.
+        behind: Key of the last row of the finished calls; None for none.
+        call_end: Key of the last row of the call that is finished in part; rows past retention may
+            have gone from it since.
+        reached: Its last finished row, by table and then by key, which is the order of delivery.
     """
 
     start_ns: int
     end_ns: int
     call_rows_max: int
-    done: RowKey | None = None
+    done: tuple[int, int, int] | None = None
     rows_done: int = 0
     rows: int = 0
     is_done: bool = False
+    behind: PastKey | None = None
+    call_end: PastKey | None = None
+    reached: PastKey | None = None
+
+    @property
+    def is_of_old_order(self) -> bool:
+        """Whether it says how far it is in the order of the log, which files do not know."""
+        return self.done is not None or (self.rows_done > 0 and self.call_end is None)
 
 
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True, tag="result", omit_defaults=True):

@@ -66,6 +66,21 @@ GOLDEN = {
         trigger_id=TRIGGER,
         backfill=BackfillStep(start_ns=0, end_ns=9, call_rows_max=100, is_done=True),
     ),
+    "83a474797065a6726573756c74aa747269676765725f696403a86261636b66696c6c88a873746172745f6e73fb"
+    "a6656e645f6e7309ad63616c6c5f726f77735f6d617864a9726f77735f646f6e6503a4726f7773ccc8a6626568"
+    "696e649307a16d93a161c0a162a863616c6c5f656e649308a16d90a7726561636865649308a16b91a178": RunRecord(
+        trigger_id=TRIGGER,
+        backfill=BackfillStep(
+            start_ns=-5,
+            end_ns=9,
+            call_rows_max=100,
+            rows_done=3,
+            rows=200,
+            behind=(7, "m", ("a", None, "b")),
+            call_end=(8, "m", ()),
+            reached=(8, "k", ("x",)),
+        ),
+    ),
 }
 
 

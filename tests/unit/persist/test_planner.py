@@ -1,5 +1,6 @@
 """Decisions about files and segments."""
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -165,6 +166,55 @@ def test_merging_ends_and_never_passes_a_file_of_the_same_time(
             len(files) < 2
             or planner.next_compaction(files, LEVELS, memory_bytes_max=memory) is None
         )
+
+
+def test_files_are_not_merged_over_a_cut() -> None:
+    files = [*(entry(number, 0) for number in range(1, 7)), entry(9, HOUR_NS)]
+
+    def plan_with(*cuts: int) -> list[int] | None:
+        found = planner.next_compaction(
+            files, LEVELS, memory_bytes_max=10_000, cuts=[Position(cut) for cut in cuts]
+        )
+        return None if found is None else [one.number for one in found.files]
+
+    assert plan_with() == [1, 2, 3, 4, 5, 6]
+    assert plan_with(0, 6, 20) == [1, 2, 3, 4, 5, 6]
+    assert plan_with(2) == [1, 2]
+    assert plan_with(1, 3) == [2, 3]
+    assert plan_with(1, 2, 3, 4, 5) is None
+
+
+CUTS = st.lists(st.integers(0, 60), max_size=6).map(lambda cuts: sorted(map(Position, set(cuts))))
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5)), min_size=1, max_size=20),
+    CUTS,
+    st.integers(150, 1_000),
+)
+def test_no_merge_has_rows_from_both_sides_of_a_cut(
+    pieces: list[tuple[int, int]], cuts: list[Position], memory: int
+) -> None:
+    """Files of several positions; some are older than the cut that goes through them."""
+    files = []
+    position = 1
+    for number, (window, length) in enumerate(pieces, 1):
+        one = entry(number, window * MINUTES_10, position=position)
+        files.append(
+            msgspec.structs.replace(one, last_position=Position(one.first_position + length))
+        )
+        position += length + 1
+    found = planner.next_compaction(files, LEVELS, memory_bytes_max=memory, cuts=cuts)
+    if found is None:
+        return
+    positions = [
+        position
+        for one in found.files
+        for position in range(one.first_position, one.last_position + 1)
+    ]
+    # The plain rule: all rows are of the past of a trigger, or none is.
+    for cut in cuts:
+        assert len({position <= cut for position in positions}) == 1
 
 
 def test_triggers_lose_only_what_is_over_the_budget_and_covered() -> None:

@@ -17,6 +17,7 @@ from engine.query import executor
 from engine.query.file_views import doubtful_ranges
 from engine.store import parquet_file
 from engine.store.manifest import FileEntry, FilesRecord
+from engine.store.run_records import BackfillStep, RunRecord
 from tests.support.storage import HandClock, Storage
 
 MINUTE_NS = 60 * 1_000_000_000
@@ -154,7 +155,7 @@ def test_files_say_what_they_hold_and_are_sorted(tmp_path: Path) -> None:
         "tags": ["t", "u"],
         "window_start_ns": 0,
         "window_ns": 10 * MINUTE_NS,
-        "first_position": 1,
+        "first_position": 2,
         "last_position": 3,
     }
     assert (second.rows, second.times, second.overlaps) == (1, (HOUR_NS, HOUR_NS), ())
@@ -539,3 +540,78 @@ def test_nothing_happens_twice_at_one_position(tmp_path: Path) -> None:
     storage.persist.checkpointer.write()
     assert storage.paths.checkpoints()[-1].stat().st_mtime_ns == written
     assert storage.persist.checkpointer.covered == Position(0)
+
+
+# Where triggers begin.
+
+
+def positions_of(storage: Storage, table: str = "m") -> list[tuple[int, int]]:
+    return [(entry.first_position, entry.last_position) for entry in files(storage, table)]
+
+
+def test_files_end_where_a_trigger_begins(tmp_path: Path) -> None:
+    storage = make(tmp_path)
+    storage.write(cpu("a", 1, 1))
+    storage.write("other f=1i 1")
+    trigger = storage.create_trigger("t", "table:m")
+    storage.write(cpu("a", 1, 2))
+    storage.write("other f=2i 2")
+    storage.persist_all()
+    assert positions_of(storage) == [(2, 2), (5, 5)]
+    assert positions_of(storage, "other") == [(3, 6)], "it is not the trigger's"
+    assert files(storage)[1].overlaps == ((1, 1),)
+    assert storage.query(ALL) == [{"f": 2, "t": "a", "time": 1}]
+    for number in range(20):
+        storage.write(cpu("b", number, number))
+        storage.persist_all()
+        storage.persist.work()
+    assert (2, 2) in positions_of(storage)
+    assert len(files(storage)) < 10
+    storage.change(DeleteTrigger(trigger.id))
+    storage.write(cpu("b", DAY_NS, 1))
+    storage.persist_all()
+    storage.persist.work()
+    assert min(positions_of(storage))[1] > 5, "without the trigger it is merged"
+
+
+def test_triggers_without_rows_between_them_cost_no_files(tmp_path: Path) -> None:
+    storage = make(tmp_path)
+    storage.write(cpu("a", 1, 1))
+    for number in range(200):
+        storage.create_trigger(f"t{number}")
+    storage.write(cpu("a", 2, 1))
+    storage.write(cpu("a", 3, 1))
+    storage.persist_all()
+    assert positions_of(storage) == [(2, 2), (203, 204)]
+
+
+def test_a_trigger_that_begins_with_its_database_cuts_nothing(tmp_path: Path) -> None:
+    storage = make(tmp_path)
+    storage.write(cpu("a", 1, 1))
+    storage.create_trigger("t", start_position=storage.state.created("db"))
+    storage.write(cpu("a", 2, 1))
+    storage.persist_all()
+    assert positions_of(storage) == [(2, 4)]
+    assert storage.state.backfills.images()[0].start == storage.state.created("db")
+
+
+def test_the_log_is_kept_for_live_rows_that_wait_for_those_of_the_past(tmp_path: Path) -> None:
+    storage = make(tmp_path, log_kept_bytes_max=0)
+    storage.write(cpu("a", 1, 1))
+    trigger = storage.create_trigger("t")
+    step = BackfillStep(start_ns=0, end_ns=9, call_rows_max=5)
+    storage.commit(RunRecord(trigger_id=trigger.id, backfill=step))
+    storage.seal()
+    storage.write(cpu("a", 2, 1))
+    first = storage.paths.segments()[-1]
+    for _ in range(3):
+        storage.persist_all()
+        storage.persist.work()
+    assert first.exists()
+    assert storage.lost == []
+    storage.change(DisableTrigger(trigger.id, ""))
+    for _ in range(3):
+        storage.persist_all()
+        storage.persist.work()
+    assert not first.exists()
+    assert storage.lost, "a trigger that somebody stopped holds up no disk"

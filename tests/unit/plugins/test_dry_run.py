@@ -5,15 +5,15 @@ import asyncio
 import pytest
 
 from engine.clock import SystemClock
-from engine.errors import PluginError
+from engine.errors import PluginError, TableNotFoundError
 from engine.plugins import dry_run, dry_run_capture, history
 from engine.plugins.cache import ExpiringStore
 from engine.plugins.dry_run import _collect
 from engine.plugins.dry_run_capture import Capture, DryRunCache
+from engine.plugins.past_rows import PastRow
 from engine.plugins.response_stream import ResponseStream, StreamAbandonedError
 from engine.store.live import LiveStore
 from engine.store.plugin_state import TriggerState
-from lp_core import parse
 
 
 def test_captured_writes_and_log_lines_are_bounded(monkeypatch):
@@ -103,23 +103,45 @@ def test_captured_writes_are_bounded_in_number(monkeypatch):
 
 def test_errors_of_writes_are_bounded(monkeypatch):
     monkeypatch.setattr(dry_run, "ERRORS_SHOWN_MAX", 3)
-    runs = dry_run.DryRuns(None, None, None, LiveStore(), None, None, None, SystemClock())
+    runs = dry_run.DryRuns(None, None, None, LiveStore(), None, None, None, None, SystemClock())
     report = dry_run.DryRunReport(log_lines=[], database_writes={}, errors=[])
     runs._take_writes(report, [("db", f"m f={number}x") for number in range(10)], {})
     assert len(report.errors) == 3
     assert report.left_out == {"errors": 7}
 
 
-def test_history_is_bounded_in_bytes(monkeypatch):
+class PastOf:
+    """A past of rows that are given, in pieces of two."""
+
+    def __init__(self, rows):
+        self.given = rows
+
+    async def rows(self, wanted):
+        for start in range(0, len(self.given), 2):
+            yield self.given[start : start + 2]
+
+
+def calls_of(rows):
+    return asyncio.run(history.history_calls(PastOf(rows), LiveStore(), "db", 0, 10, None))
+
+
+def test_history_is_dealt_out_in_calls(monkeypatch):
+    monkeypatch.setattr(history, "ROWS_PER_CALL", 3)
+    rows = [PastRow("mn"[time % 2], {"time": time}, ()) for time in range(5)]
+    assert calls_of(rows) == [
+        [("m", [{"time": 0}, {"time": 2}]), ("n", [{"time": 1}])],
+        [("n", [{"time": 3}]), ("m", [{"time": 4}])],
+    ]
+    assert calls_of([]) == []
+    with pytest.raises(TableNotFoundError):
+        asyncio.run(history.history_calls(PastOf([]), LiveStore(), "db", 0, 10, "m"))
+
+
+def test_history_is_bounded(monkeypatch):
+    rows = [PastRow("m", {"s": "x" * 20, "time": time}, ()) for time in range(5)]
     monkeypatch.setattr(history, "BYTES_MAX", 100)
-    store = LiveStore()
-    store.create("db", 1)
-    batch = parse(b"m f=1 1", now_ns=0).batch
-    store.database("db").add(batch, 1)
-
-    class Questioner:
-        async def arrow_ipc(self, database, sql, params):
-            return b"x" * 101
-
-    with pytest.raises(PluginError, match="bytes"):
-        asyncio.run(history.history_calls(Questioner(), store, "db", 0, 10, None))
+    with pytest.raises(PluginError, match="100 bytes"):
+        calls_of(rows)
+    monkeypatch.setattr(history, "ROWS_MAX", 3)
+    with pytest.raises(PluginError, match="more than 3 rows"):
+        calls_of(rows)

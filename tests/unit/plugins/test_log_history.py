@@ -36,7 +36,9 @@ def test_positions_of_points_in_time(tmp_path):
     history = make_history(tmp_path, ["db", "db", "db", "x", "db", "x"])
 
     def position(start_from):
-        return asyncio.run(history.position_of("db", start_from))
+        start = asyncio.run(history.start_of("db", start_from))
+        assert start.past_ns is None
+        return start.position
 
     assert position("now") is None
     assert position("Beginning") == 2
@@ -46,6 +48,32 @@ def test_positions_of_points_in_time(tmp_path):
     assert position("1970-01-01T00:00:05.1Z") == 6
     with pytest.raises(PluginError, match="lies in the future"):
         position("2999-01-01")
+
+
+def test_what_the_log_does_not_reach_back_to_is_a_matter_of_the_past(tmp_path):
+    history = make_history(tmp_path, ["db", "x", "db", "db", "x"])
+    paths = DataPaths(tmp_path, "n")
+    # As if the log began behind position 3, where the database is older.
+    content = SegmentWriter(first_position=4, node_id="n", created_ns=0).header
+    for position, database in ((4, "x"), (5, "db")):
+        batch = parse(b"m f=1i 1", precision="ns", now_ns=0).batch
+        section = Section(database, batch, ingest_time_ns=position * 1_000_000_000)
+        frame = encode_frame(FrameKind.WRITE, [section])
+        frame.seal(position)
+        content += bytes(frame)
+    paths.segment(1).unlink()
+    paths.segment(4).write_bytes(content)
+
+    def start(start_from):
+        return asyncio.run(history.start_of("db", start_from))
+
+    assert start("beginning") == (None, -(2**63))
+    assert start("1970-01-01T00:00:03Z") == (None, 3_000_000_000)
+    # What is before the first frame may be of its time: it is not known.
+    assert start("1970-01-01T00:00:04Z") == (None, 4_000_000_000)
+    # Everything from then on is there, as the frame of another database tells.
+    assert start("1970-01-01T00:00:04.5Z") == (4, None)
+    assert start("1970-01-01T00:00:06Z") == (5, None)
 
 
 def test_notes_of_one_database(tmp_path):

@@ -210,7 +210,7 @@ def routes(services: Services) -> list[Route]:
                 start_from=settings.start_from,
             )
         )
-        await writer.create_trigger(draft)
+        await writer.create_trigger(draft.trigger, draft.backfill)
         return Response(200)
 
     async def delete_trigger(request: Request) -> Response:
