@@ -45,6 +45,12 @@ class DatabaseNotFoundError(CatalogError):
     code = "database_not_found"
 
 
+class TableMissingError(CatalogError):
+    """No table of that name exists in the database."""
+
+    code = "table_missing"
+
+
 class TriggerNotFoundError(CatalogError):
     """No trigger of that name exists in the database."""
 
@@ -67,6 +73,12 @@ class AlreadyExistsError(CatalogError):
     """A resource of that name (or request path) exists already."""
 
     code = "already_exists"
+
+
+class AlreadyDeletedError(CatalogError):
+    """What is to be changed was deleted before."""
+
+    code = "already_deleted"
 
 
 class InvalidNameError(CatalogError):

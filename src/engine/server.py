@@ -12,7 +12,7 @@ import uuid
 import uvloop
 
 import engine
-from engine.catalog.changes import CatalogChange, DeleteDatabase
+from engine.catalog.changes import CatalogChange, database_that_lost
 from engine.catalog.model import INTERNAL_DATABASE, Trigger
 from engine.clock import SystemClock
 from engine.config import ServeConfig
@@ -32,6 +32,7 @@ from engine.influxql.engine import InfluxqlEngine
 from engine.ingest.catalog_writer import CatalogWriter
 from engine.ingest.pipeline import IngestConfig, IngestPipeline
 from engine.ingest.state import ServerState
+from engine.ingest.structure import StructureWriter
 from engine.listeners import Listeners
 from engine.logs import keys
 from engine.metrics import MetricsRegistry
@@ -239,8 +240,9 @@ class Server:
             change = self._state.apply(durable)
             if change is not None:
                 changes.append(change)
-                if isinstance(change, DeleteDatabase) and self._queries is not None:
-                    self._queries.forget(change.name)
+                gone = database_that_lost(change)
+                if gone is not None and self._queries is not None:
+                    self._queries.forget(gone)
         if self._dispatcher is not None:
             self._dispatcher.on_durable(frames, changes)
 
@@ -257,7 +259,9 @@ class Server:
             self._clock,
             self._metrics,
             ensure_database=writer.ensure_database,
+            holds=writer.holds,
         )
+        structure = StructureWriter(writer, catalog, self._state.store, self._clock)
         visible = LiveQueryCatalog(
             catalog,
             self._state.store,
@@ -334,6 +338,7 @@ class Server:
                 metrics=self._metrics,
                 catalog=catalog,
                 catalog_writer=writer,
+                structure=structure,
                 pipeline=pipeline,
                 queries=queries,
                 influxql=InfluxqlEngine(executor, visible, self._clock.now_ns),
@@ -373,11 +378,13 @@ class Server:
         await host.start()
         await dispatcher.start(host, log.durable_position)
         persist.start()
+        deleting = asyncio.create_task(structure.keep_deleting())
         try:
             if self._preset is not None:
                 await apply_preset(self._preset, catalog.tokens, writer)
             await self._listen(app, http, flight)
         finally:
+            deleting.cancel()
             access.stop()
             persist.ask_to_stop()
             await dispatcher.stop()

@@ -22,7 +22,7 @@ def test_databases_are_created_shown_and_deleted(server: ServerProcess) -> None:
     shown = server.cli("show", "databases")
     assert "| mydb" in shown.stdout
     assert json.loads(server.cli("show", "databases", "--format", "json").stdout) == [
-        {"iox::database": "mydb"}
+        {"iox::database": "mydb", "retention_period": "infinite"}
     ]
     unsure = server.cli("delete", "database", "mydb")
     assert unsure.returncode == 1

@@ -73,6 +73,7 @@ class IngestKit:
             clock,
             self.metrics,
             ensure_database=writer.ensure_database,
+            holds=writer.holds,
         )
         if not self.merges:
             self.pipeline._merger.takes = lambda request: False  # type: ignore[method-assign]

@@ -9,19 +9,25 @@ import msgspec
 from engine.catalog.changes import (
     CatalogChange,
     CreateDatabase,
+    CreateTable,
     CreateToken,
     CreateTrigger,
     DeleteDatabase,
+    DeleteHidden,
+    DeleteTable,
     DeleteToken,
     DeleteTrigger,
     DisableTrigger,
     EnableTrigger,
     FirstBackfill,
+    HideDatabase,
+    HideTable,
     RegenerateToken,
     SetRetention,
     UpdateTrigger,
 )
-from engine.catalog.model import Database, Trigger
+from engine.catalog.deleted import DeletedList, free_name
+from engine.catalog.model import Database, Deleted, Trigger
 from engine.catalog.tokens import TokensImage, TokenTable
 from engine.errors import (
     AlreadyExistsError,
@@ -85,6 +91,8 @@ class CatalogImage(msgspec.Struct, frozen=True, kw_only=True):
     next_database_id: int
     next_trigger_id: int
     tokens: TokensImage = TokensImage()
+    # Left out where there is none, so that checkpoints are as they always were.
+    deleted: tuple[Deleted, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Catalog:
@@ -92,6 +100,7 @@ class Catalog:
 
     def __init__(self) -> None:
         self.tokens = TokenTable()
+        self.deleted = DeletedList()
         self._databases: dict[str, Database] = {}
         self._triggers: dict[TriggerId, Trigger] = {}
         self._next_database_id = 1
@@ -159,6 +168,7 @@ class Catalog:
         validate_database_name(name)
         if name in self._databases:
             raise AlreadyExistsError("attempted to create a resource that already exists")
+        self.deleted.refuse(name)
         return CreateDatabase(
             Database(
                 id=DatabaseId(self._next_database_id),
@@ -175,6 +185,51 @@ class Catalog:
             DatabaseNotFoundError: The database does not exist.
         """
         return SetRetention(self.database(name).id, retention_ns, table)
+
+    def hiding_of_database(
+        self, name: str, *, deleted_ns: int, hard_delete_ns: int | None
+    ) -> HideDatabase:
+        """The change that deletes database `name`, but keeps its rows until `hard_delete_ns`.
+
+        Raises:
+            DatabaseNotFoundError: The database does not exist.
+        """
+        return HideDatabase(
+            Deleted(
+                id=self.database(name).id,
+                name=free_name(name, deleted_ns, self._is_taken),
+                database=name,
+                deleted_ns=deleted_ns,
+                hard_delete_ns=hard_delete_ns,
+            )
+        )
+
+    def hiding_of_table(
+        self, database: str, table: str, *, deleted_ns: int, hard_delete_ns: int | None
+    ) -> HideTable:
+        """The change that deletes `table`, which must exist, but keeps its rows for a while.
+
+        Raises:
+            DatabaseNotFoundError: The database does not exist.
+        """
+
+        def is_taken(name: str) -> bool:
+            return self.deleted.named(name, database=database) is not None
+
+        return HideTable(
+            self.database(database).id,
+            Deleted(
+                id=DatabaseId(self._next_database_id),
+                name=free_name(table, deleted_ns, is_taken),
+                database=database,
+                table=table,
+                deleted_ns=deleted_ns,
+                hard_delete_ns=hard_delete_ns,
+            ),
+        )
+
+    def _is_taken(self, name: str) -> bool:
+        return name in self._databases or self.deleted.named(name) is not None
 
     def new_trigger(self, draft: Trigger, backfill: FirstBackfill | None = None) -> CreateTrigger:
         """The change that creates the trigger of `draft`, whose ids are filled in here.
@@ -209,16 +264,20 @@ class Catalog:
                 self._databases[database.name] = database
                 self._next_database_id = max(self._next_database_id, database.id + 1)
             case DeleteDatabase(database_id=database_id):
-                self._databases = {
-                    name: database
-                    for name, database in self._databases.items()
-                    if database.id != database_id
-                }
-                self._triggers = {
-                    trigger_id: trigger
-                    for trigger_id, trigger in self._triggers.items()
-                    if trigger.database_id != database_id
-                }
+                self._remove(database_id)
+            case HideDatabase(deleted=deleted):
+                self._remove(deleted.id)
+                self.deleted.add(deleted)
+            case CreateTable():
+                pass  # tables are the store's
+            case DeleteTable(database_id=database_id, table=table):
+                self._set_retention(SetRetention(database_id, None, table))
+            case HideTable(database_id=database_id, deleted=deleted):
+                self._set_retention(SetRetention(database_id, None, deleted.table))
+                self.deleted.add(deleted)
+                self._next_database_id = max(self._next_database_id, deleted.id + 1)
+            case DeleteHidden(id=deleted_id):
+                self.deleted.remove(deleted_id)
             case SetRetention():
                 self._set_retention(change)
             case CreateTrigger(trigger=trigger):
@@ -247,6 +306,7 @@ class Catalog:
             next_database_id=self._next_database_id,
             next_trigger_id=self._next_trigger_id,
             tokens=self.tokens.image(),
+            deleted=tuple(self.deleted.all()) or msgspec.UNSET,
         )
 
     def restore(self, image: CatalogImage) -> None:
@@ -256,6 +316,20 @@ class Catalog:
         self._next_database_id = image.next_database_id
         self._next_trigger_id = image.next_trigger_id
         self.tokens.restore(image.tokens)
+        if not isinstance(image.deleted, msgspec.UnsetType):
+            self.deleted.restore(image.deleted)
+
+    def _remove(self, database_id: DatabaseId) -> None:
+        self._databases = {
+            name: database
+            for name, database in self._databases.items()
+            if database.id != database_id
+        }
+        self._triggers = {
+            trigger_id: trigger
+            for trigger_id, trigger in self._triggers.items()
+            if trigger.database_id != database_id
+        }
 
     def _set_retention(self, change: SetRetention) -> None:
         for database in self._databases.values():

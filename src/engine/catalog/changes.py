@@ -6,7 +6,7 @@
 
 import msgspec
 
-from engine.catalog.model import Database, Token, Trigger
+from engine.catalog.model import Database, Deleted, Token, Trigger
 from engine.ids import DatabaseId, TokenId, TriggerId
 
 
@@ -17,10 +17,45 @@ class CreateDatabase(msgspec.Struct, frozen=True, tag="create_database"):
 
 
 class DeleteDatabase(msgspec.Struct, frozen=True, tag="delete_database"):
-    """A database with its tables and triggers goes."""
+    """A database with its tables and triggers goes, and its rows with it."""
 
     database_id: DatabaseId
     name: str
+
+
+class HideDatabase(msgspec.Struct, frozen=True, tag="hide_database"):
+    """A database with its tables goes out of sight, its rows are kept; its triggers go."""
+
+    deleted: Deleted
+
+
+class CreateTable(msgspec.Struct, frozen=True, tag="create_table"):
+    """A new table without rows; `columns` are names and types (as lp_core numbers them)."""
+
+    database_id: DatabaseId
+    table: str
+    columns: tuple[tuple[str, int], ...]
+
+
+class DeleteTable(msgspec.Struct, frozen=True, tag="delete_table"):
+    """A table goes, and its rows with it."""
+
+    database_id: DatabaseId
+    database: str
+    table: str
+
+
+class HideTable(msgspec.Struct, frozen=True, tag="hide_table"):
+    """A table goes out of sight, its rows are kept."""
+
+    database_id: DatabaseId
+    deleted: Deleted
+
+
+class DeleteHidden(msgspec.Struct, frozen=True, tag="delete_hidden"):
+    """The rows of a hidden database or table go."""
+
+    id: DatabaseId
 
 
 class SetRetention(msgspec.Struct, frozen=True, tag="set_retention"):
@@ -100,6 +135,11 @@ class DeleteToken(msgspec.Struct, frozen=True, tag="delete_token"):
 CatalogChange = (
     CreateDatabase
     | DeleteDatabase
+    | HideDatabase
+    | CreateTable
+    | DeleteTable
+    | HideTable
+    | DeleteHidden
     | SetRetention
     | CreateTrigger
     | DeleteTrigger
@@ -127,3 +167,16 @@ def decode_change(content: bytes) -> CatalogChange:
         msgspec.DecodeError: The bytes are not a change that this version knows.
     """
     return _decoder.decode(content)
+
+
+def database_that_lost(change: CatalogChange) -> str | None:
+    """The name of the database that is gone by `change`, or has lost a table; None for none."""
+    match change:
+        case DeleteDatabase(name=name):
+            return name
+        case HideDatabase(deleted=deleted) | HideTable(deleted=deleted):
+            return deleted.database
+        case DeleteTable(database=database):
+            return database
+        case _:
+            return None

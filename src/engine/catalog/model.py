@@ -44,6 +44,25 @@ class Database(msgspec.Struct, frozen=True, kw_only=True):
         return self.table_retention_ns.get(table, self.retention_ns)
 
 
+class Deleted(msgspec.Struct, frozen=True, kw_only=True):
+    """A database or a table that was deleted, and whose rows are kept for a while.
+
+    Attributes:
+        id: Of the database; a deleted table gets one of its own.
+        name: The name it is shown under; the name that it had is free again.
+        database: The name of the database when it was deleted.
+        table: The name of the table; None for a database.
+        hard_delete_ns: When its rows go; None for never.
+    """
+
+    id: DatabaseId
+    name: str
+    database: str
+    table: str | None = None
+    deleted_ns: int
+    hard_delete_ns: int | None
+
+
 class Trigger(msgspec.Struct, frozen=True, kw_only=True):
     """When (``spec``, in canonical spelling) which plugin (``plugin_filename``) runs, and how."""
 

@@ -18,10 +18,12 @@ _TRIGGER = "/api/v3/configure/processing_engine_trigger"
 _RETENTION = """
 WITH kept AS (
     SELECT database_name, NULL AS table_name, retention_period_ns FROM system.databases
+    WHERE NOT deleted
     UNION ALL
     SELECT t.database_name, t.table_name, t.retention_period_ns
     FROM system.tables t JOIN system.databases d ON t.database_name = d.database_name
     WHERE t.retention_period_ns IS DISTINCT FROM d.retention_period_ns
+    AND NOT t.deleted AND NOT d.deleted
 ), seconds AS (
     SELECT *, CAST(retention_period_ns AS BIGINT) / 1000000000 AS s FROM kept
 )
@@ -98,7 +100,8 @@ def delete_database(namespace: argparse.Namespace) -> None:
         deed = f'delete database "{namespace.name}" with all its rows'
         if not confirm(namespace, deed, asks_scripts=True, unsaid=taken):
             return
-        client.request("DELETE", _DATABASE, parameters={"db": namespace.name})
+        parameters = {"db": namespace.name, "hard_delete_at": namespace.hard_delete}
+        client.request("DELETE", _DATABASE, parameters=parameters)
     print(f'Database "{namespace.name}" deleted successfully')
 
 
@@ -124,7 +127,10 @@ def show_databases(namespace: argparse.Namespace) -> None:
     """``headrace show databases``."""
     check_target(namespace)
     with Client(namespace) as client:
-        answer = client.request("GET", _DATABASE, parameters={"format": namespace.format})
+        parameters = {"format": namespace.format, "show_retention": "true"}
+        if namespace.show_deleted:
+            parameters["show_deleted"] = "true"
+        answer = client.request("GET", _DATABASE, parameters=parameters)
     deliver(namespace, answer)
 
 

@@ -1,13 +1,13 @@
 # Owns the part of the command line that creates databases, tokens, secrets and triggers.
 """Command line of creation."""
 
-from engine.cli import shared_flags, unsupported
+from engine.cli import shared_flags, structure_parsers, unsupported
 from engine.cli.parsing import Parser, Verbs, nouns_of
 
 
 def add_create(verbs: Verbs, connection: Parser, database: Parser) -> None:
     """``headrace create …``."""
-    nouns = nouns_of(verbs, "create", "create a database, a token or a trigger")
+    nouns = nouns_of(verbs, "create", "create a database, a table, a token or a trigger")
     _add_create_token(nouns, connection)
     creation = nouns.add_parser("database", help="create a database", parents=[connection])
     shared_flags.add_database_name(creation)
@@ -17,6 +17,7 @@ def add_create(verbs: Verbs, connection: Parser, database: Parser) -> None:
         help="how long rows are kept, such as 30d (default: for ever)",
     )
     creation.set_defaults(module="catalog", function="create_database")
+    structure_parsers.add_create(nouns, connection, database)
     secret = nouns.add_parser(
         "secret",
         help="store a value for trigger arguments, read from standard input",

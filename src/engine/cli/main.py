@@ -15,6 +15,7 @@ from engine.cli import (
     plugin_parsers,
     profile,
     shared_flags,
+    structure_parsers,
     unsupported,
 )
 from engine.cli.parsing import EXIT_USAGE, Parser, Verbs, nouns_of
@@ -101,7 +102,7 @@ def _add_update(verbs: Verbs, connection: Parser, database: Parser) -> None:
 
 
 def _add_show(verbs: Verbs, connection: Parser, database: Parser, answer: Parser) -> None:
-    nouns = nouns_of(verbs, "show", "show databases, tokens, triggers or settings")
+    nouns = nouns_of(verbs, "show", "show databases, tables, tokens, triggers or settings")
     for noun, text, module, function in (
         ("databases", "list databases", "catalog", "show_databases"),
         ("retention", "list how long rows are kept", "catalog", "show_retention"),
@@ -113,9 +114,10 @@ def _add_show(verbs: Verbs, connection: Parser, database: Parser, answer: Parser
         parser = nouns.add_parser(noun, help=text, parents=[connection, answer])
         parser.set_defaults(module=module, function=function)
         if noun == "databases":
-            parser.add_unsupported("--show-deleted", reason="what is deleted is gone")
+            parser.add_argument("--show-deleted", action="store_true", help="deleted ones too")
         if noun in ("triggers", "retention"):
             parser.add_argument("-d", "--database", metavar="NAME", help="only of one database")
+    structure_parsers.add_show(nouns, connection, database, answer)
     # Imported late, as above.
     from engine.cli import serve_parsers
 
@@ -185,7 +187,7 @@ def _add_switch(verbs: Verbs, verb: str, connection: Parser, database: Parser) -
 
 
 def _add_delete(verbs: Verbs, connection: Parser, database: Parser, destruction: Parser) -> None:
-    nouns = nouns_of(verbs, "delete", "delete a database, a token or a trigger")
+    nouns = nouns_of(verbs, "delete", "delete a database, a table, a token or a trigger")
     token = nouns.add_parser("token", help="delete a token", parents=[connection, destruction])
     token.add_argument("--token-name", metavar="NAME", required=True)
     token.set_defaults(module="tokens", function="delete")
@@ -193,8 +195,9 @@ def _add_delete(verbs: Verbs, connection: Parser, database: Parser, destruction:
         "database", help="delete a database with all its rows", parents=[connection, destruction]
     )
     deletion.add_argument("name", metavar="NAME")
-    deletion.add_unsupported("--hard-delete", reason="what is deleted is gone at once")
+    structure_parsers.add_hard_delete(deletion)
     deletion.set_defaults(module="catalog", function="delete_database")
+    structure_parsers.add_delete(nouns, connection, database, destruction)
     secret = nouns.add_parser("secret", help="delete a secret", parents=[connection, destruction])
     secret.add_argument("name", metavar="NAME")
     secret.set_defaults(module="secrets", function="delete")

@@ -8,12 +8,12 @@ _CACHES = "there are no caches to define: SQL finds last and distinct values its
 _OBJECT_STORE = "data lives in files of this machine: --object-store file, --data-dir DIR"
 _FILE_CACHE = "the operating system caches files"
 _TABLE_INDEX = "files are found through the manifest, which is in memory"
+_DELETION = "the command that deletes says when rows go: --hard-delete"
 _INSTANCE = "the log is written by group commit, and moved to files by its size"
 
 COMMANDS: dict[tuple[str, str], str] = {
     ("create", "last_cache"): f"{_CACHES}; see docs/migrating.md",
     ("create", "distinct_cache"): f"{_CACHES}; see docs/migrating.md",
-    ("create", "table"): "a table begins with its first row: write one",
     ("delete", "last_cache"): _CACHES,
     ("delete", "distinct_cache"): _CACHES,
     ("debug", "catalog"): "the catalog is part of the log: headrace wal dump FILE prints it",
@@ -57,8 +57,8 @@ SERVE_FLAGS: dict[tuple[str, ...], str] = {
     ("--query-file-limit",): "a query may read any number of files",
     ("--query-log-size", "--query-log-max-entries"): "system.queries has the last 1000 queries",
     ("--retention-check-interval",): "rows past their retention are hidden at once",
-    ("--delete-grace-period",): "what is deleted is gone",
-    ("--hard-delete-default-duration",): "what is deleted is gone",
+    ("--delete-grace-period",): _DELETION,
+    ("--hard-delete-default-duration",): _DELETION,
     ("--last-cache-eviction-interval",): _CACHES,
     ("--distinct-cache-eviction-interval",): _CACHES,
     ("--table-index-cache-max-entries",): _TABLE_INDEX,

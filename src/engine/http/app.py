@@ -32,6 +32,7 @@ from engine.http.routes import (
     query,
     retention,
     secrets,
+    structure,
     tokens,
     write,
 )
@@ -56,6 +57,7 @@ def routes(services: Services) -> list[Route]:
         *query.routes(services),
         *influxql.routes(services),
         *configure.routes(services),
+        *structure.routes(services),
         *retention.routes(services),
         *dead_letters.routes(services),
         *plugin_files.routes(services),

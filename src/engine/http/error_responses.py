@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 from engine.errors import (
+    AlreadyDeletedError,
     AlreadyExistsError,
     AuthError,
     BackPressureError,
@@ -31,6 +32,7 @@ from engine.errors import (
     QueryResourceError,
     QueryTimeoutError,
     RequestError,
+    TableMissingError,
     TokenNotFoundError,
     TooManyFailuresError,
     TriggerEnabledError,
@@ -49,10 +51,12 @@ logger = logging.getLogger(__name__)
 _STATUSES: list[tuple[type[EngineError], int]] = [
     (DatabaseNotFoundError, 404),
     (TriggerNotFoundError, 404),
+    (TableMissingError, 404),
     (DeadLetterNotFoundError, 404),
     (TokenNotFoundError, 404),
     (LastAdminTokenError, 405),
     (AlreadyExistsError, 409),
+    (AlreadyDeletedError, 409),
     (TriggerEnabledError, 409),
     (InvalidNameError, 400),
     (CatalogError, 400),

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from engine.catalog.catalog import Catalog
 from engine.catalog.changes import (
     CatalogChange,
-    DeleteDatabase,
     DeleteTrigger,
     DisableTrigger,
     EnableTrigger,
@@ -21,17 +20,22 @@ from engine.catalog.changes import (
 from engine.catalog.model import Token, Trigger
 from engine.clock import Clock
 from engine.errors import TriggerEnabledError, TriggerNotFoundError
+from engine.ingest.holds import Holds
 from engine.wal.log import Log
 from lp_core import FrameKind, encode_frame
 
 
 class CatalogWriter:
-    """Changes the catalog; every method returns once the change is durable and applied."""
+    """Changes the catalog; every method returns once the change is durable and applied.
+
+    ``holds`` are for those who change tables.
+    """
 
     def __init__(self, catalog: Catalog, log: Log, clock: Clock) -> None:
         self._catalog = catalog
         self._log = log
         self._clock = clock
+        self.holds = Holds()
         self._one_at_a_time = asyncio.Lock()
 
     async def create_database(self, name: str, *, retention_ns: int | None = None) -> None:
@@ -40,16 +44,20 @@ class CatalogWriter:
         Raises:
             InvalidNameError, AlreadyExistsError, WalError: As they say.
         """
-        await self._change(
+        await self.change(
             lambda: self._catalog.new_database(
                 name, created_ns=self._clock.now_ns(), retention_ns=retention_ns
             )
         )
 
     async def ensure_database(self, name: str) -> None:
-        """Create the database unless it exists."""
+        """Create the database unless it exists.
+
+        Raises:
+            AlreadyDeletedError: The name is that of a deleted database.
+        """
         if not self._catalog.has_database(name):
-            await self._change(
+            await self.change(
                 lambda: (
                     None
                     if self._catalog.has_database(name)
@@ -67,15 +75,7 @@ class CatalogWriter:
         Raises:
             DatabaseNotFoundError, WalError: As they say.
         """
-        await self._change(lambda: self._catalog.new_retention(database, table, retention_ns))
-
-    async def delete_database(self, name: str) -> None:
-        """Delete a database with its tables and triggers.
-
-        Raises:
-            DatabaseNotFoundError, WalError: As they say.
-        """
-        await self._change(lambda: DeleteDatabase(self._catalog.database(name).id, name))
+        await self.change(lambda: self._catalog.new_retention(database, table, retention_ns))
 
     async def create_trigger(self, draft: Trigger, backfill: FirstBackfill | None = None) -> None:
         """Create the trigger of `draft`, and begin its backfill with it.
@@ -83,7 +83,7 @@ class CatalogWriter:
         Raises:
             InvalidNameError, DatabaseNotFoundError, AlreadyExistsError, WalError: As they say.
         """
-        await self._change(lambda: self._catalog.new_trigger(draft, backfill))
+        await self.change(lambda: self._catalog.new_trigger(draft, backfill))
 
     async def delete_trigger(self, database: str, name: str, *, force: bool) -> None:
         """Delete a trigger; an enabled one only with `force`.
@@ -101,7 +101,7 @@ class CatalogWriter:
                 )
             return DeleteTrigger(trigger.id)
 
-        await self._change(change)
+        await self.change(change)
 
     async def update_trigger(self, trigger: Trigger, *, plugin_digest: str) -> None:
         """Let `trigger` run the fetched code of that hash.
@@ -118,7 +118,7 @@ class CatalogWriter:
                 )
             return UpdateTrigger(trigger.id, plugin_digest)
 
-        await self._change(change)
+        await self.change(change)
 
     async def enable_trigger(self, database: str, name: str) -> None:
         """Enable a trigger; nothing happens when it is enabled.
@@ -131,7 +131,7 @@ class CatalogWriter:
             trigger = self._catalog.trigger(database, name)
             return EnableTrigger(trigger.id) if trigger.disabled else None
 
-        await self._change(change)
+        await self.change(change)
 
     async def disable_trigger(self, database: str, name: str, *, reason: str = "") -> None:
         """Disable a trigger; nothing happens when it is disabled.
@@ -144,7 +144,7 @@ class CatalogWriter:
             trigger = self._catalog.trigger(database, name)
             return None if trigger.disabled else DisableTrigger(trigger.id, reason)
 
-        await self._change(change)
+        await self.change(change)
 
     async def create_token(
         self, name: str, *, digest: bytes, permissions: Sequence[str], expiry_ns: int | None
@@ -155,7 +155,7 @@ class CatalogWriter:
             InvalidNameError, AlreadyExistsError, TokenNotFoundError, WalError: As they say.
         """
         tokens = self._catalog.tokens
-        await self._change(
+        await self.change(
             lambda: tokens.new_token(
                 name,
                 digest=digest,
@@ -175,7 +175,7 @@ class CatalogWriter:
             TokenNotFoundError, WalError: As they say.
         """
         tokens = self._catalog.tokens
-        await self._change(
+        await self.change(
             lambda: RegenerateToken(
                 tokens.named(name).id, digest, self._clock.now_ns(), expiry_ns=expiry_ns
             )
@@ -188,9 +188,15 @@ class CatalogWriter:
         Raises:
             TokenNotFoundError, LastAdminTokenError, WalError: As they say.
         """
-        await self._change(lambda: self._catalog.tokens.removal(name))
+        await self.change(lambda: self._catalog.tokens.removal(name))
 
-    async def _change(self, make: Callable[[], CatalogChange | None]) -> None:
+    async def change(self, make: Callable[[], CatalogChange | None]) -> None:
+        """Make durable what `make` gives against the state of the moment; nothing for None.
+
+        Raises:
+            WalError, BackPressureError: The log does not take it.
+            EngineError: As `make`.
+        """
         async with self._one_at_a_time:
             change = make()
             if change is not None:

@@ -60,6 +60,8 @@ class Merger:
         clock: Clock,
         rows: Counter,
         begin_alone: Callable[[WriteRequest], Coroutine[Any, Any, None]],
+        *,
+        is_held: Callable[[str], bool],
     ) -> None:
         """Merge for `log`; call on the event loop.
 
@@ -69,6 +71,7 @@ class Merger:
             clock: Tells when a request was taken in.
             rows: Counts rows that were stored.
             begin_alone: Appends one request to the log; what it returns waits for the end.
+            is_held: Whether nothing may be appended for a database now.
         """
         self._loop = asyncio.get_running_loop()
         self._log = log
@@ -76,6 +79,7 @@ class Merger:
         self._clock = clock
         self._rows = rows
         self._begin_alone = begin_alone
+        self._is_held = is_held
         # By database.
         self._groups: dict[str, _Group] = {}
         self._company = Company()
@@ -185,7 +189,7 @@ class Merger:
     def _append(self, group: _Group) -> bool:
         """Append one frame for all of `group`; return whether that could be done."""
         database = self._store.database(group.database)
-        if database is None:
+        if database is None or self._is_held(group.database):
             return False
         now_ns = self._clock.now_ns()
         try:

@@ -12,7 +12,8 @@ import msgspec
 
 from engine.catalog.catalog import validate_database_name
 from engine.clock import Clock
-from engine.errors import PartialWriteError, RequestError, WriteError
+from engine.errors import AlreadyDeletedError, PartialWriteError, RequestError, WriteError
+from engine.ingest.holds import Holds
 from engine.ingest.merger import Merger
 from engine.ingest.write_request import WriteRequest
 from engine.metrics import MetricsRegistry
@@ -65,13 +66,18 @@ class IngestPipeline:
         metrics: MetricsRegistry,
         *,
         ensure_database: Callable[[str], Awaitable[None]],
+        holds: Holds,
     ) -> None:
-        """Wire the pipeline; `ensure_database` creates a database that does not exist yet."""
+        """Wire the pipeline; `ensure_database` creates a database that does not exist yet.
+
+        `holds` say whose writes have to wait for a change of tables.
+        """
         self._config = config
         self._log = log
         self._store = store
         self._clock = clock
         self._ensure_database = ensure_database
+        self._holds = holds
         self._threads = ThreadPoolExecutor(config.parse_threads, thread_name_prefix="parse")
         self._rows = metrics.counter(
             "headrace_write_rows_total", "Rows stored by writes of clients and plugins."
@@ -84,7 +90,9 @@ class IngestPipeline:
         self.write_seconds = metrics.histogram(
             "headrace_write_seconds", "From the whole body of a write to its acknowledgement."
         )
-        self._merger = Merger(log, store, clock, self._rows, self._begin_alone)
+        self._merger = Merger(
+            log, store, clock, self._rows, self._begin_alone, is_held=holds.is_held
+        )
 
     def close(self) -> None:
         """End the parse threads."""
@@ -116,7 +124,7 @@ class IngestPipeline:
 
     def _begin_alone(self, request: WriteRequest) -> Coroutine[Any, Any, None]:
         """Parse and append a small `request` at once; what is left waits until it is durable."""
-        if self._live(request.database) is None:
+        if self._live(request.database) is None or self._holds.is_held(request.database):
             return self._write_alone(request)
         parts, encoded = self._parse_and_encode(FrameKind.WRITE, [request], b"")()
         filled = [part for part in parts if part.batch.num_rows]
@@ -172,7 +180,7 @@ class IngestPipeline:
                 _refuse_empty(parts)
                 return None, parts
             for part in filled:
-                await self._ensure_database(part.request.database)
+                await self._ready(part.request.database)
             # A run's end need not hurry: where a group of writers is on its way, one sync does for
             # both, and the writers do not wait for a commit of its own.
             joins = kind is FrameKind.COMMIT and self._merger.is_expecting
@@ -180,6 +188,17 @@ class IngestPipeline:
             if done is not None:
                 return done, parts
             # Another write fixed a type (or a database went) since the parse: parse against that.
+
+    async def _ready(self, database: str) -> None:
+        """Return when `database` is there and takes rows."""
+        await self._holds.wait(database)
+        try:
+            await self._ensure_database(database)
+        except AlreadyDeletedError as error:
+            raise WriteError(
+                f"cannot write to soft-deleted database '{database}' - it is marked for deletion",
+                hint="choose another name",
+            ) from error
 
     def _queue(
         self, filled: Sequence[_Part], encoded: EncodedFrame, *, joins: bool = False
@@ -189,7 +208,9 @@ class IngestPipeline:
         databases: list[LiveDatabase] = []
         for part in filled:
             database = self._live(part.request.database)
-            if database is None or database.schema.conflict(part.batch) is not None:
+            if database is None or self._holds.is_held(part.request.database):
+                return None
+            if database.schema.conflict(part.batch) is not None:
                 return None
             databases.append(database)
         done = self._log.append(encoded, joins=joins)

@@ -5,14 +5,21 @@
 
 import logging
 
+import msgspec
+
 from engine.catalog.catalog import Catalog
 from engine.catalog.changes import (
     CatalogChange,
     CreateDatabase,
+    CreateTable,
     CreateTrigger,
     DeleteDatabase,
+    DeleteHidden,
+    DeleteTable,
     DeleteTrigger,
     FirstBackfill,
+    HideDatabase,
+    HideTable,
     decode_change,
 )
 from engine.ids import DatabaseId, Position, TriggerId
@@ -21,12 +28,13 @@ from engine.logs import keys
 from engine.store.backfills import BackfillTable
 from engine.store.cursors import CursorTable
 from engine.store.dead_letters import DeadLetterTable
-from engine.store.live import LiveStore
+from engine.store.former import Former
+from engine.store.live import LiveDatabase, LiveStore
 from engine.store.manifest import FileEntry, FilesRecord, TableFiles
 from engine.store.plugin_state import StateTable
 from engine.store.run_records import BackfillStep, RunRecord, decode_record
 from engine.wal.log import DurableFrame
-from lp_core import FrameKind
+from lp_core import ColumnType, FrameKind
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +90,10 @@ class ServerState:
             database = self.store.database(section.database)
             if database is not None and durable.position > self.created(section.database):
                 database.add_known(section.batch, durable.position)
+            for hidden in self.store.hidden():
+                former = hidden.former
+                if former is not None and former.holds(section.database, durable.position):
+                    hidden.add_known(section.batch, durable.position)
 
     def image(self) -> ServerImage:
         """What a checkpoint keeps; call it where `apply` is called."""
@@ -94,8 +106,9 @@ class ServerState:
                 DatabaseImage(
                     id=database.id,
                     name=database.name,
-                    created=self.created(database.name),
+                    created=Position(0) if database.former else self.created(database.name),
                     tables=database.images(),
+                    former=database.former or msgspec.UNSET,
                 )
                 for database in self.store.databases()
             ],
@@ -112,10 +125,13 @@ class ServerState:
         self.next_file_number = image.next_file_number
         self.catalog.restore(image.catalog)
         for one in image.databases:
-            database = self.store.create(one.name, one.id)
-            self._created[one.name] = one.created
+            if not isinstance(one.former, msgspec.UnsetType):
+                database = self.store.create_hidden(one.name, one.id, one.former)
+            else:
+                database = self.store.create(one.name, one.id)
+                self._created[one.name] = one.created
             for table in one.tables:
-                database.restore(table, image.position)
+                database.restore(table, image.position, one.created)
         self.cursors.restore(image.cursors)
         self.plugin_state.restore(image.states)
         self.dead_letters.restore(image.dead_letters)
@@ -136,22 +152,36 @@ class ServerState:
         return passed
 
     def _apply_files(self, record: FilesRecord) -> None:
+        holders = self._holders()
         by_database: dict[DatabaseId, list[TableFiles]] = {}
         for change in record.tables:
-            by_database.setdefault(change.database_id, []).append(change)
             for entry in change.added:
                 self.next_file_number = max(self.next_file_number, entry.number + 1)
+            holder = next(
+                (one for one in holders.get(change.database_id, ()) if one.is_about(change)), None
+            )
+            if holder is not None:
+                by_database.setdefault(holder.id, []).append(change)
+            else:
+                # The table was deleted while the record was on its way to the disk.
+                self.unreferenced.extend(change.added)
         for database in self.store.databases():
-            changes = by_database.pop(database.id, [])
+            changes = by_database.get(database.id, [])
             if record.through > self.persisted:
                 database.persist(record.through, changes)
             else:
                 for change in changes:
                     self.unreferenced.extend(database.change_files(change))
-        for changes in by_database.values():
-            # The database was deleted while the record was on its way to the disk.
-            self.unreferenced.extend(entry for change in changes for entry in change.added)
         self.persisted = max(self.persisted, record.through)
+
+    def _holders(self) -> dict[DatabaseId, list[LiveDatabase]]:
+        """By id that records of files may name, the databases that may have the table."""
+        holders: dict[DatabaseId, list[LiveDatabase]] = {}
+        for database in self.store.databases():
+            holders.setdefault(database.id, []).append(database)
+            if database.former is not None and database.former.origin != database.id:
+                holders.setdefault(database.former.origin, []).append(database)
+        return holders
 
     def _apply_run(self, record: RunRecord, position: Position) -> None:
         trigger_id = record.trigger_id
@@ -186,13 +216,33 @@ class ServerState:
                 self.store.create(database.name, database.id)
                 self._created[database.name] = position
             case DeleteDatabase(database_id=database_id, name=name):
-                dropped = self.store.database(name)
-                for table in [] if dropped is None else dropped.tables():
-                    self.unreferenced.extend(table.files)
+                self._drop_files(self.store.database(name))
                 self.store.drop(name)
-                for trigger in self.catalog.triggers():
-                    if trigger.database_id == database_id:
-                        self._end_trigger(trigger.id)
+                self._end_triggers(database_id)
+            case HideDatabase(deleted=deleted):
+                former = Former(
+                    origin=deleted.id,
+                    database=deleted.database,
+                    table=None,
+                    created=self.created(deleted.database),
+                    ended=position,
+                )
+                self.store.hide(deleted.database, former)
+                self._end_triggers(deleted.id)
+            case CreateTable(database_id=database_id, table=table, columns=columns):
+                live = self._database_of(database_id)
+                if live is not None and live.table(table) is None:
+                    kinds = tuple((name, ColumnType(kind)) for name, kind in columns)
+                    live.declare(table, kinds, position)
+            case DeleteTable(database_id=database_id, table=table):
+                live = self._database_of(database_id)
+                taken = None if live is None else live.take_out(table)
+                if taken is not None:
+                    self.unreferenced.extend(taken[0].files)
+            case HideTable():
+                self._hide_table(change, position)
+            case DeleteHidden(id=hidden_id):
+                self._drop_files(self.store.drop_hidden(hidden_id))
             case CreateTrigger(trigger=trigger, backfill=backfill) if trigger.is_fed_by_log:
                 # A new trigger sees what is written after it was created, unless it asks for more.
                 begin = trigger.start_position
@@ -211,3 +261,30 @@ class ServerState:
             case _:
                 pass
         self.catalog.apply(change)
+
+    def _hide_table(self, change: HideTable, position: Position) -> None:
+        database, deleted = self._database_of(change.database_id), change.deleted
+        assert deleted.table is not None
+        taken = None if database is None else database.take_out(deleted.table)
+        if taken is None:
+            return
+        former = Former(
+            origin=change.database_id,
+            database=deleted.database,
+            table=deleted.table,
+            created=self.created(deleted.database),
+            ended=position,
+        )
+        self.store.create_hidden(deleted.database, deleted.id, former).put_in(*taken)
+
+    def _database_of(self, database_id: DatabaseId) -> LiveDatabase | None:
+        return next((one for one in self.store.databases() if one.id == database_id), None)
+
+    def _drop_files(self, dropped: LiveDatabase | None) -> None:
+        for table in [] if dropped is None else dropped.tables():
+            self.unreferenced.extend(table.files)
+
+    def _end_triggers(self, database_id: DatabaseId) -> None:
+        for trigger in self.catalog.triggers():
+            if trigger.database_id == database_id:
+                self._end_trigger(trigger.id)

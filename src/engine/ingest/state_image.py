@@ -10,6 +10,7 @@ from engine.ids import DatabaseId, Position
 from engine.store.backfills import BackfillImage
 from engine.store.cursors import CursorImage
 from engine.store.dead_letters import DeadLetter
+from engine.store.former import Former
 from engine.store.live import TableImage
 from engine.store.plugin_state import StateImage
 
@@ -19,12 +20,14 @@ class DatabaseImage(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         created: Where it begins in the log; frames before are about an older one of that name.
+        former: Of one that is deleted and kept.
     """
 
     id: DatabaseId
     name: str
     created: Position
     tables: list[TableImage]
+    former: Former | msgspec.UnsetType = msgspec.UNSET
 
 
 class ServerImage(msgspec.Struct, frozen=True, kw_only=True):

@@ -68,7 +68,12 @@ class Compactor:
             if files:
                 removed = tuple(entry.number for entry in files)
                 changes.append(
-                    TableFiles(database_id=database.id, table=table.name, removed=removed)
+                    TableFiles(
+                        database_id=database.id,
+                        table=table.name,
+                        began=table.began,
+                        removed=removed,
+                    )
                 )
         return changes
 
@@ -115,7 +120,11 @@ class Compactor:
             FilesRecord(
                 tables=(
                     TableFiles(
-                        database_id=database.id, table=table.name, added=added, removed=removed
+                        database_id=database.id,
+                        table=table.name,
+                        began=table.began,
+                        added=added,
+                        removed=removed,
                     ),
                 )
             )
@@ -137,7 +146,8 @@ class Compactor:
             database_id=database.id,
             database=database.name,
             table=table.name,
-            columns=database.columns(table.name),
+            began=table.began,
+            columns=database.columns_of(table),
         )
         return shape, self._state.next_file_number
 

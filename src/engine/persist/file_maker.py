@@ -28,6 +28,7 @@ class TableShape(msgspec.Struct, frozen=True, kw_only=True):
     database_id: DatabaseId
     database: str
     table: str
+    began: Position
     columns: Columns
 
 

@@ -79,6 +79,7 @@ class Persister:
                     TableFiles(
                         database_id=table.shape.database_id,
                         table=table.shape.table,
+                        began=table.shape.began,
                         added=tuple(added),
                     )
                 )
@@ -112,23 +113,31 @@ class Persister:
         """What there is up to `through`.
 
         With ten thousand tables this takes a while, so the event loop goes on meanwhile: batches up
-        to a durable position and their marks do not change but by a step of this very thread.
+        to a durable position and their marks do not change but by a step of this very thread. Which
+        tables there are does: one that is deleted meanwhile keeps its rows.
         """
+        tables = self._log.call(
+            lambda: [
+                (database, table)
+                for database in self._state.store.databases()
+                for table in database.tables()
+            ]
+        )
         return [
             TableRows(
                 shape=TableShape(
                     database_id=database.id,
                     database=database.name,
                     table=table.name,
-                    columns=database.columns(table.name),
+                    began=table.began,
+                    columns=database.columns_of(table),
                 ),
                 stretches=stretches,
                 suspects=table.overlap_ranges,
                 files=table.files,
                 retention_ns=self._state.retention_of(database.name, table.name),
             )
-            for database in self._state.store.databases()
-            for table in database.tables()
+            for database, table in tables
             if (stretches := table.stretches_until(through, cuts.of(database.name, table.name)))
         ]
 

@@ -18,6 +18,7 @@ from engine.catalog.changes import (
     DeleteTrigger,
     DisableTrigger,
     EnableTrigger,
+    HideDatabase,
     UpdateTrigger,
 )
 from engine.catalog.model import Trigger, identity_of, trigger_of
@@ -284,6 +285,8 @@ class Dispatcher:
                 self._run_ports.metrics.forget_all_but(self._ports.catalog.triggers())
             case DeleteDatabase(name=name):
                 self._end_orphans(name)
+            case HideDatabase(deleted=deleted):
+                self._end_orphans(deleted.database)
 
     def _end_orphans(self, database: str) -> None:
         """End the triggers that went with `database`, and forget what is kept of it."""

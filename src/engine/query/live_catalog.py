@@ -2,19 +2,19 @@
 # plugin log. Queries ask from their own threads, so everything here copies what it reads.
 """The query executor's view of the server."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from typing import Any
 
 import msgspec
 
 from engine.catalog.catalog import Catalog
-from engine.catalog.model import INTERNAL_DATABASE, Database, Trigger
+from engine.catalog.model import INTERNAL_DATABASE, Trigger
 from engine.clock import Clock
 from engine.query import system_tables
-from engine.query.databases_table import Columns, databases_table, tables_table
 from engine.query.dead_letters_table import dead_letters_table
 from engine.query.files_table import files_table
+from engine.query.structure_tables import databases_table, tables_table
 from engine.query.system_tables import LogRecord, PluginFileRecord, QueryRecord, StatusRecord
 from engine.query.tokens_table import tokens_table
 from engine.store.dead_letters import DeadLetterTable
@@ -102,15 +102,10 @@ class LiveQueryCatalog:
             case "queries":
                 return system_tables.queries_table(self._queries(database))
             case "databases" if database == INTERNAL_DATABASE:
-                return databases_table(self._catalog.databases())
+                return databases_table(self._catalog)
             case "tables" if database == INTERNAL_DATABASE:
-                return tables_table(self._tables())
+                return tables_table(self._catalog, self._store)
             case "tokens" if database == INTERNAL_DATABASE:
                 return tokens_table(self._catalog.tokens.all())
             case _:
                 return None
-
-    def _tables(self) -> Iterator[tuple[Database, str, Columns]]:
-        for database in self._catalog.databases():
-            for name in self.table_names(database.name):
-                yield database, name, self._store.columns(database.name, name)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from engine.ids import DatabaseId, Position
+from engine.store.former import Former
 from engine.store.manifest import FileEntry, TableFiles, changed
 from engine.store.snapshot import TableSnapshot
 from engine.store.time_ranges import TimeRange, add_range, union
@@ -27,6 +28,7 @@ class TableImage(msgspec.Struct, frozen=True, kw_only=True):
         files: Its Parquet files.
         overlap_ranges: Where its live rows may have been overwritten.
         series: Greatest time of each series, as SchemaIndex dumps it.
+        began: As LiveTable; not set in images from before tables could be deleted.
     """
 
     name: str
@@ -34,6 +36,10 @@ class TableImage(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[FileEntry, ...] = ()
     overlap_ranges: tuple[TimeRange, ...] = ()
     series: bytes = b""
+    began: Position | msgspec.UnsetType = msgspec.UNSET
+
+
+Columns = tuple[tuple[str, ColumnType], ...]
 
 
 class Stretch(NamedTuple):
@@ -45,10 +51,15 @@ class Stretch(NamedTuple):
 
 
 class LiveTable:
-    """Files and live batches of one table, in the order of the log."""
+    """Files and live batches of one table, in the order of the log.
 
-    def __init__(self, name: str) -> None:
+    ``began`` is the position of the frame that made it: frames before are about an older table of
+    that name, and files that name another beginning are not its own.
+    """
+
+    def __init__(self, name: str, began: Position) -> None:
         self.name = name
+        self.began = began
         # What a snapshot takes together changes together.
         self._lock = threading.Lock()
         self.files: tuple[FileEntry, ...] = ()
@@ -59,6 +70,8 @@ class LiveTable:
         self._marks: list[tuple[Position, TimeRange]] = []
         self.overlap_ranges: tuple[TimeRange, ...] = ()
         self.num_rows = 0
+        # Of a table that was taken out of its database, whose schema knows it no more.
+        self.last_columns: Columns | None = None
 
     def add(self, batch: TableBatch, position: Position, overlap: TimeRange | None) -> None:
         """Append `batch`; `overlap` is the time range of its rows that may overwrite others."""
@@ -148,6 +161,8 @@ class LiveDatabase:
         self.name = name
         self.id = database_id
         self.schema = SchemaIndex()
+        # Of one that was deleted and is kept out of sight.
+        self.former: Former | None = None
         self._tables: dict[str, LiveTable] = {}
 
     def add(self, batch: WriteBatch, position: Position) -> None:
@@ -155,35 +170,66 @@ class LiveDatabase:
         self.schema.apply(batch)
         overlaps = self.schema.observe(batch)
         for name, table_batch in batch.items():
-            self._table(name).add(table_batch, position, overlaps.get(name))
+            table = self._tables.get(name)
+            if table is None:
+                table = self._tables[name] = LiveTable(name, position)
+            table.add(table_batch, position, overlaps.get(name))
 
     def add_known(self, batch: WriteBatch, position: Position) -> None:
         """Make rows visible of which a checkpoint knows everything but the values."""
         for name, table_batch in batch.items():
-            self._table(name).add(table_batch, position, None)
+            table = self._tables.get(name)
+            # Else they are of a table of that name that was deleted.
+            if table is not None and position >= table.began:
+                table.add(table_batch, position, None)
 
-    def restore(self, image: TableImage, position: Position) -> None:
-        """Take over a table from a checkpoint of `position`."""
+    def declare(self, table: str, columns: Columns, position: Position) -> None:
+        """Begin a table without rows, which must not exist."""
+        for column, column_type in columns:
+            self.schema.add_column(table, column, column_type)
+        self._tables[table] = LiveTable(table, position)
+
+    def take_out(self, table: str) -> tuple[LiveTable, Columns] | None:
+        """Take a table out, with its columns; None when there is none."""
+        found = self._tables.get(table)
+        if found is None:
+            return None
+        columns = self.columns(table)
+        # In this order, so that the persist thread finds columns in one place or the other.
+        found.last_columns = columns
+        del self._tables[table]
+        if columns:
+            self.schema.drop_table(table)
+        return found, columns
+
+    def put_in(self, table: LiveTable, columns: Columns) -> None:
+        """Take over a table that was taken out of another database."""
+        for column, column_type in columns:
+            self.schema.add_column(table.name, column, column_type)
+        self._tables[table.name] = table
+
+    def restore(self, image: TableImage, position: Position, created: Position) -> None:
+        """Take over a table from a checkpoint of `position`; the database begins at `created`."""
         for column, column_type in image.columns:
             self.schema.add_column(image.name, column, ColumnType(column_type))
-        self.schema.load_series(image.name, image.series)
-        self._table(image.name).restore(image, position)
+        if image.series:
+            self.schema.load_series(image.name, image.series)
+        began = created if isinstance(image.began, msgspec.UnsetType) else image.began
+        table = self._tables[image.name] = LiveTable(image.name, began)
+        table.restore(image, position)
 
     def images(self) -> list[TableImage]:
         """What a checkpoint keeps of the tables."""
         return [
             TableImage(
                 name=name,
-                columns=tuple(
-                    (column, int(column_type)) for column, column_type in self.schema.columns(name)
-                ),
+                columns=tuple((column, int(kind)) for column, kind in self.columns(name)),
                 files=table.files,
                 overlap_ranges=table.overlap_ranges,
                 series=self.schema.dump_series(name),
+                began=table.began,
             )
-            # A table is known to the schema a moment before its first rows are durable.
-            for name in self.schema.tables()
-            if (table := self._tables.get(name)) is not None
+            for name, table in self._tables.items()
         ]
 
     def tables(self) -> list[LiveTable]:
@@ -194,9 +240,14 @@ class LiveDatabase:
         """The table of that name, or None."""
         return self._tables.get(name)
 
+    def is_about(self, change: TableFiles) -> bool:
+        """Whether the files of `change` are those of a table here."""
+        table = self._tables.get(change.table)
+        return table is not None and change.began in (0, table.began)
+
     def change_files(self, change: TableFiles) -> tuple[FileEntry, ...]:
         """Take over new files of a table; return those that are gone."""
-        return self._table(change.table).change_files(change)
+        return self._tables[change.table].change_files(change)
 
     def persist(self, through: Position, changes: Iterable[TableFiles]) -> None:
         """Replace the batches of all tables up to `through` by the files of `changes`."""
@@ -206,15 +257,24 @@ class LiveDatabase:
         assert not by_table, "files of a table that has no rows"
 
     def table_names(self) -> list[str]:
-        """Names of the tables that have rows, sorted."""
+        """Names of the tables, sorted."""
         return sorted(self._tables)
 
     def columns(self, table: str) -> tuple[tuple[str, ColumnType], ...]:
         """Columns of `table` in order of first appearance, without ``time``."""
-        return tuple(self.schema.columns(table))
+        try:
+            return tuple(self.schema.columns(table))
+        except KeyError:
+            # The schema knows no table without columns; one may be declared so.
+            return ()
+
+    def columns_of(self, table: LiveTable) -> Columns:
+        """Columns of a table that is here, or was a moment ago."""
+        columns = self.columns(table.name)
+        return columns if table.last_columns is None else table.last_columns
 
     def snapshot(self, table: str) -> TableSnapshot | None:
-        """What `table` holds now, or None when it has no rows."""
+        """What `table` holds now, or None when there is none."""
         found = self._tables.get(table)
         return None if found is None else found.snapshot(self.columns(table))
 
@@ -228,18 +288,13 @@ class LiveDatabase:
         """Live rows of all tables, overwritten ones included."""
         return sum(table.num_rows for table in list(self._tables.values()))
 
-    def _table(self, name: str) -> LiveTable:
-        table = self._tables.get(name)
-        if table is None:
-            table = self._tables[name] = LiveTable(name)
-        return table
-
 
 class LiveStore:
-    """All databases."""
+    """All databases; those that are deleted and kept have no name here."""
 
     def __init__(self) -> None:
         self._databases: dict[str, LiveDatabase] = {}
+        self._hidden: dict[DatabaseId, LiveDatabase] = {}
 
     def create(self, name: str, database_id: DatabaseId) -> LiveDatabase:
         """Begin an empty database."""
@@ -249,6 +304,29 @@ class LiveStore:
     def drop(self, name: str) -> None:
         """Forget a database with its rows."""
         self._databases.pop(name, None)
+
+    def hide(self, name: str, former: Former) -> None:
+        """Take the name from a database."""
+        database = self._databases.pop(name)
+        database.name = _hidden_name(name, database.id)
+        database.former = former
+        self._hidden[database.id] = database
+
+    def create_hidden(self, name: str, database_id: DatabaseId, former: Former) -> LiveDatabase:
+        """Begin an empty database that is kept out of sight."""
+        database = self._hidden[database_id] = LiveDatabase(
+            _hidden_name(name, database_id), database_id
+        )
+        database.former = former
+        return database
+
+    def drop_hidden(self, database_id: DatabaseId) -> LiveDatabase | None:
+        """Forget a hidden database with its rows; return it."""
+        return self._hidden.pop(database_id, None)
+
+    def hidden(self) -> list[LiveDatabase]:
+        """Those that are deleted and kept."""
+        return list(self._hidden.values())
 
     def database(self, name: str) -> LiveDatabase | None:
         """The database of that name, or None."""
@@ -260,5 +338,10 @@ class LiveStore:
         return () if found is None else found.columns(table)
 
     def databases(self) -> list[LiveDatabase]:
-        """All databases."""
-        return list(self._databases.values())
+        """All databases, hidden ones too."""
+        return [*list(self._databases.values()), *list(self._hidden.values())]
+
+
+def _hidden_name(name: str, database_id: DatabaseId) -> str:
+    # No database can have such a name, and retention goes by names.
+    return f"{name.split('//')[0]}//{database_id}"

@@ -53,10 +53,16 @@ class FileEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class TableFiles(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Files that one table gets, and numbers of those that it loses."""
+    """Files that one table gets, and numbers of those that it loses.
+
+    Attributes:
+        began: Tells the table from others of its name, as LiveTable.began; 0 in records from before
+            tables could be deleted.
+    """
 
     database_id: DatabaseId
     table: str
+    began: Position = Position(0)
     added: tuple[FileEntry, ...] = ()
     removed: tuple[int, ...] = ()
 

@@ -25,7 +25,11 @@ TAKEN = (
             ("schedule:*", "--path p", "--run-asynchronous", "disable"),
         )
     ),
+    "create table x -d d --tags a,b --fields f:int64",
     "delete database x -y",
+    "delete database x --hard-delete now",
+    "delete table x -d d --hard-delete never -y",
+    "show databases --show-deleted",
     "delete database x --yes",
     "delete trigger x --database d --force",
     "delete token --token-name n -y",
@@ -85,14 +89,11 @@ TAKEN = (
 
 REFUSED = (
     *(" ".join(words) + " name -d d -t t --anything" for words in COMMANDS),
-    "create table x -d d --tags a,b --fields f:int64",
     "create last_cache -d d -t t --key-columns a --value-columns b --count 1 --ttl 4h",
     "create distinct_cache n -d d -t t --columns a --max-cardinality 5 --max-age 1d",
     "delete last_cache n -d d -t t",
     "delete distinct_cache n -d d -t t",
     "debug catalog list --node-id n",
-    "delete database x --hard-delete now",
-    "show databases --show-deleted",
     *(f"serve {flag} 1" for flags in SERVE_FLAGS for flag in flags),
     "--num-io-threads 2 serve",
     "--num-threads 2 serve",

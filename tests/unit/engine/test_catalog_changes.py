@@ -5,21 +5,26 @@ import pytest
 from engine.catalog.changes import (
     CatalogChange,
     CreateDatabase,
+    CreateTable,
     CreateToken,
     CreateTrigger,
     DeleteDatabase,
+    DeleteHidden,
+    DeleteTable,
     DeleteToken,
     DeleteTrigger,
     DisableTrigger,
     EnableTrigger,
     FirstBackfill,
+    HideDatabase,
+    HideTable,
     RegenerateToken,
     SetRetention,
     UpdateTrigger,
     decode_change,
     encode_change,
 )
-from engine.catalog.model import Database, ErrorBehavior, Token, Trigger
+from engine.catalog.model import Database, Deleted, ErrorBehavior, Token, Trigger
 from engine.ids import DatabaseId, TokenId, TriggerId
 
 DATABASE = Database(id=DatabaseId(3), name="db", created_ns=9)
@@ -97,6 +102,35 @@ GOLDEN: dict[str, CatalogChange] = {
     "00000000000000000000000000000000aa757064617465645f6e7307a96578706972795f6e7308": RegenerateToken(
         TokenId(4), bytes(64), updated_ns=7, expiry_ns=8
     ),
+    "82a474797065ad686964655f6461746162617365a764656c6574656486a2696403a46e616d65b264622d31393730"
+    "3031303154303030303030a86461746162617365a26462a57461626c65c0aa64656c657465645f6e7305ae686172"
+    "645f64656c6574655f6e7309": HideDatabase(
+        Deleted(
+            id=DatabaseId(3),
+            name="db-19700101T000000",
+            database="db",
+            deleted_ns=5,
+            hard_delete_ns=9,
+        )
+    ),
+    "84a474797065ac6372656174655f7461626c65ab64617461626173655f696403a57461626c65a16da7636f6c756d"
+    "6e739292a1740192a16602": CreateTable(DatabaseId(3), "m", (("t", 1), ("f", 2))),
+    "84a474797065ac64656c6574655f7461626c65ab64617461626173655f696403a86461746162617365a26462a574"
+    "61626c65a16d": DeleteTable(DatabaseId(3), "db", "m"),
+    "83a474797065aa686964655f7461626c65ab64617461626173655f696403a764656c6574656486a2696404a46e61"
+    "6d65b16d2d313937303031303154303030303030a86461746162617365a26462a57461626c65a16daa64656c6574"
+    "65645f6e7305ae686172645f64656c6574655f6e73c0": HideTable(
+        DatabaseId(3),
+        Deleted(
+            id=DatabaseId(4),
+            name="m-19700101T000000",
+            database="db",
+            table="m",
+            deleted_ns=5,
+            hard_delete_ns=None,
+        ),
+    ),
+    "82a474797065ad64656c6574655f68696464656ea2696404": DeleteHidden(DatabaseId(4)),
     "82a474797065ac64656c6574655f746f6b656ea8746f6b656e5f696404": DeleteToken(TokenId(4)),
 }
 # A trigger as the first version wrote it, before it had concurrency, batch rows, start and digest.

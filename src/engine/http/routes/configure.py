@@ -1,4 +1,4 @@
-# Owns the configuration routes: databases and triggers.
+# Owns the configuration routes of triggers, and the reading of JSON bodies.
 """Configuration routes."""
 
 import re
@@ -8,18 +8,10 @@ from typing import Any, TypeVar
 import msgspec
 
 from engine.catalog.model import ErrorBehavior, Trigger
-from engine.catalog.retention import parse_retention
 from engine.errors import RequestError
 from engine.http.access import Right
 from engine.http.asgi import Request, Response, UnsupportedMediaTypeError, json_response
-from engine.http.route_description import (
-    DATABASE,
-    FORMAT,
-    SOME_DATABASE,
-    TABLE_TYPES,
-    Answer,
-    JsonBody,
-)
+from engine.http.route_description import FORMAT, SOME_DATABASE, TABLE_TYPES, Answer, JsonBody
 from engine.http.routes.query import pick_format
 from engine.http.routing import Route
 from engine.http.services import Services
@@ -31,13 +23,6 @@ from engine.query.system_tables import table_of_rows
 _Body = TypeVar("_Body")
 
 _JSON_TYPES = re.compile(r"application/(json|[^;]*\+json)\s*(;.*)?\Z", re.IGNORECASE)
-
-
-class DatabaseBody(msgspec.Struct, frozen=True):
-    """POST /api/v3/configure/database."""
-
-    db: str
-    retention_period: str | None = None
 
 
 class TriggerSettings(msgspec.Struct, frozen=True):
@@ -150,32 +135,6 @@ def routes(services: Services) -> list[Route]:
     """The routes of this module."""
     writer = services.catalog_writer
 
-    async def list_databases(request: Request) -> Response:
-        result_format = pick_format(
-            request.query_parameters().get("format"), request.headers.get("accept", "")
-        )
-        rows = [
-            {"iox::database": database.name}
-            for database in services.catalog.databases()
-            if request.access.may_see(database.name)
-        ]
-        return table_response(["iox::database"], rows, result_format)
-
-    async def create_database(request: Request) -> Response:
-        body = await read_json(request, DatabaseBody)
-        period = body.retention_period
-        await writer.create_database(
-            body.db, retention_ns=None if period is None else parse_retention(period)
-        )
-        return Response(200)
-
-    async def delete_database(request: Request) -> Response:
-        name = request.query_parameters().get("db")
-        if name is None:
-            raise RequestError("missing query parameter 'db'")
-        await writer.delete_database(name)
-        return Response(200)
-
     async def list_triggers(request: Request) -> Response:
         parameters = request.query_parameters()
         database = parameters.get("db")
@@ -236,36 +195,10 @@ def routes(services: Services) -> list[Route]:
         await services.dispatcher.backfills.begin(trigger, start_ns, end_ns)
         return json_response({"from": start_ns, "to": end_ns})
 
-    database_path = "/api/v3/configure/database"
     trigger_path = "/api/v3/configure/processing_engine_trigger"
     tables = Answer(200, "a table", TABLE_TYPES)
     trigger_name = JsonBody(TriggerNameBody, may_be_parameters=True)
     return [
-        Route(
-            ("GET",),
-            database_path,
-            list_databases,
-            "List databases",
-            Right.ANY,
-            parameters=(FORMAT,),
-            answer=tables,
-        ),
-        Route(
-            ("POST",),
-            database_path,
-            create_database,
-            "Create a database",
-            Right.ADMIN,
-            body=JsonBody(DatabaseBody),
-        ),
-        Route(
-            ("DELETE",),
-            database_path,
-            delete_database,
-            "Delete a database",
-            Right.ADMIN,
-            parameters=(DATABASE,),
-        ),
         Route(
             ("GET",),
             trigger_path,

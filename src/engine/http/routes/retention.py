@@ -4,11 +4,11 @@
 import msgspec
 
 from engine.catalog.retention import parse_retention
-from engine.errors import RequestError
 from engine.http.access import Right
 from engine.http.asgi import Request, Response
 from engine.http.route_description import DATABASE, Answer, JsonBody, Parameter
 from engine.http.routes.configure import read_json
+from engine.http.routes.structure import wanted
 from engine.http.routing import Route
 from engine.http.services import Services
 
@@ -35,15 +35,15 @@ def routes(services: Services) -> list[Route]:
 
     async def set_retention(request: Request) -> Response:
         parameters = request.query_parameters()
-        period = _wanted(parameters, "duration")
+        period = wanted(parameters, "duration")
         await writer.set_retention(
-            _wanted(parameters, "db"), parameters.get("table"), parse_retention(period)
+            wanted(parameters, "db"), parameters.get("table"), parse_retention(period)
         )
         return Response(204)
 
     async def clear_retention(request: Request) -> Response:
         parameters = request.query_parameters()
-        await writer.set_retention(_wanted(parameters, "db"), parameters.get("table"), None)
+        await writer.set_retention(wanted(parameters, "db"), parameters.get("table"), None)
         return Response(204)
 
     path = "/api/v3/configure/database"
@@ -77,9 +77,3 @@ def routes(services: Services) -> list[Route]:
             answer=Answer(204),
         ),
     ]
-
-
-def _wanted(parameters: dict[str, str], name: str) -> str:
-    if name not in parameters:
-        raise RequestError(f"missing query parameter '{name}'")
-    return parameters[name]

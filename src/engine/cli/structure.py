@@ -1,0 +1,66 @@
+# Owns the commands on tables.
+"""Create, show and delete tables."""
+
+import argparse
+
+from engine.cli.answers import check_target, deliver
+from engine.cli.client import Client
+from engine.cli.confirmation import confirm
+from engine.errors import ConfigError
+
+_TABLE = "/api/v3/configure/table"
+
+
+def create_table(namespace: argparse.Namespace) -> None:
+    """``headrace create table``."""
+    fields = []
+    for item in _items(namespace.fields):
+        name, colon, kind = item.rpartition(":")
+        if not colon or not name:
+            raise ConfigError(
+                f"--fields: '{item}' must be formatted as NAME:TYPE",
+                hint="types are utf8, int64, uint64, float64 and bool",
+            )
+        fields.append({"name": name, "type": kind})
+    content = {
+        "db": namespace.database,
+        "table": namespace.name,
+        "tags": _items(namespace.tags),
+        "fields": fields,
+    }
+    with Client(namespace) as client:
+        client.request("POST", _TABLE, content=content)
+    print(f'Table "{namespace.database}"."{namespace.name}" created successfully')
+
+
+def _items(text: str) -> list[str]:
+    return [item.strip() for item in text.split(",") if item.strip()]
+
+
+def show_tables(namespace: argparse.Namespace) -> None:
+    """``headrace show tables``."""
+    check_target(namespace)
+    content = {
+        "db": namespace.database,
+        "q": "SELECT table_name, (SELECT count(*) FROM information_schema.columns c "
+        "WHERE c.table_schema = 'iox' AND c.table_name = t.table_name) AS columns "
+        "FROM information_schema.tables t WHERE table_schema = 'iox' ORDER BY table_name",
+        "format": namespace.format,
+    }
+    with Client(namespace) as client:
+        deliver(namespace, client.request("POST", "/api/v3/query_sql", content=content))
+
+
+def delete_table(namespace: argparse.Namespace) -> None:
+    """``headrace delete table``."""
+    deed = f'delete table "{namespace.name}" with all its rows'
+    if not confirm(namespace, deed, asks_scripts=True):
+        return
+    parameters = {
+        "db": namespace.database,
+        "table": namespace.name,
+        "hard_delete_at": namespace.hard_delete,
+    }
+    with Client(namespace) as client:
+        client.request("DELETE", _TABLE, parameters=parameters)
+    print(f'Table "{namespace.database}"."{namespace.name}" deleted successfully')
