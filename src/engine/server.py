@@ -31,6 +31,7 @@ from engine.ids import Position
 from engine.influxql.engine import InfluxqlEngine
 from engine.ingest.catalog_writer import CatalogWriter
 from engine.ingest.pipeline import IngestConfig, IngestPipeline
+from engine.ingest.row_deleter import RowDeleter
 from engine.ingest.state import ServerState
 from engine.ingest.structure import StructureWriter
 from engine.listeners import Listeners
@@ -339,6 +340,7 @@ class Server:
                 catalog=catalog,
                 catalog_writer=writer,
                 structure=structure,
+                row_deleter=RowDeleter(log, catalog, self._state.store),
                 pipeline=pipeline,
                 queries=queries,
                 influxql=InfluxqlEngine(executor, visible, self._clock.now_ns),

@@ -1,5 +1,6 @@
-# Whatever the order of writes, persisting, compactions, failures, crashes and damage to the newest
-# checkpoint: every query answers as a dict of rows would, in which a later write wins field by field.
+# Whatever the order of writes, deletes of rows and tables, persisting, compactions, failures, crashes
+# and damage to the newest checkpoint: every query answers as a dict of rows would, in which a later
+# write wins field by field.
 import contextlib
 import copy
 import os
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from engine.catalog.changes import DeleteTrigger
+from engine.catalog.changes import DeleteHidden, DeleteTable, DeleteTrigger
 from engine.catalog.model import Trigger
 from engine.errors import BackPressureError
 from engine.persist.thread import PersistConfig
@@ -41,10 +42,28 @@ POINTS = st.builds(
     TIMES,
     st.dictionaries(st.sampled_from(FIELDS), st.integers(0, 9), min_size=1),
 )
+TAG_TESTS = {
+    "t = 'a'": lambda t, u: t == "a",
+    "t != 'a'": lambda t, u: t is not None and t != "a",
+    "u IS NULL": lambda t, u: u is None,
+    "NOT (t IN ('a', 'é') OR u = 'b')": lambda t, u: (
+        t is not None and t not in ("a", "é") and u is not None and u != "b"
+    ),
+    "t >= 'b' AND u IS NOT NULL": lambda t, u: t is not None and t >= "b" and u is not None,
+    "'b' < t OR u < 'b'": lambda t, u: (t is not None and t > "b") or (u is not None and u < "b"),
+}
+DELETES = st.builds(
+    lambda table, test, low_ns, length_ns: ("delete", table, test, low_ns, low_ns + length_ns),
+    st.sampled_from(("m", "m", "File_Index")),
+    st.one_of(st.none(), st.sampled_from(sorted(TAG_TESTS))),
+    TIMES,
+    st.sampled_from((0, 5 * MINUTE_NS, 2 * 60 * MINUTE_NS, 20 * DAY_NS)),
+)
 WRITES = st.lists(POINTS, min_size=1, max_size=8).map(lambda points: ("write", points))
 STEPS = st.one_of(
     WRITES,
     WRITES,
+    DELETES,
     st.sampled_from(
         [
             ("seal",),
@@ -62,6 +81,9 @@ STEPS = st.one_of(
             ("trigger", "all_tables"),
             ("trigger", "table:m"),
             ("delete trigger",),
+            ("purge",),
+            ("delete table", False),
+            ("delete table", True),
         ]
     ),
 )
@@ -110,6 +132,12 @@ class Machine:
                     rows = self.rows.setdefault(table, {})
                     row = rows.setdefault((tags.get("t"), tags.get("u"), time_ns), {})
                     row |= {name: stored(name, value) for name, value in values.items()}
+            case ("delete", table, test, low_ns, high_ns):
+                self.delete(table, test, low_ns, high_ns)
+            case ("delete table", is_hidden):
+                self.delete_table("m", is_hidden=is_hidden)
+            case ("purge",):
+                storage.persist.purger.purge()
             case ("seal",):
                 storage.seal()
             case ("persist",):
@@ -175,8 +203,52 @@ class Machine:
             rest = self.storage.past_rows(start, trigger.table, after=middle, rows_max=5)
             assert rest == found[len(found) // 2 + 1 :]
 
+    def delete(self, table: str, test: str | None, low_ns: int, high_ns: int) -> None:
+        rows = self.rows.get(table)
+        if rows is None:
+            return
+        names = {name for key in rows for name, value in zip("tu", key[:2], strict=True) if value}
+        live = self.storage.state.store.database("db")
+        assert live is not None
+        known = {name for name, _ in live.columns(table)}
+        assert names <= known
+        if test is not None and not {"t", "u"} <= known:
+            test = None
+        self.storage.delete_rows(table, where=test, low_ns=low_ns, high_ns=high_ns)
+        for key in list(rows):
+            is_meant = test is None or TAG_TESTS[test](key[0], key[1])
+            if is_meant and low_ns <= key[2] <= high_ns:
+                del rows[key]
+        for past in self.pasts.values():
+            for key in list(past.get(table, ())):
+                is_meant = test is None or TAG_TESTS[test](key[0], key[1])
+                if is_meant and low_ns <= key[2] <= high_ns:
+                    del past[table][key]
+        assert not any(
+            low_ns <= key[2] <= high_ns and (test is None or TAG_TESTS[test](key[0], key[1]))
+            for key in rows
+        )
+
+    def delete_table(self, table: str, *, is_hidden: bool) -> None:
+        if self.rows.pop(table, None) is None:
+            return
+        for past in self.pasts.values():
+            past.pop(table, None)
+        catalog = self.storage.state.catalog
+        database_id = catalog.database("db").id
+        self.storage.change(
+            catalog.hiding_of_table("db", table, deleted_ns=0, hard_delete_ns=None)
+            if is_hidden
+            else DeleteTable(database_id, "db", table)
+        )
+        for deleted in catalog.deleted.all()[1:]:
+            self.storage.change(DeleteHidden(deleted.id))
+
     def check(self, *, all_columns: bool) -> None:
         for table, rows in self.rows.items():
+            if not rows:
+                assert self.storage.query(f'SELECT time FROM "{table}"') == []
+                continue
             known = {name for row in rows.values() for name in row} | {"time"}
             known |= {
                 tag for key in rows for tag, value in zip("tu", key[:2], strict=True) if value
@@ -239,6 +311,42 @@ def write(*points: tuple[str, dict[str, str], int, dict[str, int]]) -> tuple[str
     st.lists(STEPS, min_size=3, max_size=25),
     st.sampled_from((1 << 20, 2_000)),
     st.sampled_from((None, None, DAY_NS)),
+)
+# What is written to a row after it was deleted does not bring its older fields back, whether the
+# delete met it in memory or in a file, and is merged with what was written before it or not.
+@example(
+    [
+        write(("m", {"t": "a", "u": "b"}, 0, {"f": 1, "g": 1}), ("m", {"t": "b"}, 0, {"f": 1})),
+        ("delete", "m", "t = 'a'", 0, 0),
+        write(("m", {"t": "a", "u": "b"}, 0, {"s": 2})),
+        ("persist",),
+        ("delete", "m", "t = 'a'", 0, 0),
+        write(("m", {"t": "a", "u": "b"}, 0, {"b": 1}), ("m", {"t": "a"}, DAY_NS, {"f": 3})),
+        ("checkpoint",),
+        ("restart",),
+        ("persist",),
+        ("work",),
+        ("delete", "m", None, 0, 0),
+        ("purge",),
+        ("restart",),
+    ],
+    1 << 20,
+    None,
+)
+# Files are merged while some of their rows are deleted, and later ones of the same identity are not.
+@example(
+    [
+        write(("m", {"t": "a", "u": "b"}, 0, {"f": 1}), ("m", {"t": "b"}, 0, {"f": 1})),
+        ("persist",),
+        ("delete", "m", "t = 'a'", 0, 0),
+        write(("m", {"t": "a", "u": "b"}, 0, {"g": 2}), ("m", {"t": "b"}, 9 * DAY_NS, {"f": 1})),
+        ("persist",),
+        ("delete", "m", "t != 'a'", 0, 0),
+        ("work",),
+        ("restart",),
+    ],
+    1 << 20,
+    None,
 )
 # A row in a file is overwritten in part by one that is live, then in a file, then merged.
 @example(

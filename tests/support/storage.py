@@ -19,7 +19,9 @@ from engine.persist.ports import Laggard
 from engine.persist.thread import PersistConfig, PersistThread
 from engine.plugins.flush_index import FlushIndex
 from engine.plugins.past_rows import PastRow, pieces_of
+from engine.query.delete_conditions import parse_condition
 from engine.query.executor import QueryConfig, QueryExecutor
+from engine.query.literals import TIME_NS_MAX, TIME_NS_MIN
 from engine.query.live_catalog import LiveQueryCatalog
 from engine.query.past import PastReader
 from engine.storage import Recovered, recover_state, remove_orphans
@@ -27,6 +29,7 @@ from engine.storage_ports import StateAccess
 from engine.store.manifest import FilesRecord, encode_files
 from engine.store.past import PastKey, PastRequest
 from engine.store.readers import Readers
+from engine.store.row_deletes import DeleteRowsRecord, encode_delete
 from engine.store.run_records import RunRecord, Step, encode_record
 from engine.wal.log import DurableFrame
 from engine.wal.segment_series import Segment
@@ -188,6 +191,30 @@ class Storage:
             assert (start, after) != (one.next_ns, one.after), "no step forward"
             start, after = one.next_ns, one.after
         return found
+
+    def delete_rows(
+        self,
+        table: str,
+        *,
+        where: str | None = None,
+        low_ns: int = TIME_NS_MIN,
+        high_ns: int = TIME_NS_MAX,
+        database: str = "db",
+    ) -> None:
+        """Delete rows between two times, both inclusive."""
+        live = self.state.store.database(database)
+        assert live is not None
+        found = live.table(table)
+        assert found is not None
+        condition = None if where is None else parse_condition(where, dict(live.columns(table)))
+        record = DeleteRowsRecord(
+            database_id=live.id,
+            table=table,
+            began=found.began,
+            times=(low_ns, high_ns),
+            condition=condition,
+        )
+        self._frame(FrameKind.COMMIT, [], encode_delete(record))
 
     def seal(self) -> None:
         """Let the next frame begin a file of the log."""

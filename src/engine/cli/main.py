@@ -187,7 +187,7 @@ def _add_switch(verbs: Verbs, verb: str, connection: Parser, database: Parser) -
 
 
 def _add_delete(verbs: Verbs, connection: Parser, database: Parser, destruction: Parser) -> None:
-    nouns = nouns_of(verbs, "delete", "delete a database, a table, a token or a trigger")
+    nouns = nouns_of(verbs, "delete", "delete a database, a table, rows, a token or a trigger")
     token = nouns.add_parser("token", help="delete a token", parents=[connection, destruction])
     token.add_argument("--token-name", metavar="NAME", required=True)
     token.set_defaults(module="tokens", function="delete")

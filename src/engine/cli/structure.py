@@ -1,7 +1,8 @@
-# Owns the commands on tables.
-"""Create, show and delete tables."""
+# Owns the commands on tables and rows.
+"""Create, show and delete tables; delete rows."""
 
 import argparse
+import json
 
 from engine.cli.answers import check_target, deliver
 from engine.cli.client import Client
@@ -9,6 +10,7 @@ from engine.cli.confirmation import confirm
 from engine.errors import ConfigError
 
 _TABLE = "/api/v3/configure/table"
+_ROWS = "/api/v3/configure/table/rows"
 
 
 def create_table(namespace: argparse.Namespace) -> None:
@@ -64,3 +66,22 @@ def delete_table(namespace: argparse.Namespace) -> None:
     with Client(namespace) as client:
         client.request("DELETE", _TABLE, parameters=parameters)
     print(f'Table "{namespace.database}"."{namespace.name}" deleted successfully')
+
+
+def delete_rows(namespace: argparse.Namespace) -> None:
+    """``headrace delete rows``."""
+    asked = {"where": namespace.where, "from": namespace.start, "to": namespace.end}
+    content = {
+        "db": namespace.database,
+        "table": namespace.table,
+        **{name: value for name, value in asked.items() if value is not None},
+    }
+    with Client(namespace) as client:
+        deed = f'delete rows of "{namespace.table}"'
+        if namespace.dry_run or not namespace.yes:
+            counted = client.request("DELETE", _ROWS, content=content | {"dry_run": True})
+            deed = f'delete {json.loads(counted)["rows"]} rows of "{namespace.table}" for good'
+        if not confirm(namespace, deed, asks_scripts=True):
+            return
+        client.request("DELETE", _ROWS, content=content)
+    print(f'Rows of "{namespace.database}"."{namespace.table}" deleted successfully')

@@ -1,5 +1,6 @@
-# Owns the flags of the commands on tables, and of what is deleted; structure.py has the commands.
-"""Command line of tables."""
+# Owns the flags of the commands on tables and rows, and of what is deleted; the commands are in
+# structure.py.
+"""Command line of tables and rows."""
 
 from engine.cli.parsing import Parser, Verbs
 
@@ -43,7 +44,7 @@ def add_hard_delete(parser: Parser) -> None:
 
 
 def add_delete(nouns: Verbs, connection: Parser, database: Parser, destruction: Parser) -> None:
-    """``headrace delete table``."""
+    """``headrace delete table`` and ``headrace delete rows``."""
     table = nouns.add_parser(
         "table",
         help="delete a table with all its rows",
@@ -52,3 +53,19 @@ def add_delete(nouns: Verbs, connection: Parser, database: Parser, destruction: 
     table.add_argument("name", metavar="NAME")
     add_hard_delete(table)
     table.set_defaults(module="structure", function="delete_table")
+    rows = nouns.add_parser(
+        "rows",
+        help="delete rows of a table, by tags and time",
+        parents=[connection, database, destruction],
+        description="Delete rows that were written before. They are gone from queries at once, and "
+        "for good.",
+    )
+    rows.add_argument("-t", "--table", required=True, metavar="NAME", help="table of the rows")
+    rows.add_argument(
+        "--where",
+        metavar="CONDITION",
+        help="on tags and time, such as \"host = 'a' AND area IN ('x', 'y')\"",
+    )
+    rows.add_argument("--from", dest="start", metavar="TIME", help="rows of this time or later")
+    rows.add_argument("--to", dest="end", metavar="TIME", help="rows before this time")
+    rows.set_defaults(module="structure", function="delete_rows")

@@ -12,6 +12,7 @@ from engine.http.http_config import HttpConfig
 from engine.influxql.engine import InfluxqlEngine
 from engine.ingest.catalog_writer import CatalogWriter
 from engine.ingest.pipeline import IngestPipeline
+from engine.ingest.row_deleter import RowDeleter
 from engine.ingest.structure import StructureWriter
 from engine.metrics import MetricsRegistry
 from engine.plugins.dispatcher import Dispatcher
@@ -42,6 +43,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     catalog: Catalog
     catalog_writer: CatalogWriter
     structure: StructureWriter
+    row_deleter: RowDeleter
     pipeline: IngestPipeline
     queries: QueryService
     influxql: InfluxqlEngine

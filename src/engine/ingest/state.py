@@ -32,6 +32,7 @@ from engine.store.former import Former
 from engine.store.live import LiveDatabase, LiveStore
 from engine.store.manifest import FileEntry, FilesRecord, TableFiles
 from engine.store.plugin_state import StateTable
+from engine.store.row_deletes import DeleteRowsRecord, RowDelete
 from engine.store.run_records import BackfillStep, RunRecord, decode_record
 from engine.wal.log import DurableFrame
 from lp_core import ColumnType, FrameKind
@@ -80,6 +81,8 @@ class ServerState:
             record = decode_record(frame.control)
             if isinstance(record, FilesRecord):
                 self._apply_files(record)
+            elif isinstance(record, DeleteRowsRecord):
+                self._apply_delete(record, durable.position)
             else:
                 self._apply_run(record, durable.position)
         return None
@@ -173,6 +176,15 @@ class ServerState:
                 for change in changes:
                     self.unreferenced.extend(database.change_files(change))
         self.persisted = max(self.persisted, record.through)
+
+    def _apply_delete(self, record: DeleteRowsRecord, position: Position) -> None:
+        database = self._database_of(record.database_id)
+        table = None if database is None else database.table(record.table)
+        # Else the table was deleted while the record was on its way to the disk.
+        if table is not None and table.began == record.began:
+            table.delete_rows(
+                RowDelete(position=position, times=record.times, condition=record.condition)
+            )
 
     def _holders(self) -> dict[DatabaseId, list[LiveDatabase]]:
         """By id that records of files may name, the databases that may have the table."""

@@ -3,6 +3,7 @@
 """Compaction and retention of Parquet files."""
 
 import logging
+from collections.abc import Sequence
 
 from engine.clock import Clock
 from engine.filesystem import FileSystem
@@ -17,6 +18,7 @@ from engine.persist.rows import joined, since
 from engine.store import parquet_file
 from engine.store.live import LiveDatabase, LiveTable
 from engine.store.manifest import FileEntry, FilesRecord, TableFiles
+from engine.store.row_deletes import RowDelete, last_position, without
 from engine.store.time_ranges import union
 
 logger = logging.getLogger(__name__)
@@ -107,10 +109,10 @@ class Compactor:
         files: tuple[FileEntry, ...],
         plan: Compaction,
     ) -> None:
-        shape, number = self._log.call(lambda: self._look(database, table))
+        shape, number, deletes = self._log.call(lambda: self._look(database, table))
         maker = FileMaker(self._paths, self._filesystem, number)
         try:
-            added = self._merge(maker, shape, files, plan)
+            added = self._merge(maker, shape, files, plan, deletes)
             maker.sync()
         except BaseException:
             maker.abandon()
@@ -141,7 +143,9 @@ class Compactor:
             ),
         )
 
-    def _look(self, database: LiveDatabase, table: LiveTable) -> tuple[TableShape, int]:
+    def _look(
+        self, database: LiveDatabase, table: LiveTable
+    ) -> tuple[TableShape, int, Sequence[RowDelete]]:
         shape = TableShape(
             database_id=database.id,
             database=database.name,
@@ -149,7 +153,7 @@ class Compactor:
             began=table.began,
             columns=database.columns_of(table),
         )
-        return shape, self._state.next_file_number
+        return shape, self._state.next_file_number, table.deletes
 
     def _merge(
         self,
@@ -157,9 +161,16 @@ class Compactor:
         shape: TableShape,
         files: tuple[FileEntry, ...],
         plan: Compaction,
+        deletes: Sequence[RowDelete],
     ) -> tuple[FileEntry, ...]:
         rows = joined(
-            [parquet_file.read(self._paths.parquet_dir / entry.path) for entry in plan.files]
+            [
+                without(
+                    parquet_file.read(self._paths.parquet_dir / entry.path),
+                    [delete for delete in deletes if delete.concerns(entry)],
+                )
+                for entry in plan.files
+            ]
         )
         retention_ns = self._state.retention_of(shape.database, shape.table)
         if retention_ns is not None:
@@ -170,7 +181,7 @@ class Compactor:
         return tuple(
             maker.make(
                 shape,
-                Rows(table=rows, first=first, last=last),
+                Rows(table=rows, first=first, last=last, deletes_through=last_position(deletes)),
                 plan.window_ns,
                 # What the merged files repeated of each other is gone; what they may repeat of
                 # earlier files stays in doubt.

@@ -33,11 +33,15 @@ class TableShape(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rows(msgspec.Struct, frozen=True, kw_only=True):
-    """Rows in the order of the log, from the positions `first` to `last`."""
+    """Rows in the order of the log, from the positions `first` to `last`.
+
+    None is among them that a delete up to `deletes_through` means.
+    """
 
     table: Any
     first: Position
     last: Position
+    deletes_through: Position = Position(0)
 
 
 class FileMaker:
@@ -144,6 +148,7 @@ class FileMaker:
             first_position=rows.first,
             last_position=rows.last,
             overlaps=overlaps_with(times, suspects, earlier),
+            deletes_through=rows.deletes_through,
         )
 
 

@@ -16,10 +16,11 @@ from engine.paths import DataPaths
 from engine.persist import planner
 from engine.persist.file_maker import FileMaker, Rows, TableShape
 from engine.persist.ports import LogPort, StatePort
-from engine.persist.rows import gathered, since, times_of
+from engine.persist.rows import gathered_without, since, times_of
 from engine.store.cuts import Cuts
 from engine.store.live import Stretch
 from engine.store.manifest import FileEntry, FilesRecord, TableFiles
+from engine.store.row_deletes import RowDelete, last_position
 from engine.store.time_ranges import TimeRange
 
 logger = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ class TableRows(msgspec.Struct, frozen=True, kw_only=True):
 
     shape: TableShape
     stretches: Sequence[Stretch]
+    deletes: Sequence[RowDelete]
     suspects: tuple[TimeRange, ...]
     files: tuple[FileEntry, ...]
     retention_ns: int | None
@@ -133,6 +135,7 @@ class Persister:
                     columns=database.columns_of(table),
                 ),
                 stretches=stretches,
+                deletes=table.deletes,
                 suspects=table.overlap_ranges,
                 files=table.files,
                 retention_ns=self._state.retention_of(database.name, table.name),
@@ -144,12 +147,17 @@ class Persister:
     def _make(self, maker: FileMaker, table: TableRows) -> list[FileEntry]:
         added: list[FileEntry] = []
         for stretch in table.stretches:
-            rows = gathered(stretch.batches)
+            rows = gathered_without(stretch.batches, table.deletes)
             if table.retention_ns is not None:
                 rows = since(rows, self._clock.now_ns() - table.retention_ns)
             added += maker.make(
                 table.shape,
-                Rows(table=rows, first=stretch.first, last=stretch.last),
+                Rows(
+                    table=rows,
+                    first=stretch.first,
+                    last=stretch.last,
+                    deletes_through=last_position(table.deletes),
+                ),
                 planner.window_for(times_of(rows), self._levels),
                 suspects=table.suspects,
                 earlier=[*table.files, *added],

@@ -4,6 +4,7 @@
 """Sorting and deduplication of rows."""
 
 import itertools
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -12,7 +13,9 @@ import numpy
 import pyarrow
 import pyarrow.compute
 
+from engine.ids import Position
 from engine.store.parquet_file import Columns
+from engine.store.row_deletes import RowDelete, without
 from lp_core.enums import ColumnType
 
 _GATHERED_MAX = 4_096
@@ -42,6 +45,25 @@ def gathered(batches: Iterable[Any]) -> Any:
             parts.append(joined(waiting))
             waiting = []
     return joined([*parts, *waiting])
+
+
+def gathered_without(batches: Sequence[tuple[Position, Any]], deletes: Sequence[RowDelete]) -> Any:
+    """All rows of `batches`, each with its position, less those that later `deletes` mean.
+
+    Rows go before those of one identity are folded: what a delete leaves standing must not get the
+    values of what it took.
+    """
+    positions = [position for position, _ in batches]
+    parts, start = [], 0
+    for index, delete in enumerate(deletes):
+        end = bisect_left(positions, delete.position)
+        if end > start:
+            part = gathered(batch for _, batch in batches[start:end])
+            parts.append(without(part, deletes[index:]))
+            start = end
+    if start < len(batches):
+        parts.append(gathered(batch for _, batch in batches[start:]))
+    return parts[0] if len(parts) == 1 else joined(parts)
 
 
 def joined(tables: Sequence[Any]) -> Any:

@@ -22,6 +22,7 @@ from engine.persist.compactor import Compactor
 from engine.persist.log_files import LogFiles
 from engine.persist.persister import Persister, StoppedError
 from engine.persist.ports import LogPort, StatePort
+from engine.persist.purger import Purger
 from engine.store.readers import Readers
 
 logger = logging.getLogger(__name__)
@@ -88,6 +89,7 @@ class PersistThread:
             window_ns=config.window_ns,
             memory_bytes_max=config.memory_bytes_max // _INPUT_SHARE,
         )
+        self.purger = Purger(paths, filesystem, state, log)
         self.checkpointer = Checkpointer(
             paths, filesystem, state, log, due_bytes=config.checkpoint_log_bytes
         )
@@ -162,6 +164,8 @@ class PersistThread:
         self.log_files.trim(self.checkpointer.covered)
         if with_retention:
             self.compactor.drop_expired()
+        if with_retention or self.purger.is_urgent():
+            self.purger.purge()
         # Rows that wait in the log come before files that could be fewer.
         while self.due() is None and not self._log.is_stopping() and self.compactor.compact():
             self._compactions.add(1)

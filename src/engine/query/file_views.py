@@ -8,9 +8,11 @@ from pathlib import Path
 
 import msgspec
 
+from engine.query.delete_sql import kept_sql
 from engine.query.literals import at_least_sql, between_sql
 from engine.store.manifest import FileEntry
 from engine.store.parquet_file import field_ids
+from engine.store.row_deletes import RowDelete, columns_named
 from engine.store.snapshot import TableSnapshot
 from engine.store.time_ranges import TimeRange, common, union
 from lp_core.enums import ColumnType
@@ -69,6 +71,7 @@ def view_sql(
     names = ", ".join(column.name for column in shown)
     live = None if live_view is None else _quoted(live_view)
     time = next(column.name for column in known if column.column_type is ColumnType.TIME)
+    scans = _Scans(known, shown, directory, snapshot.deletes)
     ranges = doubtful_ranges(snapshot)
     touched = [entry for entry in snapshot.files if _touches(entry, ranges)]
     clean = [entry for entry in snapshot.files if not _touches(entry, ranges)]
@@ -77,10 +80,10 @@ def view_sql(
     inside = " OR ".join(between_sql(time, low, high) for low, high in ranges)
     outside = [*kept, f"NOT ({inside})"] if ranges else kept
     parts = []
-    if clean:
-        parts.append(_select(names, _scan(clean, shown, directory), kept))
-    if touched:
-        parts.append(_select(names, _scan(touched, shown, directory), outside))
+    for source, conditions in scans.grouped(clean):
+        parts.append(_select(names, source, [*kept, *conditions]))
+    for source, conditions in scans.grouped(touched):
+        parts.append(_select(names, source, [*outside, *conditions]))
     if live is not None:
         parts.append(_select(names, live, outside))
     if touched:
@@ -90,14 +93,75 @@ def view_sql(
         folded = [column for column in known if column.is_key or column in shown]
         folded_names = ", ".join(column.name for column in folded)
         sources = [
-            _select(f"{folded_names}, {rank} AS {order}", scan, conditions)
-            for rank, scan in _ranked_scans(touched, folded, directory)
+            _select(f"{folded_names}, {rank} AS {order}", scan, [*conditions, *more])
+            for rank, scan, more in scans.ranked(touched, folded)
         ]
         if live is not None:
             sources.append(_select(f"{folded_names}, {len(touched)} AS {order}", live, conditions))
         rows = _folded(folded, order, " UNION ALL ".join(sources))
         parts.append(_select(names, f"({rows})", []))
     return " UNION ALL ".join(parts)
+
+
+class _Scans:
+    """Files as sources of SQL, each with the conditions that deletes of rows put on it."""
+
+    def __init__(
+        self,
+        known: Sequence[_Column],
+        shown: Sequence[_Column],
+        directory: Path,
+        deletes: Sequence[RowDelete],
+    ) -> None:
+        """Scan the columns `shown`, and of those `known` what deletes ask for."""
+        self._shown = shown
+        self._directory = directory
+        self._deletes = deletes
+        self._names = {column.original: column.name for column in known}
+        named = frozenset[str]().union(*(columns_named(one.condition) for one in deletes))
+        self._asked = [column for column in known if column.original in named]
+
+    def grouped(self, files: Sequence[FileEntry]) -> list[tuple[str, list[str]]]:
+        """Scans of the files, as few as conditions allow."""
+        groups: dict[tuple[RowDelete, ...], list[FileEntry]] = {}
+        for entry in files:
+            groups.setdefault(self._pending(entry), []).append(entry)
+        return [
+            (self._scan(entries, self._shown, pending), self._conditions(pending))
+            for pending, entries in groups.items()
+        ]
+
+    def ranked(
+        self, files: Sequence[FileEntry], columns: Sequence[_Column]
+    ) -> list[tuple[str, str, list[str]]]:
+        """Scans of the files, each after an expression that rises from file to file."""
+        # A column of that name hides DuckDB's own.
+        is_hidden = any(column.name.lower() == _quoted(_FILE_INDEX) for column in columns)
+        if is_hidden or any(self._pending(entry) for entry in files):
+            return [
+                (
+                    str(rank),
+                    self._scan([entry], columns, self._pending(entry)),
+                    self._conditions(self._pending(entry)),
+                )
+                for rank, entry in enumerate(files)
+            ]
+        return [(f"CAST({_FILE_INDEX} AS BIGINT)", self._scan(files, columns, ()), [])]
+
+    def _pending(self, entry: FileEntry) -> tuple[RowDelete, ...]:
+        return tuple(delete for delete in self._deletes if delete.concerns(entry))
+
+    def _scan(
+        self,
+        files: Sequence[FileEntry],
+        columns: Sequence[_Column],
+        pending: tuple[RowDelete, ...],
+    ) -> str:
+        more = [column for column in self._asked if column not in columns] if pending else []
+        return _scan(files, [*columns, *more], self._directory)
+
+    def _conditions(self, pending: tuple[RowDelete, ...]) -> list[str]:
+        return [kept_sql(delete, self._names) for delete in pending]
 
 
 def within(snapshot: TableSnapshot, times: TimeRange) -> TableSnapshot:
@@ -123,16 +187,6 @@ def _free_name(columns: Sequence[_Column]) -> str:
     while _quoted(name) in taken:
         name += "_"
     return _quoted(name)
-
-
-def _ranked_scans(
-    files: Sequence[FileEntry], columns: Sequence[_Column], directory: Path
-) -> list[tuple[str, str]]:
-    """Scans of the files, each with an expression that rises from file to file."""
-    if any(column.name.lower() == _quoted(_FILE_INDEX) for column in columns):
-        # The column hides DuckDB's own of that name.
-        return [(str(rank), _scan([entry], columns, directory)) for rank, entry in enumerate(files)]
-    return [(f"CAST({_FILE_INDEX} AS BIGINT)", _scan(files, columns, directory))]
 
 
 def doubtful_ranges(snapshot: TableSnapshot) -> tuple[TimeRange, ...]:

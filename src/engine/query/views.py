@@ -6,12 +6,13 @@
 import threading
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy
 import pyarrow
 import pyarrow.compute
 
+from engine.query.chunks import Chunk, KeptRows
 from engine.query.kinds import KIND_OF_COLUMN, Kind
 from engine.query.reach import EVERYTHING
 from engine.store.parquet_file import ARROW_TYPES
@@ -74,22 +75,18 @@ def original_name(name: str) -> str:
     return name.rstrip(_MARK)
 
 
-class _Chunk(NamedTuple):
-    table: Any
-    rows: int
-    min_time_ns: int
-    max_time_ns: int
-
-
 class _Entry:
     """The chunks of one table; ``lock`` guards everything."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.batches: tuple[Any, ...] = ()
-        self.chunks: list[_Chunk] = []
+        self.chunks: list[Chunk] = []
         self.made_for: tuple[Any, ...] | None = None
         self.table: Any = None
+        # What deletes have left of each chunk.
+        self.kept: list[Chunk] = []
+        self.kept_rows = KeptRows()
 
 
 class ArrowTables:
@@ -107,16 +104,23 @@ class ArrowTables:
         with self._lock:
             entry = self._entries.setdefault((database, snapshot.name), _Entry())
         with entry.lock:
-            made_for = (snapshot.batches, snapshot.columns, snapshot.overlap_ranges)
+            made_for = (
+                snapshot.batches,
+                snapshot.columns,
+                snapshot.overlap_ranges,
+                snapshot.deletes,
+            )
             if entry.made_for == made_for:
                 return _reached(entry, snapshot, times)
             if len(snapshot.batches) < len(entry.batches) and _begins_with(
                 entry.batches, snapshot.batches
             ):
                 # Another query was faster with a later snapshot; what is kept must not go back.
-                return _assembled(_first_chunks(entry.chunks, snapshot.batches), snapshot)
+                first = _first_chunks(entry.chunks, snapshot.batches)
+                return _assembled(KeptRows().of(first, snapshot), snapshot)
             _take_in(entry, snapshot.batches)
-            entry.table = _assembled(entry.chunks, snapshot)
+            entry.kept = entry.kept_rows.of(entry.chunks, snapshot)
+            entry.table = _assembled(entry.kept, snapshot)
             entry.made_for = made_for
             return _reached(entry, snapshot, times)
 
@@ -137,10 +141,10 @@ def _reached(entry: _Entry, snapshot: TableSnapshot, times: TimeRange) -> Any:
     """The rows of the chunks that have some between `times`."""
     chunks = [
         chunk
-        for chunk in entry.chunks
+        for chunk in entry.kept
         if common((chunk.min_time_ns, chunk.max_time_ns), times) is not None
     ]
-    if len(chunks) == len(entry.chunks) or snapshot.overlap_ranges:
+    if len(chunks) == len(entry.kept) or snapshot.overlap_ranges:
         # With rows folded already, which is not to be done again for each query.
         return entry.table
     return _assembled(chunks, snapshot)
@@ -151,9 +155,9 @@ def _begins_with(batches: tuple[Any, ...], prefix: tuple[Any, ...]) -> bool:
     return batches[: len(prefix)] == prefix
 
 
-def _first_chunks(chunks: Iterable[_Chunk], batches: Iterable[Any]) -> list[_Chunk]:
+def _first_chunks(chunks: Iterable[Chunk], batches: Iterable[Any]) -> list[Chunk]:
     rows_left = sum(batch.num_rows for batch in batches)
-    first: list[_Chunk] = []
+    first: list[Chunk] = []
     for chunk in chunks:
         if rows_left <= 0:
             break
@@ -207,12 +211,12 @@ def _drop_front(entry: _Entry, batches: tuple[Any, ...]) -> None:
         entry.chunks[0] = chunk._replace(table=rest, rows=chunk.rows - rows)
 
 
-def _add(chunks: list[_Chunk], batches: list[Any]) -> None:
+def _add(chunks: list[Chunk], batches: list[Any]) -> None:
     if not batches:
         return
     tables = [pyarrow.Table.from_batches([pyarrow.record_batch(batch)]) for batch in batches]
     chunks.append(
-        _Chunk(
+        Chunk(
             _concatenated(tables),
             sum(batch.num_rows for batch in batches),
             min(batch.min_time_ns for batch in batches),
@@ -223,7 +227,7 @@ def _add(chunks: list[_Chunk], batches: list[Any]) -> None:
     while len(chunks) > 1 and _should_merge(chunks[-2], chunks[-1]):
         last, previous = chunks.pop(), chunks.pop()
         chunks.append(
-            _Chunk(
+            Chunk(
                 _concatenated([previous.table, last.table]),
                 previous.rows + last.rows,
                 min(previous.min_time_ns, last.min_time_ns),
@@ -232,7 +236,7 @@ def _add(chunks: list[_Chunk], batches: list[Any]) -> None:
         )
 
 
-def _should_merge(previous: _Chunk, last: _Chunk) -> bool:
+def _should_merge(previous: Chunk, last: Chunk) -> bool:
     return previous.rows < CHUNK_ROWS and last.rows < CHUNK_ROWS and previous.rows <= 2 * last.rows
 
 
@@ -242,7 +246,7 @@ def _concatenated(tables: list[Any]) -> Any:
     return pyarrow.concat_tables(tables, promote_options="default").combine_chunks()
 
 
-def _assembled(chunks: Iterable[_Chunk], snapshot: TableSnapshot) -> Any:
+def _assembled(chunks: Iterable[Chunk], snapshot: TableSnapshot) -> Any:
     columns = columns_of(snapshot)
     schema = pyarrow.schema([(name, ARROW_TYPES[column_type]) for name, column_type in columns])
     empty = schema.empty_table()
@@ -258,7 +262,7 @@ def _assembled(chunks: Iterable[_Chunk], snapshot: TableSnapshot) -> Any:
 
 
 def _split(
-    chunks: Iterable[_Chunk], ranges: Sequence[tuple[int, int]]
+    chunks: Iterable[Chunk], ranges: Sequence[tuple[int, int]]
 ) -> tuple[list[Any], list[Any]]:
     """The rows outside of the ranges, and those inside of one; each in log order."""
     clean: list[Any] = []

@@ -15,6 +15,7 @@ import msgspec
 from engine.ids import DatabaseId, Position
 from engine.store.former import Former
 from engine.store.manifest import FileEntry, TableFiles, changed
+from engine.store.row_deletes import RowDelete
 from engine.store.snapshot import TableSnapshot
 from engine.store.time_ranges import TimeRange, add_range, union
 from lp_core import ColumnType, SchemaIndex, TableBatch, WriteBatch
@@ -28,6 +29,7 @@ class TableImage(msgspec.Struct, frozen=True, kw_only=True):
         files: Its Parquet files.
         overlap_ranges: Where its live rows may have been overwritten.
         series: Greatest time of each series, as SchemaIndex dumps it.
+        deletes: Rows that are gone, but still in the log or in files.
         began: As LiveTable; not set in images from before tables could be deleted.
     """
 
@@ -37,15 +39,17 @@ class TableImage(msgspec.Struct, frozen=True, kw_only=True):
     overlap_ranges: tuple[TimeRange, ...] = ()
     series: bytes = b""
     began: Position | msgspec.UnsetType = msgspec.UNSET
+    # Left out where there are none, so that checkpoints are as they always were.
+    deletes: tuple[RowDelete, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 Columns = tuple[tuple[str, ColumnType], ...]
 
 
 class Stretch(NamedTuple):
-    """Batches that follow each other, and the positions of the first and the last of them."""
+    """Batches that follow each other, each with its position; those of the first and the last."""
 
-    batches: tuple[TableBatch, ...]
+    batches: tuple[tuple[Position, TableBatch], ...]
     first: Position
     last: Position
 
@@ -70,6 +74,8 @@ class LiveTable:
         self._marks: list[tuple[Position, TimeRange]] = []
         self.overlap_ranges: tuple[TimeRange, ...] = ()
         self.num_rows = 0
+        # In the order of the log: those that may still mean a row of a batch or file.
+        self.deletes: tuple[RowDelete, ...] = ()
         # Of a table that was taken out of its database, whose schema knows it no more.
         self.last_columns: Columns | None = None
 
@@ -85,6 +91,8 @@ class LiveTable:
     def restore(self, image: TableImage, position: Position) -> None:
         """Take over what a checkpoint of `position` knows; live rows are added behind it."""
         self.files = image.files
+        if not isinstance(image.deletes, msgspec.UnsetType):
+            self.deletes = image.deletes
         for one in image.overlap_ranges:
             # Which of the batches it came from is not known any more: the last one is safe.
             self._mark(position, one)
@@ -93,7 +101,15 @@ class LiveTable:
         """Take over new files; return those that are gone."""
         with self._lock:
             self.files, gone = changed(self.files, change)
+            self._settle()
         return gone
+
+    def delete_rows(self, delete: RowDelete) -> None:
+        """Hide the rows that `delete`, the latest one, means."""
+        with self._lock:
+            earlier = [one for one in self.deletes if not delete.implies(one)]
+            self.deletes = (*earlier, delete)
+            self._settle()
 
     def persist(self, through: Position, change: TableFiles | None) -> None:
         """Replace the batches up to `through` by the files of `change`, which hold their rows."""
@@ -107,6 +123,7 @@ class LiveTable:
                 self.overlap_ranges = union(overlap for _, overlap in marks)
             if change is not None:
                 self.files, _ = changed(self.files, change)
+            self._settle()
 
     def stretches_until(self, through: Position, cuts: Sequence[Position]) -> list[Stretch]:
         """The live batches up to a position; each cut that has some on both sides parts them.
@@ -115,7 +132,8 @@ class LiveTable:
         alone, and those are the caller's.
         """
         count = bisect_right(self._positions, through)
-        batches, positions = self.batches[:count], self._positions[:count]
+        positions = self._positions[:count]
+        batches = list(zip(positions, self.batches[:count], strict=True))
         ends = {bisect_right(positions, cut) for cut in cuts} | {0, count}
         return [
             Stretch(tuple(batches[start:end]), positions[start], positions[end - 1])
@@ -131,6 +149,8 @@ class LiveTable:
                 batches=tuple(self.batches),
                 overlap_ranges=self.overlap_ranges,
                 files=self.files,
+                deletes=self.deletes,
+                positions=tuple(self._positions) if self.deletes else (),
             )
 
     def as_of(
@@ -138,8 +158,9 @@ class LiveTable:
     ) -> TableSnapshot:
         """What it held at a position, and files that begin before and end behind it."""
         with self._lock:
-            batches = self.batches[: bisect_right(self._positions, position)]
-            files, overlap_ranges = self.files, self.overlap_ranges
+            count = bisect_right(self._positions, position)
+            batches, positions = self.batches[:count], self._positions[:count]
+            files, overlap_ranges, deletes = self.files, self.overlap_ranges, self.deletes
         return TableSnapshot(
             name=self.name,
             columns=columns,
@@ -147,6 +168,20 @@ class LiveTable:
             # Those of later rows among them: they cost a fold, and change nothing.
             overlap_ranges=overlap_ranges,
             files=tuple(entry for entry in files if entry.first_position <= position),
+            deletes=deletes,
+            positions=tuple(positions) if deletes else (),
+        )
+
+    def _settle(self) -> None:
+        """Forget deletes of which all rows are gone."""
+        if not self.deletes:
+            return
+        first = self._positions[0] if self._positions else None
+        self.deletes = tuple(
+            delete
+            for delete in self.deletes
+            if (first is not None and first < delete.position)
+            or any(delete.concerns(entry) for entry in self.files)
         )
 
     def _mark(self, position: Position, overlap: TimeRange) -> None:
@@ -228,6 +263,7 @@ class LiveDatabase:
                 overlap_ranges=table.overlap_ranges,
                 series=self.schema.dump_series(name),
                 began=table.began,
+                deletes=table.deletes or msgspec.UNSET,
             )
             for name, table in self._tables.items()
         ]

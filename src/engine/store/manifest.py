@@ -26,6 +26,7 @@ class FileEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         first_position: Of the log; no row in it was written before.
         last_position: No row in it was written later.
         overlaps: Ranges of time in which it may have rows that earlier files have too.
+        deletes_through: It has no row that a delete up to this position means.
     """
 
     number: int
@@ -40,6 +41,7 @@ class FileEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     first_position: Position
     last_position: Position
     overlaps: tuple[TimeRange, ...] = ()
+    deletes_through: Position = Position(0)
 
     @property
     def times(self) -> TimeRange:
@@ -90,8 +92,12 @@ def encode_files(record: FilesRecord) -> bytes:
 def changed(
     files: tuple[FileEntry, ...], change: TableFiles
 ) -> tuple[tuple[FileEntry, ...], tuple[FileEntry, ...]]:
-    """`files` after `change`, oldest rows first, and those that are gone by it."""
+    """`files` after `change`, oldest rows first, and those that are gone by it.
+
+    What is removed and added again is the same file, of which something else is known.
+    """
     removed = frozenset(change.removed)
     kept = [entry for entry in files if entry.number not in removed]
-    gone = tuple(entry for entry in files if entry.number in removed)
+    lost = removed - {entry.number for entry in change.added}
+    gone = tuple(entry for entry in files if entry.number in lost)
     return tuple(sorted([*kept, *change.added], key=lambda entry: entry.order)), gone

@@ -83,10 +83,16 @@ def encode(rows: Any, columns: Columns, footer: dict[str, object]) -> Any:
     return sink.getvalue()
 
 
-def read(path: Path) -> Any:
-    """All rows of a Parquet file of ours, as a ``pyarrow.Table``."""
+def read(path: Path, columns: Sequence[str] | None = None) -> Any:
+    """All rows of a Parquet file of ours, as a ``pyarrow.Table``.
+
+    With `columns`, those alone, as far as the file has them.
+    """
     with pyarrow.parquet.ParquetFile(path) as file:
-        return file.read(use_threads=False).replace_schema_metadata(None)
+        if columns is not None:
+            names = frozenset(file.schema_arrow.names)
+            columns = [name for name in columns if name in names]
+        return file.read(columns, use_threads=False).replace_schema_metadata(None)
 
 
 def footer_of(path: Path) -> dict[str, object]:

@@ -11,6 +11,7 @@ import msgspec
 from engine.ids import Position, TriggerId
 from engine.store.manifest import FilesRecord
 from engine.store.past import PastKey
+from engine.store.row_deletes import DeleteRowsRecord
 
 # One change of a trigger's state: key and encoded value, None for a key that goes.
 StateChange = tuple[str, bytes | None]
@@ -137,7 +138,7 @@ class _RunForm(msgspec.Struct, frozen=True, tag="run"):
 
 
 _encoder = msgspec.msgpack.Encoder()
-_Form = RunRecord | FilesRecord | _CursorStepForm | _RunForm
+_Form = RunRecord | FilesRecord | DeleteRowsRecord | _CursorStepForm | _RunForm
 _decoder: msgspec.msgpack.Decoder[_Form] = msgspec.msgpack.Decoder(_Form)
 _rows_decoder: msgspec.msgpack.Decoder[TableRows] = msgspec.msgpack.Decoder(TableRows)
 
@@ -154,7 +155,7 @@ def encode_record(record: RunRecord) -> bytes:
     return _encoder.encode(record)
 
 
-def decode_record(content: bytes) -> RunRecord | FilesRecord:
+def decode_record(content: bytes) -> RunRecord | FilesRecord | DeleteRowsRecord:
     """The record encoded in `content`, the control part of a COMMIT frame.
 
     Raises:

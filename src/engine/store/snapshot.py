@@ -4,7 +4,9 @@
 
 import msgspec
 
+from engine.ids import Position
 from engine.store.manifest import FileEntry
+from engine.store.row_deletes import RowDelete
 from lp_core.enums import ColumnType
 
 
@@ -20,6 +22,8 @@ class TableSnapshot(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         overlap_ranges: Sorted, disjoint, inclusive ranges of time in nanoseconds. A row of a batch
             that overwrites an earlier one, of a batch or of a file, lies inside one of them.
         files: Parquet files with the rows before those of the batches, oldest rows first.
+        deletes: Rows that are gone, but still in batches or files, in the order of the log.
+        positions: Of each batch; only where there are deletes.
         least_time_ns: Rows before this time are past their retention; None when there is none.
     """
 
@@ -28,4 +32,6 @@ class TableSnapshot(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     batches: tuple[object, ...]
     overlap_ranges: tuple[tuple[int, int], ...] = ()
     files: tuple[FileEntry, ...] = ()
+    deletes: tuple[RowDelete, ...] = ()
+    positions: tuple[Position, ...] = ()
     least_time_ns: int | None = None

@@ -2,7 +2,18 @@
 
 import pytest
 
-from engine.ids import Position, TriggerId
+from engine.ids import DatabaseId, Position, TriggerId
+from engine.store.row_deletes import (
+    DeleteRowsRecord,
+    Every,
+    Opposite,
+    Some,
+    TagAbsent,
+    TagIn,
+    TagIs,
+    TimeIs,
+    encode_delete,
+)
 from engine.store.run_records import (
     BackfillStep,
     ParkedRows,
@@ -118,3 +129,31 @@ def test_emptiness() -> None:
     assert RunRecord(trigger_id=TRIGGER).is_empty
     assert not RunRecord(trigger_id=TRIGGER, unparked=["1-0"]).is_empty
     assert not RunRecord(trigger_id=TRIGGER, step=Step(Position(0), Position(1))).is_empty
+
+
+# As the first version that deleted rows wrote it.
+GOLDEN_DELETE = (
+    "86a474797065ab64656c6574655f726f7773ab64617461626173655f696403a57461626c65a16da5626567616e07a5"
+    "74696d6573920109a9636f6e646974696f6e82a474797065a56576657279a570617274739284a474797065a3746167"
+    "a6636f6c756d6ea174aa636f6d70617269736f6ea13da576616c7565a16182a474797065a36e6f74a47061727482a4"
+    "74797065a4736f6d65a570617274739383a474797065a67461675f696ea6636f6c756d6ea175a676616c75657391a1"
+    "6282a474797065aa7461675f616273656e74a6636f6c756d6ea17583a474797065a474696d65aa636f6d7061726973"
+    "6f6ea13ea774696d655f6e7305"
+)
+
+
+def test_the_golden_delete_of_rows_is_read_and_written_again() -> None:
+    record = DeleteRowsRecord(
+        database_id=DatabaseId(3),
+        table="m",
+        began=Position(7),
+        times=(1, 9),
+        condition=Every(
+            (
+                TagIs("t", "=", "a"),
+                Opposite(Some((TagIn("u", ("b",)), TagAbsent("u"), TimeIs(">", 5)))),
+            )
+        ),
+    )
+    assert decode_record(bytes.fromhex(GOLDEN_DELETE)) == record
+    assert encode_delete(record).hex() == GOLDEN_DELETE

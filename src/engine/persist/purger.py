@@ -1,0 +1,139 @@
+# Owns the end of deleted rows: files that have some are written anew without them, or dropped when
+# nothing is left, and then the delete is forgotten. Runs on the persist thread, as all that makes
+# files.
+"""Deleted rows out of the files."""
+
+import logging
+
+import msgspec
+
+from engine.filesystem import FileSystem
+from engine.ids import Position
+from engine.logs import keys
+from engine.paths import DataPaths
+from engine.persist.file_maker import FileMaker, Rows, TableShape
+from engine.persist.ports import LogPort, StatePort
+from engine.store import parquet_file
+from engine.store.live import LiveDatabase, LiveTable
+from engine.store.manifest import FileEntry, FilesRecord, TableFiles
+from engine.store.row_deletes import RowDelete, columns_named, last_position, meant, without
+
+logger = logging.getLogger(__name__)
+
+# From so many deletes on, which each query of the table has to look at, the files are not left for
+# the next look at retention.
+PENDING_MANY = 16
+
+
+class Purger:
+    """Carries deletes of rows out in files."""
+
+    def __init__(
+        self, paths: DataPaths, filesystem: FileSystem, state: StatePort, log: LogPort
+    ) -> None:
+        self._paths = paths
+        self._filesystem = filesystem
+        self._state = state
+        self._log = log
+
+    def is_urgent(self) -> bool:
+        """Whether the files of some table have many deletes waiting."""
+        return any(
+            len(table.deletes) >= PENDING_MANY and _concerned(table)
+            for database in self._state.store.databases()
+            for table in database.tables()
+        )
+
+    def purge(self) -> int:
+        """Take deleted rows out of all files; return how many files were looked at.
+
+        Raises:
+            OSError: The disk does not take a file; what was done before stays done.
+            WalError, BackPressureError: The log does not take a record; likewise.
+        """
+        count = 0
+        for database in self._state.store.databases():
+            for table in database.tables():
+                for entry in _concerned(table):
+                    if self._log.is_stopping():
+                        return count
+                    self._purge(database, table, entry)
+                    count += 1
+        return count
+
+    def _purge(self, database: LiveDatabase, table: LiveTable, entry: FileEntry) -> None:
+        shape, number, known = self._log.call(lambda: self._look(database, table))
+        through = max(last_position(known), entry.deletes_through)
+        deletes = [delete for delete in known if delete.concerns(entry)]
+        maker = FileMaker(self._paths, self._filesystem, number)
+        try:
+            added = self._cleaned(maker, shape, table, entry, deletes, through)
+            maker.sync()
+        except BaseException:
+            maker.abandon()
+            raise
+        change = TableFiles(
+            database_id=database.id,
+            table=table.name,
+            began=table.began,
+            added=added,
+            removed=(entry.number,),
+        )
+        self._log.append(FilesRecord(tables=(change,)))
+        rows = entry.rows - sum(one.rows for one in added)
+        if rows:
+            logger.info(
+                "deleted rows removed from a file",
+                extra=keys(database=database.name, table=table.name, rows=rows),
+            )
+
+    def _look(
+        self, database: LiveDatabase, table: LiveTable
+    ) -> tuple[TableShape, int, tuple[RowDelete, ...]]:
+        shape = TableShape(
+            database_id=database.id,
+            database=database.name,
+            table=table.name,
+            began=table.began,
+            columns=database.columns_of(table),
+        )
+        return shape, self._state.next_file_number, table.deletes
+
+    def _cleaned(
+        self,
+        maker: FileMaker,
+        shape: TableShape,
+        table: LiveTable,
+        entry: FileEntry,
+        deletes: list[RowDelete],
+        through: Position,
+    ) -> tuple[FileEntry, ...]:
+        """What takes the place of a file: nothing, itself with another entry, or a new one."""
+        if any(delete.covers(entry) for delete in deletes):
+            return ()
+        path = self._paths.parquet_dir / entry.path
+        named = frozenset[str]().union(*(columns_named(one.condition) for one in deletes))
+        keys_only = parquet_file.read(path, [*sorted(named), "time"])
+        if not any(meant(keys_only, delete).any() for delete in deletes):
+            # The same file: records remove and add it.
+            return (msgspec.structs.replace(entry, deletes_through=through),)
+        return tuple(
+            maker.make(
+                shape,
+                Rows(
+                    table=without(parquet_file.read(path), deletes),
+                    first=entry.first_position,
+                    last=entry.last_position,
+                    deletes_through=through,
+                ),
+                entry.window_ns,
+                suspects=entry.overlaps,
+                earlier=[one for one in table.files if one.order < entry.order],
+            )
+        )
+
+
+def _concerned(table: LiveTable) -> list[FileEntry]:
+    """Files of a table that may have deleted rows."""
+    deletes = table.deletes
+    return [entry for entry in table.files if any(one.concerns(entry) for one in deletes)]
