@@ -112,7 +112,12 @@ class InfluxqlAnswers:
         )
         series = await self.series(access, question, on_start)
         if isinstance(statement, tree.Show) and statement.kind is tree.ShowKind.DATABASES:
-            series = [_as_version_3(one) for one in series]
+            deleted = [
+                one.name
+                for one in self._services.catalog.deleted.all()
+                if one.table is None and access.may_see(one.database)
+            ]
+            series = _as_version_3(series, deleted)
         return await asyncio.get_running_loop().run_in_executor(None, table, series)
 
 
@@ -133,6 +138,7 @@ def _permit(access: Access, statement: tree.Statement, database: str, policy: st
         )
 
 
-def _as_version_3(databases: Series) -> Series:
-    rows = [[row[0], False] for row in databases.values]
-    return Series("databases", ["iox::database", "deleted"], rows)
+def _as_version_3(databases: list[Series], deleted: list[str]) -> list[Series]:
+    rows = [[row[0], False] for one in databases for row in one.values]
+    rows += [[name, True] for name in deleted]
+    return [Series("databases", ["iox::database", "deleted"], rows)] if rows else []

@@ -19,8 +19,7 @@ class Holds:
 
     async def wait(self, database: str) -> None:
         """Return when something may be queued for `database`, unless another hold begins."""
-        held = self._held.get(database)
-        if held is not None:
+        if self._held and (held := self._held.get(database)) is not None:
             await asyncio.shield(held)
 
     @asynccontextmanager

@@ -168,6 +168,9 @@ class IngestPipeline:
     ) -> tuple[asyncio.Future[DurableFrame] | None, list[_Part]]:
         """Parse, check against the schemas of the moment, queue the frame."""
         while True:
+            for request in requests:
+                # What they would be checked against is about to go.
+                await self._holds.wait(request.database)
             work = self._parse_and_encode(kind, requests, control)
             nbytes = sum(len(request.body) for request in requests)
             if nbytes <= self._config.inline_body_bytes_max:

@@ -204,6 +204,8 @@ class QueryExecutor:
             snapshot = self._catalog.snapshot(database, table)
             if snapshot is not None:
                 self._tables.table(database, snapshot)
+            else:
+                self._tables.forget(database, table)
 
     def files_removed(self, count: int) -> None:
         """Files of tables were removed.
