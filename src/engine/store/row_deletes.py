@@ -101,11 +101,11 @@ class RowDelete(msgspec.Struct, frozen=True, kw_only=True):
     condition: Condition | None = None
 
     def concerns(self, entry: FileEntry) -> bool:
-        """Whether a file may have rows that are meant."""
-        return (
-            self.position > max(entry.last_position, entry.deletes_through)
-            and common(self.times, entry.times) is not None
-        )
+        """Whether a file may have rows that are meant.
+
+        One with rows of later positions was made knowing the delete, and says so.
+        """
+        return self.position > entry.deletes_through and common(self.times, entry.times) is not None
 
     def covers(self, entry: FileEntry) -> bool:
         """Whether all rows of a file that it concerns are meant."""
