@@ -134,7 +134,7 @@ class ServerState:
                 database = self.store.create(one.name, one.id)
                 self._created[one.name] = one.created
             for table in one.tables:
-                database.restore(table, image.position, one.created)
+                database.restore(table, image.position)
         self.cursors.restore(image.cursors)
         self.plugin_state.restore(image.states)
         self.dead_letters.restore(image.dead_letters)
@@ -181,7 +181,7 @@ class ServerState:
         database = self._database_of(record.database_id)
         table = None if database is None else database.table(record.table)
         # Else the table was deleted while the record was on its way to the disk.
-        if table is not None and table.began == record.began:
+        if table is not None and table.is_the_one_of(record.began):
             table.delete_rows(
                 RowDelete(position=position, times=record.times, condition=record.condition)
             )

@@ -58,7 +58,8 @@ class LiveTable:
     """Files and live batches of one table, in the order of the log.
 
     ``began`` is the position of the frame that made it: frames before are about an older table of
-    that name, and files that name another beginning are not its own.
+    that name, and files that name another beginning are not its own. It is 0 for one that a
+    checkpoint from before tables could be deleted has kept.
     """
 
     def __init__(self, name: str, began: Position) -> None:
@@ -96,6 +97,10 @@ class LiveTable:
         for one in image.overlap_ranges:
             # Which of the batches it came from is not known any more: the last one is safe.
             self._mark(position, one)
+
+    def is_the_one_of(self, began: Position) -> bool:
+        """Whether a record about a table that began there is about this one."""
+        return began == self.began or 0 in (began, self.began)
 
     def change_files(self, change: TableFiles) -> tuple[FileEntry, ...]:
         """Take over new files; return those that are gone."""
@@ -243,13 +248,13 @@ class LiveDatabase:
             self.schema.add_column(table.name, column, column_type)
         self._tables[table.name] = table
 
-    def restore(self, image: TableImage, position: Position, created: Position) -> None:
-        """Take over a table from a checkpoint of `position`; the database begins at `created`."""
+    def restore(self, image: TableImage, position: Position) -> None:
+        """Take over a table from a checkpoint of `position`."""
         for column, column_type in image.columns:
             self.schema.add_column(image.name, column, ColumnType(column_type))
         if image.series:
             self.schema.load_series(image.name, image.series)
-        began = created if isinstance(image.began, msgspec.UnsetType) else image.began
+        began = Position(0) if isinstance(image.began, msgspec.UnsetType) else image.began
         table = self._tables[image.name] = LiveTable(image.name, began)
         table.restore(image, position)
 
@@ -279,7 +284,12 @@ class LiveDatabase:
     def is_about(self, change: TableFiles) -> bool:
         """Whether the files of `change` are those of a table here."""
         table = self._tables.get(change.table)
-        return table is not None and change.began in (0, table.began)
+        if table is None:
+            return False
+        if change.began == 0:
+            # Which one it was is not said, but its rows cannot be older than the table.
+            return all(entry.last_position >= table.began for entry in change.added)
+        return table.is_the_one_of(change.began)
 
     def change_files(self, change: TableFiles) -> tuple[FileEntry, ...]:
         """Take over new files of a table; return those that are gone."""

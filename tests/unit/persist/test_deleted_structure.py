@@ -12,7 +12,7 @@ from engine.catalog.changes import (
     DeleteTable,
 )
 from engine.errors import TableNotFoundError
-from engine.ids import DatabaseId
+from engine.ids import DatabaseId, Position
 from engine.persist.thread import PersistConfig
 from engine.store.manifest import FilesRecord
 from lp_core import ColumnType
@@ -218,3 +218,24 @@ def test_retention_of_a_table_goes_with_it(tmp_path: Path) -> None:
     table = hidden.table("m")
     assert table is not None
     assert len(table.files) == 1, "a hidden table has no retention"
+
+
+def test_a_table_of_an_older_checkpoint_takes_its_files_whichever_checkpoint_is_read(
+    tmp_path: Path,
+) -> None:
+    storage = make(tmp_path)
+    storage.write("m,t=a f=1i 1")
+    database = storage.state.store.database("db")
+    assert database is not None
+    table = database.table("m")
+    assert table is not None
+    # As a checkpoint of an older version left it.
+    table.began = Position(0)
+    storage.persist_all()
+    storage.delete_rows("m", where="t = 'b'")
+    for _ in range(2):
+        # Without a checkpoint the whole log is read, and the table begins at its first frame.
+        storage = storage.restart()
+        assert storage.query(ALL) == [{"f": 1, "t": "a", "time": 1}]
+        storage.persist.reap()
+        assert on_disk(storage) == 1
