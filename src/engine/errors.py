@@ -188,6 +188,12 @@ class QueryResourceError(QueryError):
     code = "query_resources"
 
 
+class FileDamagedError(QueryError):
+    """A query needs rows of a file that cannot be read."""
+
+    code = "file_damaged"
+
+
 class PluginError(EngineError):
     """A plugin cannot be loaded or run."""
 

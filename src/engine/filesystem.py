@@ -6,6 +6,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from engine.errors import ConfigError
 
 # Linux takes at most this many buffers in one pwritev call (IOV_MAX).
 BUFFERS_PER_WRITE_MAX = 1024
+# What a disk reads, or fails to read, at once.
+PAGE_BYTES = 4096
+_READ_BYTES = 1024 * 1024
 
 
 class FileSystem:
@@ -70,6 +74,38 @@ class FileSystem:
         os.ftruncate(descriptor, size_bytes)
         os.fsync(descriptor)
 
+    def truncate_path(self, path: Path, size_bytes: int) -> None:
+        """Cut a file that is not open to `size_bytes` and make that durable."""
+        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            self.truncate(descriptor, size_bytes)
+        finally:
+            self.close(descriptor)
+
+    def read(self, path: Path) -> bytes:
+        """The whole content of a file."""
+        return path.read_bytes()
+
+    def read_ahead(self, path: Path) -> None:
+        """Read a file through, so that what cannot be read is an error here.
+
+        In memory that is mapped to a file it would be a signal, and the end of the process.
+        """
+        piece = bytearray(_READ_BYTES)
+        with path.open("rb", buffering=0) as file:
+            while file.readinto(piece):
+                pass
+
+    def read_at(self, path: Path, offset: int, size_bytes: int) -> bytes:
+        """`size_bytes` at `offset`; fewer at the end of the file."""
+        with path.open("rb", buffering=0) as file:
+            return os.pread(file.fileno(), size_bytes, offset)
+
+    def free_bytes(self, path: Path) -> int:
+        """What may still be written to the file system of `path`."""
+        status = os.statvfs(path)
+        return status.f_bavail * status.f_frsize
+
     def close(self, descriptor: int) -> None:
         """Close a descriptor returned by this class."""
         os.close(descriptor)
@@ -79,6 +115,10 @@ class FileSystem:
         if target.exists():
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
         source.rename(target)
+
+    def replace(self, source: Path, target: Path) -> None:
+        """Give a file a name that another one may have had, which it loses; durable as `rename`."""
+        source.replace(target)
 
     def sync_directory(self, path: Path) -> None:
         """Make the directory's entries durable."""
@@ -96,13 +136,23 @@ class FileSystem:
         for created in missing:
             self.sync_directory(created.parent)
 
+    def prepare_directory(self, path: Path, *, mode: int = 0o750) -> None:
+        """Create `path` and its parents; durable once the directories they are in are synced."""
+        path.mkdir(parents=True, exist_ok=True, mode=mode)
+
     def write_whole(self, path: Path, content: bytes, *, mode: int = 0o640) -> None:
         """Write `path` durably as a whole: aside, sync, rename, sync the directory."""
         aside = path.with_name(path.name + ".tmp")
-        aside.unlink(missing_ok=True)  # what a crash left may have another mode
-        self.write_file(aside, content, mode=mode)
-        self.sync_path(aside)
-        aside.rename(path)
+        self.remove(aside)  # what a crash left may have another mode
+        try:
+            self.write_file(aside, content, mode=mode)
+            self.sync_path(aside)
+            self.replace(aside, path)
+        except OSError:
+            # On a full disk half a file would take what others need.
+            with contextlib.suppress(OSError):
+                self.remove(aside)
+            raise
         self.sync_directory(path.parent)
 
     def write_file(self, path: Path, content: memoryview | bytes, *, mode: int = 0o640) -> None:
@@ -129,6 +179,40 @@ class FileSystem:
     def remove(self, path: Path) -> None:
         """Remove a file; one that is gone already is fine."""
         path.unlink(missing_ok=True)
+
+    # Below a directory that is held open, so that no symbolic link on the way is followed.
+
+    def make_directory_in(self, directory: int, name: str) -> bool:
+        """Create a directory, durably; whether it was missing."""
+        try:
+            os.mkdir(name, 0o750, dir_fd=directory)
+        except FileExistsError:
+            return False
+        self.sync_file(directory)
+        return True
+
+    def create_in(self, directory: int, name: str, content: bytes) -> None:
+        """Write a new file with all of its content; its name is durable once that is synced."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(name, flags, 0o640, dir_fd=directory)
+        try:
+            self.append(descriptor, content)
+            self.sync_file(descriptor)
+        finally:
+            self.close(descriptor)
+
+    def replace_in(self, directory: int, source: str, target: str) -> None:
+        """Rename within the directory; durable once that is synced."""
+        os.rename(source, target, src_dir_fd=directory, dst_dir_fd=directory)
+
+    def remove_in(self, directory: int, name: str) -> None:
+        """Remove a file, a link or a directory with all that is in it; one that is gone is fine."""
+        try:
+            os.unlink(name, dir_fd=directory)
+        except FileNotFoundError:
+            return
+        except (IsADirectoryError, PermissionError):
+            shutil.rmtree(name, dir_fd=directory)
 
     def lock(self, path: Path) -> int:
         """Take the exclusive lock file `path`; return the descriptor that holds it until closed.

@@ -25,6 +25,8 @@ class DataPaths:
         self.lock_file = self.node_dir / "lock"
         self.checkpoint_dir = self.node_dir / "checkpoints"
         self.parquet_dir = self.node_dir / "parquet"
+        # Copies of damaged files, and notes about what is lost.
+        self.damaged_dir = self.node_dir / "damaged"
         # Not a segment before it is renamed to one: recovery does not look at it.
         self.prepared_segment = self.wal_dir / "next.prepared"
 

@@ -16,10 +16,12 @@ from engine.catalog.changes import CatalogChange, database_that_lost
 from engine.catalog.model import INTERNAL_DATABASE, Trigger
 from engine.clock import SystemClock
 from engine.config import ServeConfig
+from engine.damage import DamageBook
 from engine.errors import ConfigError, PluginError
 from engine.filesystem import FileSystem
 from engine.flight.desk import FlightDesk
 from engine.flight.listener import FlightConfig, FlightListener
+from engine.health import ServerHealth
 from engine.http.app import App
 from engine.http.bodies import BodyGate
 from engine.http.http_config import HttpConfig
@@ -61,10 +63,11 @@ from engine.query.executor import QueryConfig, QueryExecutor
 from engine.query.live_catalog import LiveQueryCatalog
 from engine.query.past import PastReader
 from engine.query.service import QueryNote, QueryService, QueryServiceConfig
-from engine.server_metrics import show_log, show_process, show_tables
+from engine.server_metrics import show_damage, show_log, show_process, show_tables
 from engine.service_manager import ServiceManager
 from engine.storage import Recovered, recover_state, remove_orphans
 from engine.storage_ports import LogAccess, StateAccess
+from engine.store.file_faults import FileFaults
 from engine.store.readers import Readers
 from engine.store.secrets import SecretStore
 from engine.wal.log import DurableFrame, Log, LogConfig
@@ -76,17 +79,6 @@ _PRUNE_EVERY_FRAMES = 10_000
 # Objects made, less those dropped, between two looks of the garbage collector for cycles. A request
 # makes dozens, and a hundred requests under way would be looked at again and again.
 _GARBAGE_OBJECTS = 20_000
-
-
-class _Health:
-    """What /health reports."""
-
-    def __init__(self, log: Log) -> None:
-        self._log = log
-
-    def failures(self) -> list[str]:
-        """Reasons why the server is not healthy."""
-        return [] if self._log.failure is None else [self._log.failure.message]
 
 
 class Server:
@@ -116,8 +108,10 @@ class Server:
             self._filesystem,
             config.plugin_repo or DEFAULT_REPOSITORY_URL,
         )
-        self._plugin_files = PluginFiles(config.plugins_path)
+        self._plugin_files = PluginFiles(config.plugins_path, self._filesystem)
         self._readers = Readers()
+        self._damage = DamageBook(self._paths, self._filesystem, self._clock)
+        self._faults = FileFaults(self._paths, self._filesystem, self._damage)
         self._stop = asyncio.Event()
         self._dispatcher: Dispatcher | None = None
         self._queries: QueryService | None = None
@@ -175,8 +169,8 @@ class Server:
             if durable.position % _PRUNE_EVERY_FRAMES == 0:
                 self._index.prune(self._state.passed_positions(), durable.position)
 
-        recovered = recover_state(self._paths, self._filesystem, self._state, note)
-        remove_orphans(self._paths, self._filesystem, self._state)
+        recovered = recover_state(self._paths, self._filesystem, self._state, note, self._damage)
+        remove_orphans(self._paths, self._filesystem, self._state, self._damage)
         self._restore_plugin_log()
         return recovered
 
@@ -210,7 +204,7 @@ class Server:
         """The name of the data in this directory, given at its first start."""
         path = self._paths.cluster_uuid_file
         try:
-            return str(uuid.UUID(path.read_text().strip()))
+            return str(uuid.UUID(self._filesystem.read(path).decode().strip()))
         except (FileNotFoundError, ValueError):
             name = str(uuid.uuid4())
             self._filesystem.write_whole(path, f"{name}\n".encode())
@@ -233,6 +227,7 @@ class Server:
         show_log(self._metrics, log, self._paths)
         show_tables(self._metrics, self._state)
         show_process(self._metrics)
+        show_damage(self._metrics, self._damage)
         return log
 
     def _on_durable(self, frames: list[DurableFrame]) -> None:
@@ -273,6 +268,7 @@ class Server:
             self._query_notes,
             self._status,
             self._plugin_file_records,
+            self._damage.entries,
         )
         executor = QueryExecutor(
             QueryConfig(
@@ -283,6 +279,7 @@ class Server:
                 parse_limits=ParseLimits(words_max=config.query_words_max),
             ),
             visible,
+            faults=self._faults,
         )
         queries = self._queries = QueryService(
             QueryServiceConfig(
@@ -368,7 +365,7 @@ class Server:
                     past,
                     self._clock,
                 ),
-                health=_Health(log),
+                health=ServerHealth(log, self._damage),
                 cluster_uuid=self._cluster_uuid(),
             )
         )
@@ -416,6 +413,7 @@ class Server:
             StateAccess(self._state, self._index),
             access,
             self._readers,
+            self._faults,
             self._metrics,
             on_persisted=queries.release,
             on_removed=queries.files_removed,

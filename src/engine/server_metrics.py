@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import engine
+from engine.damage import DamageBook
 from engine.ingest.state import ServerState
 from engine.metrics import MetricsRegistry
 from engine.paths import DataPaths
@@ -79,6 +80,15 @@ def show_tables(metrics: MetricsRegistry, state: ServerState) -> None:
         "headrace_parquet_bytes",
         "Size of these files.",
         lambda: float(sum(entry.size_bytes for entry in referenced_files(state))),
+    )
+
+
+def show_damage(metrics: MetricsRegistry, damage: DamageBook) -> None:
+    """What was found damaged."""
+    metrics.gauge(
+        "headrace_damaged_files",
+        "Damaged files, or parts of files, that are known.",
+        lambda: float(len(damage.entries())),
     )
 
 

@@ -5,9 +5,12 @@
 import logging
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 
+from engine.catalog.changes import DeleteDatabase
+from engine.damage import Damage, DamageBook
 from engine.errors import RecoveryError
 from engine.filesystem import FileSystem
 from engine.ids import Position
@@ -15,10 +18,12 @@ from engine.ingest.state import ServerState
 from engine.ingest.state_image import decode_image
 from engine.logs import keys
 from engine.paths import DataPaths
+from engine.store.file_faults import FileFaults
 from engine.store.manifest import FileEntry
 from engine.wal import checkpoint
 from engine.wal.log import DurableFrame
 from engine.wal.recovery import RecoveryReport, recover
+from lp_core import FrameKind, SchemaConflictError
 
 logger = logging.getLogger(__name__)
 
@@ -45,41 +50,127 @@ def recover_state(
     filesystem: FileSystem,
     state: ServerState,
     on_frame: Callable[[DurableFrame], None],
+    book: DamageBook,
 ) -> Recovered:
     """Bring `state`, which must be empty, to where the log ends; `on_frame` sees what was read.
 
+    Damage goes into `book`; what is not damaged is taken.
+
     Raises:
-        RecoveryError: Files are damaged or missing.
+        RecoveryError: Files are missing without which the rest makes no sense.
         OSError: Files cannot be read.
     """
-    found = checkpoint.newest(paths, decode_image)
+    book.load()
+    found = checkpoint.newest(paths, filesystem, decode_image)
     covered = Position(0)
     if found is not None:
         covered, image = found
         state.restore(image)
     read_from = state.persisted
     _check_beginning(paths, read_from, has_checkpoint=found is not None)
-    progress = _Progress()
-
-    def apply(durable: DurableFrame) -> None:
-        if durable.position <= covered:
-            state.add_rows(durable)
-        else:
-            state.apply(durable)
-        on_frame(durable)
-        progress.came_to(durable.position)
-
-    report = recover(paths, filesystem, apply, after=read_from)
+    replay = _Replay(state, book, covered, on_frame)
+    report = recover(paths, filesystem, replay.apply, book, after=read_from)
     if report.last_position < covered and read_from < covered:
+        _note_early_end(report, covered, book)
+    report.last_position = max(report.last_position, covered)
+    faults = FileFaults(paths, filesystem, book)
+    _check_files(state, faults, is_in_doubt=bool(book.gaps_behind(covered)))
+    return Recovered(report=report, checkpoint=covered, read_from=read_from)
+
+
+def _note_early_end(report: RecoveryReport, covered: Position, book: DamageBook) -> None:
+    """Note that the log ends before its checkpoint, if its last file was found torn or damaged."""
+    if not report.cut_bytes and not report.damaged_files:
         raise RecoveryError(
             f"the log ends at position {report.last_position}, but the checkpoint says that it "
             f"went on to {covered}",
             hint="restore the files of the log from a backup, or move the checkpoint aside to "
             "start with what the older one and the log have",
         )
-    report.last_position = max(report.last_position, covered)
-    _check_files(paths, state)
-    return Recovered(report=report, checkpoint=covered, read_from=read_from)
+    cut_file = "" if report.cut_file is None else book.relative(Path(report.cut_file))
+    book.note(
+        Damage(
+            kind="log",
+            file=cut_file or "wal",
+            reason="the log ends before its checkpoint",
+            found_ns=book.now_ns(),
+            size_bytes=report.cut_bytes,
+            after_position=report.last_position,
+            before_position=Position(covered + 1),
+            content=("unknown",),
+            kept=cut_file,
+        )
+    )
+
+
+class _Replay:
+    """Applies the frames of the log to the state, those behind lost ones with care."""
+
+    def __init__(
+        self,
+        state: ServerState,
+        book: DamageBook,
+        covered: Position,
+        on_frame: Callable[[DurableFrame], None],
+    ) -> None:
+        self._state = state
+        self._book = book
+        self._covered = covered
+        self._on_frame = on_frame
+        self._progress = _Progress()
+        # Of databases that went behind the lost frames: their rows are not missed.
+        self._deleted: set[str] = set()
+
+    def apply(self, durable: DurableFrame) -> None:
+        """Take over one frame."""
+        state = self._state
+        if durable.position <= self._covered:
+            state.add_rows(durable)
+        elif self._is_in_doubt(durable.position):
+            self._apply_in_doubt(durable)
+        else:
+            state.apply(durable)
+        self._on_frame(durable)
+        self._progress.came_to(durable.position)
+
+    def _is_in_doubt(self, position: Position) -> bool:
+        """Whether frames before `position` are lost that the checkpoint does not know."""
+        return any(
+            one.after_position is not None and one.after_position < position
+            for one in self._book.gaps_behind(self._covered)
+        )
+
+    def _apply_in_doubt(self, durable: DurableFrame) -> None:
+        """Apply a frame though one before it, that it may build on, is lost."""
+        state = self._state
+        for section in durable.frame.sections:
+            name = section.database
+            if state.store.database(name) is None and name not in self._deleted:
+                # Its creation is lost, its rows need not be.
+                state.create_lost_database(name, durable.position)
+                logger.error(
+                    "database without its creation, which the log has lost: created again",
+                    extra=keys(database=name, position=durable.position),
+                )
+        try:
+            change = state.apply(durable)
+        except SchemaConflictError as error:
+            self._book.note(
+                Damage(
+                    kind="log",
+                    file=self._book.relative(durable.segment.path),
+                    reason=f"does not fit without the lost frames before it: {error}",
+                    found_ns=self._book.now_ns(),
+                    offset_bytes=durable.frame.offset,
+                    size_bytes=durable.frame.nbytes,
+                    after_position=Position(durable.position - 1),
+                    before_position=Position(durable.position + 1),
+                    content=(FrameKind(durable.frame.kind).name.lower(),),
+                )
+            )
+            return
+        if isinstance(change, DeleteDatabase):
+            self._deleted.add(change.name)
 
 
 class _Progress:
@@ -109,16 +200,16 @@ def _check_beginning(paths: DataPaths, read_from: Position, *, has_checkpoint: b
     logger.error("rows are missing from the log", extra=keys(after=read_from, before=first))
 
 
-def _check_files(paths: DataPaths, state: ServerState) -> None:
-    for entry in referenced_files(state):
-        path = paths.parquet_dir / entry.path
-        size = path.stat().st_size if path.exists() else -1
-        if size != entry.size_bytes:
-            found = "is missing" if size < 0 else f"has {size} bytes"
-            raise RecoveryError(
-                f"{path} {found}, and should have {entry.size_bytes} bytes with {entry.rows} rows",
-                hint="restore it from a backup",
-            )
+def _check_files(state: ServerState, faults: FileFaults, *, is_in_doubt: bool) -> None:
+    """Note Parquet files that are missing or not whole, as far as size and end show it.
+
+    When it `is_in_doubt` what the log has said about columns, those of each file are compared, too.
+    """
+    for database in state.store.databases():
+        for table in database.tables():
+            columns = database.columns(table.name) if is_in_doubt else None
+            for entry in table.files:
+                faults.look(database.name, table.name, entry, columns)
 
 
 def referenced_files(state: ServerState) -> list[FileEntry]:
@@ -131,11 +222,13 @@ def referenced_files(state: ServerState) -> list[FileEntry]:
     ]
 
 
-def remove_orphans(paths: DataPaths, filesystem: FileSystem, state: ServerState) -> int:
+def remove_orphans(
+    paths: DataPaths, filesystem: FileSystem, state: ServerState, book: DamageBook
+) -> int:
     """Remove Parquet files that nothing refers to, and half-written checkpoints; return how many.
 
     A crash leaves them behind: written, but without the record that makes them part of a table, or
-    replaced, but not removed yet.
+    replaced, but not removed yet. After damage the record may be what is lost: then they are kept.
     """
     known = {entry.path for entry in referenced_files(state)}
     orphans = [
@@ -143,7 +236,13 @@ def remove_orphans(paths: DataPaths, filesystem: FileSystem, state: ServerState)
         for path in paths.parquet_dir.glob("*/*/*.parquet")
         if str(path.relative_to(paths.parquet_dir)) not in known
     ]
-    orphans += paths.checkpoint_dir.glob("*.tmp")
-    for path in orphans:
+    halves = [*paths.checkpoint_dir.glob("*.tmp"), *paths.wal_dir.glob("*.tmp")]
+    removed = len(orphans) + len(halves)
+    if book.entries():
+        for path in orphans:
+            book.put_aside(path)
+    else:
+        halves += orphans
+    for path in halves:
         filesystem.remove(path)
-    return len(orphans)
+    return removed

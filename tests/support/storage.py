@@ -2,6 +2,7 @@
 # process, step by step in one thread, so that a test decides what happens when.
 """Storage, step by step."""
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,6 +11,7 @@ import pyarrow
 
 from engine.catalog.changes import CatalogChange, encode_change
 from engine.catalog.model import Trigger
+from engine.damage import DamageBook
 from engine.filesystem import FileSystem
 from engine.ids import DatabaseId, Position, TriggerId
 from engine.ingest.state import ServerState
@@ -26,6 +28,7 @@ from engine.query.live_catalog import LiveQueryCatalog
 from engine.query.past import PastReader
 from engine.storage import Recovered, recover_state, remove_orphans
 from engine.storage_ports import StateAccess
+from engine.store.file_faults import FileFaults
 from engine.store.manifest import FilesRecord, encode_files
 from engine.store.past import PastKey, PastRequest
 from engine.store.readers import Readers
@@ -77,10 +80,12 @@ class Storage:
         self.lost: list[tuple[Trigger, Position, Position]] = []
         # Raised by the next record about files, before it is stored.
         self.failure: Exception | None = None
+        self.damage = DamageBook(self.paths, self.filesystem, self.clock)
+        self.faults = FileFaults(self.paths, self.filesystem, self.damage)
         self.recovered: Recovered = recover_state(
-            self.paths, self.filesystem, self.state, self.index.add
+            self.paths, self.filesystem, self.state, self.index.add, self.damage
         )
-        remove_orphans(self.paths, self.filesystem, self.state)
+        remove_orphans(self.paths, self.filesystem, self.state, self.damage)
         self.index.begin_at(self.recovered.read_from)
         self._position = self.recovered.report.last_position
         self._segment: Path | None = None
@@ -93,14 +98,27 @@ class Storage:
             StateAccess(self.state, self.index),
             self,
             self.readers,
+            self.faults,
             MetricsRegistry(),
-            on_persisted=lambda: self.executor.release(),
-            on_removed=lambda count: self.executor.files_removed(count),
+            on_persisted=self._release,
+            on_removed=self._files_removed,
         )
         if self.recovered.checkpoint:
             found = self.recovered
             self.persist.checkpointer.found(found.checkpoint, found.read_from)
-        self.executor = QueryExecutor(
+        self.past = PastReader(
+            self.state.store,
+            self.state.catalog,
+            self.readers,
+            self.clock,
+            self.state.created,
+            self.paths.parquet_dir.resolve(),
+        )
+
+    @functools.cached_property
+    def executor(self) -> QueryExecutor:
+        """Answers SQL; made when it is first asked, for a database of DuckDB takes its time."""
+        return QueryExecutor(
             QueryConfig(threads=1, files_directory=self.paths.parquet_dir.resolve()),
             LiveQueryCatalog(
                 self.state.catalog,
@@ -112,21 +130,23 @@ class Storage:
                 lambda database: [],
                 lambda trigger: None,  # type: ignore[arg-type, return-value]
                 lambda database: [],
+                self.damage.entries,
             ),
+            faults=self.faults,
         )
 
-        self.past = PastReader(
-            self.state.store,
-            self.state.catalog,
-            self.readers,
-            self.clock,
-            self.state.created,
-            self.paths.parquet_dir.resolve(),
-        )
+    def _release(self) -> None:
+        if "executor" in self.__dict__:
+            self.executor.release()
+
+    def _files_removed(self, count: int) -> None:
+        if "executor" in self.__dict__:
+            self.executor.files_removed(count)
 
     def close(self) -> None:
         """End, as a crash would; files stay."""
-        self.executor.close()
+        if "executor" in self.__dict__:
+            self.executor.close()
 
     def restart(self) -> "Storage":
         """The storage after a crash."""

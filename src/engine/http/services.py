@@ -32,6 +32,9 @@ class Health(Protocol):
     def failures(self) -> list[str]:
         """Reasons why the server is not healthy; empty when it is."""
 
+    def damage(self) -> list[str]:
+        """Damaged files; all but their rows is served."""
+
 
 class Services(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a handler may call."""

@@ -58,6 +58,8 @@ class ServerState:
         self.next_file_number = 1
         # Files that the state refers to no more; whoever removes them empties the list.
         self.unreferenced: list[FileEntry] = []
+        # Where tables were deleted, since the start.
+        self._table_ends: dict[tuple[DatabaseId, str], Position] = {}
 
     def apply(self, durable: DurableFrame) -> CatalogChange | None:
         """Take over one frame; return the catalog change that it held, if it held one."""
@@ -86,6 +88,12 @@ class ServerState:
             else:
                 self._apply_run(record, durable.position)
         return None
+
+    def create_lost_database(self, name: str, position: Position) -> None:
+        """Create a database again whose creation, before `position`, the log has lost."""
+        # Ids are given in order, so this one is likely to be what it had.
+        change = self.catalog.new_database(name, created_ns=0, retention_ns=None)
+        self._apply_change(change, Position(position - 1))
 
     def add_rows(self, durable: DurableFrame) -> None:
         """Take over the rows of a frame of which `restore` has everything else."""
@@ -163,6 +171,10 @@ class ServerState:
             holder = next(
                 (one for one in holders.get(change.database_id, ()) if one.is_about(change)), None
             )
+            if holder is None and self._has_lost(change):
+                holder = self._database_of(change.database_id)
+                assert holder is not None
+                holder.begin_lost(change)
             if holder is not None:
                 by_database.setdefault(holder.id, []).append(change)
             else:
@@ -176,6 +188,14 @@ class ServerState:
                 for change in changes:
                     self.unreferenced.extend(database.change_files(change))
         self.persisted = max(self.persisted, record.through)
+
+    def _has_lost(self, change: TableFiles) -> bool:
+        """Whether the log has lost what a table began with: it is not here, and was not deleted."""
+        database = self._database_of(change.database_id)
+        if database is None or database.table(change.table) is not None:
+            return False
+        ended = self._table_ends.get((change.database_id, change.table))
+        return ended is None or ended <= change.began
 
     def _apply_delete(self, record: DeleteRowsRecord, position: Position) -> None:
         database = self._database_of(record.database_id)
@@ -249,6 +269,7 @@ class ServerState:
             case DeleteTable(database_id=database_id, table=table):
                 live = self._database_of(database_id)
                 taken = None if live is None else live.take_out(table)
+                self._table_ends[database_id, table] = position
                 if taken is not None:
                     self.unreferenced.extend(taken[0].files)
             case HideTable():
@@ -278,6 +299,7 @@ class ServerState:
         database, deleted = self._database_of(change.database_id), change.deleted
         assert deleted.table is not None
         taken = None if database is None else database.take_out(deleted.table)
+        self._table_ends[change.database_id, deleted.table] = position
         if taken is None:
             return
         former = Former(

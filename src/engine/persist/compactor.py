@@ -15,7 +15,7 @@ from engine.persist.file_maker import FileMaker, Rows, TableShape
 from engine.persist.planner import Compaction
 from engine.persist.ports import LogPort, StatePort
 from engine.persist.rows import joined, since
-from engine.store import parquet_file
+from engine.store.file_faults import FileFaults
 from engine.store.live import LiveDatabase, LiveTable
 from engine.store.manifest import FileEntry, FilesRecord, TableFiles
 from engine.store.row_deletes import RowDelete, last_position, without
@@ -34,6 +34,7 @@ class Compactor:
         clock: Clock,
         state: StatePort,
         log: LogPort,
+        faults: FileFaults,
         *,
         window_ns: int,
         memory_bytes_max: int,
@@ -43,6 +44,7 @@ class Compactor:
         self._clock = clock
         self._state = state
         self._log = log
+        self._faults = faults
         self._levels = planner.levels_of(window_ns)
         self._memory_bytes_max = memory_bytes_max
 
@@ -85,6 +87,7 @@ class Compactor:
         Raises:
             OSError: The disk does not take the file; nothing has changed.
             WalError, BackPressureError: The log does not take the record; nothing has changed.
+            FileDamagedError: A file cannot be read; the next plan leaves it out.
         """
         # A trigger that begins from now on begins behind all files.
         cuts = self._log.call(self._state.cuts)
@@ -96,6 +99,7 @@ class Compactor:
                 self._levels,
                 memory_bytes_max=self._memory_bytes_max,
                 cuts=cuts.of(database.name, table.name),
+                unreadable=frozenset(entry.number for entry in files if self._faults.known(entry)),
             )
             if plan is not None:
                 self._compact(database, table, files, plan)
@@ -166,7 +170,7 @@ class Compactor:
         rows = joined(
             [
                 without(
-                    parquet_file.read(self._paths.parquet_dir / entry.path),
+                    self._faults.read(shape.database, shape.table, entry),
                     [delete for delete in deletes if delete.concerns(entry)],
                 )
                 for entry in plan.files

@@ -132,7 +132,7 @@ class FileMaker:
             shape.database_id, shape.database, shape.table, (window.start_ns, window_ns), number
         )
         path = self._paths.parquet_dir / relative
-        path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        self._filesystem.prepare_directory(path.parent)
         self._written.append(path)
         self._filesystem.write_file(path, memoryview(content))
         return FileEntry(

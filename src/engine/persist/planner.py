@@ -99,13 +99,14 @@ def next_compaction(
     *,
     memory_bytes_max: int,
     cuts: Sequence[Position] = (),
+    unreadable: frozenset[int] = frozenset(),
 ) -> Compaction | None:
     """What to merge next among the files of one table; None when they are well as they are.
 
     Of two files that have rows of the same time, the later one wins. So only files that follow each
     other, among those that reach into a window, may be merged: one between them that is left out
     would fall behind its successors. And what comes of it has no rows from both sides of one of
-    the `cuts`, which rise.
+    the `cuts`, which rise. Files whose numbers are `unreadable` stay as they are.
     """
     if len(files) < 2:
         return None
@@ -113,7 +114,7 @@ def next_compaction(
     for window_ns in levels:
         for start_ns, members in _windows(files, window_ns).items():
             is_open = start_ns <= newest_ns < start_ns + window_ns
-            for run in _runs(members, window_ns, memory_bytes_max, cuts):
+            for run in _runs(members, window_ns, memory_bytes_max, cuts, unreadable):
                 if _is_worthwhile(run, window_ns, is_open=is_open):
                     return Compaction(tuple(run), start_ns, window_ns)
     return None
@@ -150,6 +151,7 @@ def _runs(
     window_ns: int,
     memory_bytes_max: int,
     cuts: Sequence[Position],
+    unreadable: frozenset[int],
 ) -> list[list[FileEntry]]:
     """Files that follow each other, lie within the window, and fit into memory together."""
     runs: list[list[FileEntry]] = [[]]
@@ -157,7 +159,7 @@ def _runs(
     # Least position of the files of the last run.
     first = Position(0)
     for entry in members:
-        if entry.window_ns > window_ns:
+        if entry.window_ns > window_ns or entry.number in unreadable:
             runs.append([])
             size = 0
             continue

@@ -7,13 +7,14 @@ import logging
 
 import msgspec
 
+from engine.errors import FileDamagedError
 from engine.filesystem import FileSystem
 from engine.ids import Position
 from engine.logs import keys
 from engine.paths import DataPaths
 from engine.persist.file_maker import FileMaker, Rows, TableShape
 from engine.persist.ports import LogPort, StatePort
-from engine.store import parquet_file
+from engine.store.file_faults import FileFaults
 from engine.store.live import LiveDatabase, LiveTable
 from engine.store.manifest import FileEntry, FilesRecord, TableFiles
 from engine.store.row_deletes import RowDelete, columns_named, last_position, meant, without
@@ -29,12 +30,18 @@ class Purger:
     """Carries deletes of rows out in files."""
 
     def __init__(
-        self, paths: DataPaths, filesystem: FileSystem, state: StatePort, log: LogPort
+        self,
+        paths: DataPaths,
+        filesystem: FileSystem,
+        state: StatePort,
+        log: LogPort,
+        faults: FileFaults,
     ) -> None:
         self._paths = paths
         self._filesystem = filesystem
         self._state = state
         self._log = log
+        self._faults = faults
 
     def is_urgent(self) -> bool:
         """Whether the files of some table have many deletes waiting."""
@@ -57,7 +64,14 @@ class Purger:
                 for entry in _concerned(table):
                     if self._log.is_stopping():
                         return count
-                    self._purge(database, table, entry)
+                    if self._faults.known(entry):
+                        continue
+                    try:
+                        self._purge(database, table, entry)
+                    except FileDamagedError as error:
+                        # It is noted, and left out from now on; its deletes wait with it.
+                        text = "deleted rows stay in a file"
+                        logger.warning(text, extra=keys(error=error.message))
                     count += 1
         return count
 
@@ -111,9 +125,8 @@ class Purger:
         """What takes the place of a file: nothing, itself with another entry, or a new one."""
         if any(delete.covers(entry) for delete in deletes):
             return ()
-        path = self._paths.parquet_dir / entry.path
         named = frozenset[str]().union(*(columns_named(one.condition) for one in deletes))
-        keys_only = parquet_file.read(path, [*sorted(named), "time"])
+        keys_only = self._faults.read(shape.database, shape.table, entry, [*sorted(named), "time"])
         if not any(meant(keys_only, delete).any() for delete in deletes):
             # The same file: records remove and add it.
             return (msgspec.structs.replace(entry, deletes_through=through),)
@@ -121,7 +134,7 @@ class Purger:
             maker.make(
                 shape,
                 Rows(
-                    table=without(parquet_file.read(path), deletes),
+                    table=without(self._faults.read(shape.database, shape.table, entry), deletes),
                     first=entry.first_position,
                     last=entry.last_position,
                     deletes_through=through,

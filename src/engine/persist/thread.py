@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from engine.clock import Clock
-from engine.errors import EngineError
+from engine.errors import EngineError, FileDamagedError
 from engine.filesystem import FileSystem
 from engine.ids import Position
 from engine.logs import keys
@@ -23,6 +23,7 @@ from engine.persist.log_files import LogFiles
 from engine.persist.persister import Persister, StoppedError
 from engine.persist.ports import LogPort, StatePort
 from engine.persist.purger import Purger
+from engine.store.file_faults import FileFaults
 from engine.store.readers import Readers
 
 logger = logging.getLogger(__name__)
@@ -62,6 +63,7 @@ class PersistThread:
         state: StatePort,
         log: LogPort,
         readers: Readers,
+        faults: FileFaults,
         metrics: MetricsRegistry,
         on_persisted: Callable[[], None] = lambda: None,
         on_removed: Callable[[int], None] = lambda count: None,
@@ -86,10 +88,11 @@ class PersistThread:
             clock,
             state,
             log,
+            faults,
             window_ns=config.window_ns,
             memory_bytes_max=config.memory_bytes_max // _INPUT_SHARE,
         )
-        self.purger = Purger(paths, filesystem, state, log)
+        self.purger = Purger(paths, filesystem, state, log, faults)
         self.checkpointer = Checkpointer(
             paths, filesystem, state, log, due_bytes=config.checkpoint_log_bytes
         )
@@ -167,7 +170,14 @@ class PersistThread:
         if with_retention or self.purger.is_urgent():
             self.purger.purge()
         # Rows that wait in the log come before files that could be fewer.
-        while self.due() is None and not self._log.is_stopping() and self.compactor.compact():
+        while self.due() is None and not self._log.is_stopping():
+            try:
+                if not self.compactor.compact():
+                    break
+            except FileDamagedError as error:
+                # It is noted, and left out from now on.
+                self._failed(error)
+                continue
             self._compactions.add(1)
             self.reap()
         self.reap()

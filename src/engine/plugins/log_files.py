@@ -156,7 +156,7 @@ class LogFiles:
             status = path.stat()
             room -= status.st_size
             if room < 0 or status.st_mtime < oldest_s:
-                path.unlink()
+                self._filesystem.remove(path)
 
     def _close(self) -> None:
         if self._descriptor is None:

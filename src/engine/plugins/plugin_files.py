@@ -7,7 +7,6 @@ import contextlib
 import errno
 import os
 import re
-import shutil
 import stat
 import uuid
 from collections.abc import Iterator, Mapping
@@ -17,6 +16,7 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from engine.errors import PluginError, PluginPathError
+from engine.filesystem import FileSystem
 from engine.plugins import loader
 from engine.plugins.source_check import check_sources
 
@@ -42,8 +42,9 @@ class PluginFile(msgspec.Struct, frozen=True, kw_only=True):
 class PluginFiles:
     """Stores uploaded plugins. Its methods block: not for the event loop."""
 
-    def __init__(self, plugin_dir: Path) -> None:
+    def __init__(self, plugin_dir: Path, filesystem: FileSystem) -> None:
         self._root = plugin_dir
+        self._filesystem = filesystem
 
     def store(self, name: str, content: str) -> None:
         """Write one file, new or not, and the directories above it; all of it or nothing.
@@ -56,7 +57,7 @@ class PluginFiles:
         if name.endswith(".py"):
             check_sources({name: content.encode()})
         with self._opened(parts[:-1], name) as directory:
-            _write_whole(directory, parts[-1], content, name)
+            self._write_whole(directory, parts[-1], content, name)
 
     def replace_package(self, name: str, files: Mapping[str, str]) -> None:
         """Put a package of exactly these files where `name` is, or where nothing is yet.
@@ -95,9 +96,9 @@ class PluginFiles:
                 match = _LEFT_OVER.fullmatch(left)
                 assert match is not None
                 if match["kind"] == "old" and not _exists(descriptor, match["name"]):
-                    os.rename(left, match["name"], src_dir_fd=descriptor, dst_dir_fd=descriptor)
+                    self._filesystem.replace_in(descriptor, left, match["name"])
                 else:
-                    _remove(descriptor, left)
+                    self._filesystem.remove_in(descriptor, left)
             # Hidden directories are not the plugins'; an environment has many files.
             directories[:] = [name for name in directories if not name.startswith(".")]
 
@@ -106,54 +107,63 @@ class PluginFiles:
         fresh, old = f".{name}.{mark}.new", f".{name}.{mark}.old"
         _refuse_other_than_package(directory, name)
         try:
-            os.mkdir(fresh, 0o750, dir_fd=directory)
+            self._filesystem.make_directory_in(directory, fresh)
             for relative, content in files.items():
                 inner = checked_parts(relative)
-                with _descended(directory, [fresh, *inner[:-1]], relative) as target:
-                    _write_whole(target, inner[-1], content, relative)
+                with self._descended(directory, [fresh, *inner[:-1]], relative) as target:
+                    self._write_whole(target, inner[-1], content, relative)
             with contextlib.suppress(FileNotFoundError):
-                os.rename(name, old, src_dir_fd=directory, dst_dir_fd=directory)
+                self._filesystem.replace_in(directory, name, old)
             try:
-                os.rename(fresh, name, src_dir_fd=directory, dst_dir_fd=directory)
+                self._filesystem.replace_in(directory, fresh, name)
             except OSError:
                 with contextlib.suppress(FileNotFoundError):
-                    os.rename(old, name, src_dir_fd=directory, dst_dir_fd=directory)
+                    self._filesystem.replace_in(directory, old, name)
                 raise
-            os.fsync(directory)
+            self._filesystem.sync_file(directory)
         finally:
             for leftover in (fresh, old):
-                _remove(directory, leftover)
+                self._filesystem.remove_in(directory, leftover)
 
     @contextmanager
     def _opened(self, parts: list[str], name: str) -> Iterator[int]:
         """A descriptor of the directory below the root, made if absent."""
         root = os.open(self._root, _DIRECTORY_FLAGS)
         try:
-            with _descended(root, parts, name) as descriptor:
+            with self._descended(root, parts, name) as descriptor:
                 yield descriptor
         finally:
             os.close(root)
 
-
-@contextmanager
-def _descended(start: int, parts: list[str], name: str) -> Iterator[int]:
-    """A descriptor of the directory below `start`, made if absent."""
-    descriptor = os.dup(start)
-    try:
-        for part in parts:
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(part, 0o750, dir_fd=descriptor)
-            try:
-                inner = os.open(part, _DIRECTORY_FLAGS | os.O_NOFOLLOW, dir_fd=descriptor)
-            except OSError as error:
-                if error.errno in (errno.ELOOP, errno.ENOTDIR):
-                    raise _escapes(name, f"'{part}' is a file or a symbolic link") from error
-                raise
+    @contextmanager
+    def _descended(self, start: int, parts: list[str], name: str) -> Iterator[int]:
+        """A descriptor of the directory below `start`, made if absent."""
+        descriptor = os.dup(start)
+        try:
+            for part in parts:
+                self._filesystem.make_directory_in(descriptor, part)
+                try:
+                    inner = os.open(part, _DIRECTORY_FLAGS | os.O_NOFOLLOW, dir_fd=descriptor)
+                except OSError as error:
+                    if error.errno in (errno.ELOOP, errno.ENOTDIR):
+                        raise _escapes(name, f"'{part}' is a file or a symbolic link") from error
+                    raise
+                os.close(descriptor)
+                descriptor = inner
+            yield descriptor
+        finally:
             os.close(descriptor)
-            descriptor = inner
-        yield descriptor
-    finally:
-        os.close(descriptor)
+
+    def _write_whole(self, directory: int, name: str, content: str, shown: str) -> None:
+        _refuse_link(directory, name, shown)
+        aside = f".{name}.{uuid.uuid4().hex[:8]}.new"
+        try:
+            self._filesystem.create_in(directory, aside, content.encode())
+            self._filesystem.replace_in(directory, aside, name)
+        except BaseException:
+            self._filesystem.remove_in(directory, aside)
+            raise
+        self._filesystem.sync_file(directory)
 
 
 def _exists(directory: int, name: str) -> bool:
@@ -162,16 +172,6 @@ def _exists(directory: int, name: str) -> bool:
     except FileNotFoundError:
         return False
     return True
-
-
-def _remove(directory: int, name: str) -> None:
-    """Remove a file, link or directory of `directory`, if it is there."""
-    try:
-        os.unlink(name, dir_fd=directory)
-    except FileNotFoundError:
-        return
-    except (IsADirectoryError, PermissionError):
-        shutil.rmtree(name, dir_fd=directory)
 
 
 def _refuse_other_than_package(directory: int, name: str) -> None:
@@ -231,24 +231,6 @@ def files_of(trigger_name: str, database: str, path: Path) -> list[PluginFile]:
             )
         )
     return found
-
-
-def _write_whole(directory: int, name: str, content: str, shown: str) -> None:
-    _refuse_link(directory, name, shown)
-    aside = f".{name}.{uuid.uuid4().hex[:8]}.new"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(aside, flags, 0o640, dir_fd=directory)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content.encode())
-            file.flush()
-            os.fsync(file.fileno())
-        os.rename(aside, name, src_dir_fd=directory, dst_dir_fd=directory)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(aside, dir_fd=directory)
-        raise
-    os.fsync(directory)
 
 
 def _refuse_link(directory: int, name: str, shown: str = "") -> None:

@@ -167,7 +167,7 @@ class PluginRepository:
             status = path.stat()
             stamp = (status.st_ino, status.st_size, status.st_ctime_ns)
             if self._verified.get(path) != stamp:
-                if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+                if hashlib.sha256(self._filesystem.read(path)).hexdigest() != digest:
                     return False
                 self._verified[path] = stamp
         except FileNotFoundError:

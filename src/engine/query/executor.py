@@ -6,7 +6,7 @@
 import functools
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -41,6 +41,8 @@ from engine.query.sandbox import check_query
 from engine.query.template import Template
 from engine.query.views import ArrowTables, QueryCatalog, columns_of, distinct_names, kinds_of
 from engine.query.watchdog import RunningQuery, StopReason, Watchdog
+from engine.store.file_faults import FileFaults
+from engine.store.manifest import FileEntry
 from engine.store.snapshot import TableSnapshot
 from engine.store.time_ranges import TimeRange
 
@@ -59,6 +61,17 @@ _FAILURES: tuple[type[Exception], ...] = (
     pyarrow.ArrowException,
     OSError,
     RuntimeError,
+)
+# How messages begin that may be about a file's bytes. What a query's own mistakes give is not
+# among them: reading whole files is work that nobody should be able to ask for.
+_FILE_FAILURES = (
+    "IO Error",
+    "Invalid Error",
+    "Serialization Error",
+    "INTERNAL Error",
+    "TProtocolException",
+    "Invalid Input Error: No magic bytes",
+    "Invalid Input Error: Footer length",
 )
 _Columns = tuple[tuple[str, Kind], ...]
 # The columns of an answer to EXPLAIN.
@@ -110,10 +123,13 @@ class QueryExecutor:
         config: QueryConfig,
         catalog: QueryCatalog,
         clock_ns: Callable[[], int] = time.time_ns,
+        faults: FileFaults | None = None,
     ) -> None:
+        """Answer from `catalog`; `faults` knows the files that cannot be read."""
         self._config = config
         self._catalog = catalog
         self._clock_ns = clock_ns
+        self._faults = faults
         self._tables = ArrowTables()
         self._watchdog = Watchdog()
         # A connection refuses to be used by two threads at once, even to make cursors.
@@ -152,6 +168,7 @@ class QueryExecutor:
             QueryTimeoutError: It took too long.
             QueryCancelledError: It was stopped.
             QueryResourceError: It needs more memory than it may have.
+            FileDamagedError: It needs rows of a file that cannot be read.
             QueryError: Anything else in the query is wrong.
         """
         if not self._catalog.has_database(database):
@@ -172,10 +189,17 @@ class QueryExecutor:
             if limit_ms:
                 self._watchdog.watch(running, limit_ms / 1000, StopReason.TIMEOUT)
             with self._catalog.reading():
-                text, zones = self._prepared(cursor, database, sql, statement, tables, params or {})
-                return self._answer(
-                    cursor, running, text, statement, zones, is_schema_only=is_schema_only
+                text, zones, files = self._prepared(
+                    cursor, database, sql, statement, tables, params or {}
                 )
+                try:
+                    return self._answer(
+                        cursor, running, text, statement, zones, is_schema_only=is_schema_only
+                    )
+                except _FAILURES as error:
+                    if running.reason is None:
+                        self._search_damage(error, files)
+                    raise
         except _FAILURES as error:
             raise self._explained(error, running) from error
         finally:
@@ -264,10 +288,11 @@ class QueryExecutor:
         statement: Statement,
         tables: tuple[TableName, ...],
         params: Mapping[str, object],
-    ) -> tuple[str, Mapping[str, str]]:
+    ) -> tuple[str, Mapping[str, str], list[tuple[str, str, FileEntry]]]:
         """Make the tables visible in the cursor and return the SQL that reads them.
 
-        Beside it come the time zones of columns of the result.
+        Beside it come the time zones of columns of the result, and the files that are read, each
+        with its database and table.
         """
         now_ns = self._clock_ns()
         assert statement.query is not None
@@ -301,7 +326,13 @@ class QueryExecutor:
             text = f"EXPLAIN {text}"
         elif statement.kind is not StatementKind.QUERY:
             text = f"EXPLAIN ANALYZE {text}"
-        return text, dict(template.zones)
+        files = [
+            (database, one.snapshot.name, entry)
+            for one in found
+            if one.snapshot is not None
+            for entry in one.snapshot.files
+        ]
+        return text, dict(template.zones), files
 
     def _show(
         self,
@@ -338,6 +369,8 @@ class QueryExecutor:
                 raise self._missing(database, table)
             rows = self._tables.table(database, snapshot, times)
             snapshot = within(snapshot, times)
+            if self._faults is not None:
+                self._faults.refuse(snapshot.files)
             return _Found(kinds_of(columns_of(snapshot)), rows, snapshot)
         rows = None
         if table.schema == "system":
@@ -382,6 +415,16 @@ class QueryExecutor:
         if statement.kind is not StatementKind.QUERY:
             return table.rename_columns(_NO_PLAN.column_names)
         return normalised(table, zones)
+
+    def _search_damage(self, error: Exception, files: Sequence[tuple[str, str, FileEntry]]) -> None:
+        """Look whether a file is why a query failed.
+
+        Raises:
+            FileDamagedError: It is.
+        """
+        if self._faults is None or not str(error).startswith(_FILE_FAILURES):
+            return
+        self._faults.search(files)
 
     def _explained(self, error: Exception, running: RunningQuery) -> QueryError:
         if running.reason is StopReason.TIMEOUT:

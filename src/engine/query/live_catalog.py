@@ -11,7 +11,9 @@ import msgspec
 from engine.catalog.catalog import Catalog
 from engine.catalog.model import INTERNAL_DATABASE, Trigger
 from engine.clock import Clock
+from engine.damage import Damage
 from engine.query import system_tables
+from engine.query.damage_table import damage_table
 from engine.query.dead_letters_table import dead_letters_table
 from engine.query.files_table import files_table
 from engine.query.structure_tables import databases_table, tables_table
@@ -37,6 +39,7 @@ class LiveQueryCatalog:
         queries: Callable[[str], Iterable[QueryRecord]],
         status: Callable[[Trigger], StatusRecord],
         plugin_files: Callable[[str], Iterable[PluginFileRecord]],
+        damage: Callable[[], Iterable[Damage]],
     ) -> None:
         """Show what the first three hold; the functions give what a database has of the rest.
 
@@ -51,6 +54,7 @@ class LiveQueryCatalog:
         self._queries = queries
         self._status = status
         self._plugin_files = plugin_files
+        self._damage = damage
 
     def has_database(self, name: str) -> bool:
         """Whether there is a database of that name, or the internal one."""
@@ -99,6 +103,12 @@ class LiveQueryCatalog:
                 found = self._store.database(database)
                 tables = [] if found is None else found.tables()
                 return files_table((table.name, entry) for table in tables for entry in table.files)
+            case "damage":
+                return damage_table(
+                    damage
+                    for damage in self._damage()
+                    if damage.database in ("", database) or database == INTERNAL_DATABASE
+                )
             case "queries":
                 return system_tables.queries_table(self._queries(database))
             case "databases" if database == INTERNAL_DATABASE:

@@ -12,6 +12,7 @@ import pyarrow
 from engine.catalog.model import INTERNAL_DATABASE
 
 SYSTEM_TABLE_NAMES = (
+    "damage",
     "parquet_files",
     "plugin_files",
     "processing_engine_dead_letters",

@@ -281,6 +281,10 @@ class LiveDatabase:
         """The table of that name, or None."""
         return self._tables.get(name)
 
+    def begin_lost(self, change: TableFiles) -> None:
+        """Begin a table whose first rows, and with them its columns, the log has lost."""
+        self._tables[change.table] = LiveTable(change.table, change.began)
+
     def is_about(self, change: TableFiles) -> bool:
         """Whether the files of `change` are those of a table here."""
         table = self._tables.get(change.table)
@@ -300,7 +304,7 @@ class LiveDatabase:
         by_table = {change.table: change for change in changes}
         for name in list(self._tables):
             self._tables[name].persist(through, by_table.pop(name, None))
-        assert not by_table, "files of a table that has no rows"
+        assert not by_table, "files of a table that is not here"
 
     def table_names(self) -> list[str]:
         """Names of the tables, sorted."""

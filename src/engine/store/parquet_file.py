@@ -13,6 +13,7 @@ from urllib.parse import quote
 import pyarrow
 import pyarrow.parquet
 
+from engine.filesystem import FileSystem
 from engine.ids import DatabaseId
 from lp_core.enums import ColumnType
 
@@ -27,6 +28,9 @@ TIME_FIELD_ID = 0
 _ZSTD_LEVEL = 3
 _NAME_CHARACTERS_MAX = 100
 _FIELD_ID = b"PARQUET:field_id"
+# A file ends with the length of its footer and these.
+_MAGIC = b"PAR1"
+_END_BYTES = 8
 
 ARROW_TYPES: dict[ColumnType, Any] = {
     ColumnType.TAG: pyarrow.dictionary(pyarrow.int32(), pyarrow.utf8()),
@@ -77,6 +81,7 @@ def encode(rows: Any, columns: Columns, footer: dict[str, object]) -> Any:
         row_group_size=ROW_GROUP_ROWS,
         compression="zstd",
         compression_level=_ZSTD_LEVEL,
+        write_page_checksum=True,
         use_dictionary=[name for name in rows.column_names if name not in deltas],
         column_encoding=dict.fromkeys(deltas, "DELTA_BINARY_PACKED"),
     )
@@ -87,12 +92,45 @@ def read(path: Path, columns: Sequence[str] | None = None) -> Any:
     """All rows of a Parquet file of ours, as a ``pyarrow.Table``.
 
     With `columns`, those alone, as far as the file has them.
+
+    Raises:
+        OSError, pyarrow.ArrowException: It cannot be read, or a checksum does not fit.
     """
-    with pyarrow.parquet.ParquetFile(path) as file:
+    with pyarrow.parquet.ParquetFile(path, page_checksum_verification=True) as file:
         if columns is not None:
             names = frozenset(file.schema_arrow.names)
             columns = [name for name in columns if name in names]
         return file.read(columns, use_threads=False).replace_schema_metadata(None)
+
+
+def fault_of(path: Path, size_bytes: int, filesystem: FileSystem) -> str:
+    """What a quick look shows to be wrong with a file of `size_bytes`; empty for nothing."""
+    try:
+        found = path.stat().st_size
+        if found != size_bytes:
+            return f"it has {found} bytes, and should have {size_bytes}"
+        if not filesystem.read_at(path, max(0, found - _END_BYTES), _END_BYTES).endswith(_MAGIC):
+            return "it does not end as a Parquet file does"
+    except FileNotFoundError:
+        return "it is missing"
+    except OSError as error:
+        return f"it cannot be read: {error.strerror}"
+    return ""
+
+
+def misfit_of(path: Path, columns: Columns) -> str:
+    """How the columns of a file differ from those of its table; empty when they do not."""
+    ids = field_ids(columns)
+    types = {**dict(columns), "time": ColumnType.TIME}
+    try:
+        schema = pyarrow.parquet.read_schema(path)
+    except (OSError, pyarrow.ArrowException) as error:
+        return f"its footer cannot be read: {error}"
+    for field in schema:
+        number = int((field.metadata or {}).get(_FIELD_ID, b"-1"))
+        if ids.get(field.name) != number or ARROW_TYPES[types[field.name]] != field.type:
+            return f"its column {field.name} is none of the table's: the log has lost that one"
+    return ""
 
 
 def footer_of(path: Path) -> dict[str, object]:

@@ -57,7 +57,7 @@ class SecretStore:
                     f"others may read the secret {path}", hint=f"chmod 600 {path}, and start again"
                 )
             try:
-                self._values[path.name] = path.read_text(encoding="utf-8")
+                self._values[path.name] = self._filesystem.read(path).decode()
             except UnicodeDecodeError as error:
                 raise SecretError(f"the secret {path} is not text") from error
 
@@ -96,7 +96,7 @@ class SecretStore:
         """
         if name not in self._values:
             raise _not_found(name)
-        (self._directory / name).unlink(missing_ok=True)
+        self._filesystem.remove(self._directory / name)
         self._filesystem.sync_directory(self._directory)
         self._retire(name)
         logger.info("secret deleted", extra=keys(name=name))

@@ -3,6 +3,7 @@
 # business of ingest/state_image.py.
 """Checkpoint files."""
 
+import errno
 import logging
 import struct
 from collections.abc import Callable
@@ -85,7 +86,7 @@ def write(paths: DataPaths, filesystem: FileSystem, position: Position, payload:
 
 
 def newest(
-    paths: DataPaths, decode_payload: Callable[[bytes], _Content]
+    paths: DataPaths, filesystem: FileSystem, decode_payload: Callable[[bytes], _Content]
 ) -> tuple[Position, _Content] | None:
     """Position and content of the newest checkpoint that is whole; None when there is none.
 
@@ -99,9 +100,11 @@ def newest(
     damaged: list[Path] = []
     for path in reversed(found):
         try:
-            position, payload = decode(path.read_bytes())
+            position, payload = decode(filesystem.read(path))
             content = decode_payload(payload)
-        except (CheckpointDamagedError, msgspec.DecodeError) as error:
+        except (CheckpointDamagedError, msgspec.DecodeError, OSError) as error:
+            if isinstance(error, OSError) and error.errno != errno.EIO:
+                raise
             # Not with a traceback: the bytes are wrong, not the program.
             logger.error(  # noqa: TRY400
                 "checkpoint damaged, the one before it is taken",
@@ -110,7 +113,7 @@ def newest(
             damaged.append(path)
         else:
             for bad in damaged:
-                bad.replace(bad.with_name(bad.name + DAMAGED_SUFFIX))
+                filesystem.replace(bad, bad.with_name(bad.name + DAMAGED_SUFFIX))
             return position, content
     if found:
         raise RecoveryError(

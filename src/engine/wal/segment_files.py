@@ -96,7 +96,7 @@ class SegmentFiles:
         descriptor = -1
         try:
             # One that an earlier process left behind: how far it came is not known.
-            path.unlink(missing_ok=True)
+            self._filesystem.remove(path)
             descriptor = self._filesystem.create_preallocated(path, size_bytes)
             if zero_filled:
                 self._fill_with_zeros(descriptor, size_bytes)
@@ -121,7 +121,7 @@ class SegmentFiles:
 
     def _drop(self, descriptor: int) -> None:
         self._filesystem.close(descriptor)
-        self._paths.prepared_segment.unlink(missing_ok=True)
+        self._filesystem.remove(self._paths.prepared_segment)
 
     def _cut(self, file: SegmentFile, end_offset: int) -> None:
         try:

@@ -20,6 +20,7 @@ ZERO_AHEAD_BYTES = 1024 * 1024
 ZERO_AHEAD_GROUP_BYTES_MAX = 128 * 1024
 
 _ZEROS = memoryview(bytes(ZERO_AHEAD_BYTES))
+_LOOK_BYTES = 1024 * 1024
 
 
 class Segment:
@@ -31,6 +32,13 @@ class Segment:
             # Covers the preallocated tail too; readers may not pass the durable end.
             self._map = mmap.mmap(file.fileno(), size_bytes, access=mmap.ACCESS_READ)
         self.reader = SegmentReader(self._map)
+
+    def is_blank_behind(self, offset: int) -> bool:
+        """Whether there are only zeros from `offset` to the end of the file."""
+        for start in range(offset, len(self._map), _LOOK_BYTES):
+            if self._map[start : start + _LOOK_BYTES].strip(b"\0"):
+                return False
+        return True
 
 
 class UnplacedFrame:

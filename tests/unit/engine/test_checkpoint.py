@@ -144,7 +144,7 @@ def write(paths: DataPaths, position: int, payload: bytes) -> Path:
 
 
 def newest(paths: DataPaths) -> tuple[int, bytes] | None:
-    return checkpoint.newest(paths, lambda payload: payload)
+    return checkpoint.newest(paths, FileSystem(), lambda payload: payload)
 
 
 def test_the_newest_is_taken_and_two_are_kept(paths: DataPaths) -> None:

@@ -6,13 +6,23 @@ from pathlib import Path
 import pytest
 
 from engine.clock import SystemClock
-from engine.errors import BackPressureError, RecoveryError, WalError
+from engine.damage import DamageBook
+from engine.errors import BackPressureError, WalError
 from engine.filesystem import FileSystem
 from engine.ids import Position
 from engine.paths import DataPaths
 from engine.wal.log import DurableFrame, Log, LogConfig
 from engine.wal.recovery import recover
-from lp_core import EncodedFrame, FrameKind, Section, SegmentWriter, encode_frame, parse
+from lp_core import (
+    EncodedFrame,
+    FrameKind,
+    Section,
+    SegmentReader,
+    SegmentWriter,
+    encode_frame,
+    parse,
+)
+from tests.support.faulty_filesystem import FaultyFileSystem, PowerCut
 from tests.support.waiting import wait_for
 
 
@@ -33,6 +43,7 @@ class Kit:
         self.filesystem = filesystem or FileSystem()
         self.settings = LogConfig(**{"segment_bytes_max": 1 << 20, **settings})
         self.durable: list[DurableFrame] = []
+        self.book = DamageBook(self.paths, self.filesystem, SystemClock())
 
     def open(self, next_position: int = 1) -> Log:
         log = Log(
@@ -49,7 +60,11 @@ class Kit:
 
     def recovered(self) -> tuple[list[int], object]:
         seen: list[int] = []
-        report = recover(self.paths, self.filesystem, lambda durable: seen.append(durable.position))
+        self.book = DamageBook(self.paths, self.filesystem, SystemClock())
+        self.book.load()
+        report = recover(
+            self.paths, self.filesystem, lambda durable: seen.append(durable.position), self.book
+        )
         return seen, report
 
 
@@ -231,15 +246,138 @@ def test_a_flipped_bit_in_the_last_frame_is_a_torn_tail(tmp_path: Path) -> None:
     assert kit.recovered()[0] == [1, 2]
 
 
-def test_damage_before_the_last_segment_refuses_the_start(tmp_path: Path) -> None:
-    kit = Kit(tmp_path, segment_bytes_max=2048)
-    write_frames(kit, 6)
-    first = kit.paths.segments()[0]
-    content = bytearray(first.read_bytes())
-    content[200] ^= 1
-    first.write_bytes(content)
-    with pytest.raises(RecoveryError, match="damage"):
-        kit.recovered()
+def flip(path: Path, place: int) -> bytes:
+    """Damage one bit, and return what the file was."""
+    content = path.read_bytes()
+    damaged = bytearray(content)
+    damaged[place] ^= 1
+    path.write_bytes(damaged)
+    return content
+
+
+@pytest.mark.parametrize("place", [0, 20, 200])
+def test_a_damaged_file_gives_its_good_frames_and_is_kept_aside(tmp_path: Path, place: int) -> None:
+    kit = Kit(tmp_path, segment_bytes_max=3000)
+    write_frames(kit, 9)
+    assert len(kit.paths.segments()) >= 3
+    path = kit.paths.segments()[1]
+    first = int(path.stem)
+    flip(path, place)
+    damaged = path.read_bytes()
+    # A bit of the header costs no frame.
+    expected = [number for number in range(1, 10) if number != first or place < 64]
+    seen, report = kit.recovered()
+    assert seen == expected
+    assert report.damaged_files == 1
+    assert report.cut_bytes == 0
+    (note,) = kit.book.entries()
+    assert note.file == f"wal/{path.name}"
+    assert note.offset_bytes == (0 if place < 64 else 64)
+    assert note.after_position == first - 1
+    assert note.lost_positions == (place >= 64)
+    assert note.content == (("write",) if place >= 64 else ())
+    assert (kit.paths.node_dir / note.kept).read_bytes() == damaged
+    # Once is enough: the file is mended, and the note stays.
+    seen, report = kit.recovered()
+    assert seen == expected
+    assert report.damaged_files == 0
+    assert kit.book.entries() == [note]
+
+
+def test_a_bit_in_the_last_file_before_whole_frames_costs_one_of_them(tmp_path: Path) -> None:
+    kit = Kit(tmp_path)
+    write_frames(kit, 5)
+    (path,) = kit.paths.segments()
+    offsets = [frame.offset for frame in SegmentReader(path.read_bytes()).scan()]
+    flip(path, offsets[2] + 100)
+    before = path.read_bytes()
+    seen, report = kit.recovered()
+    assert seen == [1, 2, 4, 5]
+    assert report.last_position == 5
+    (note,) = kit.book.entries()
+    assert (note.offset_bytes, note.after_position, note.before_position) == (offsets[2], 2, 4)
+    # Places that were told before are still right.
+    after = path.read_bytes()
+    assert after[: offsets[2]] == before[: offsets[2]]
+
+
+def test_a_header_that_leads_nowhere_costs_what_it_heads(tmp_path: Path) -> None:
+    kit = Kit(tmp_path)
+    write_frames(kit, 5)
+    (path,) = kit.paths.segments()
+    content = bytearray(path.read_bytes())
+    offsets = [frame.offset for frame in SegmentReader(bytes(content)).scan()]
+    content[offsets[1] : offsets[1] + 64] = b"\xff" * 64
+    content[offsets[3] : offsets[3] + 64] = bytes(64)
+    path.write_bytes(content)
+    assert kit.recovered()[0] == [1, 3, 5]
+    assert [note.content for note in kit.book.entries()] == [("unknown",), ("unknown",)]
+    assert [note.after_position for note in kit.book.entries()] == [1, 3]
+
+
+def test_a_page_that_cannot_be_read_costs_what_is_on_it(tmp_path: Path) -> None:
+    kit = Kit(tmp_path)
+    write_frames(kit, 40)
+    (path,) = kit.paths.segments()
+    offsets = [frame.offset for frame in SegmentReader(path.read_bytes()).scan()]
+    filesystem = kit.filesystem = FaultyFileSystem(tmp_path)
+    filesystem.unreadable.add((path, 2))
+    lost = {
+        number
+        for number, (start, end) in enumerate(
+            zip(offsets, [*offsets[1:], path.stat().st_size], strict=True), 1
+        )
+        if start < 3 * 4096 and end > 2 * 4096
+    }
+    assert lost
+    assert kit.recovered()[0] == [number for number in range(1, 41) if number not in lost]
+    assert {note.reason for note in kit.book.entries()} == {"not readable"}
+    filesystem.unreadable.clear()
+    assert kit.recovered()[1].damaged_files == 0
+    filesystem.close_all()
+
+
+def test_a_missing_file_is_noted_once(tmp_path: Path) -> None:
+    kit = Kit(tmp_path, segment_bytes_max=3000)
+    write_frames(kit, 9)
+    first, second, third, *_ = kit.paths.segments()
+    second.unlink()
+    for _ in range(2):
+        seen, _ = kit.recovered()
+        assert seen == [*range(1, int(second.stem)), *range(int(third.stem), 10)]
+        (note,) = kit.book.entries()
+        assert note.after_position == int(second.stem) - 1
+        assert note.before_position == int(third.stem)
+    assert first.exists()
+
+
+def test_damage_is_kept_before_anything_is_changed(tmp_path: Path) -> None:
+    kit = Kit(tmp_path)
+    write_frames(kit, 5)
+    (path,) = kit.paths.segments()
+    flip(path, 100)
+    damaged = path.read_bytes()
+    for steps in range(40):
+        filesystem = kit.filesystem = FaultyFileSystem(tmp_path)
+        filesystem.cut_at = steps
+        try:
+            kit.recovered()
+        except PowerCut:
+            filesystem.close_all()
+            if path.read_bytes() == damaged:
+                continue
+            # It was written anew: the copy and the note are there.
+            assert kit.book.entries() == [] or kit.book.entries()[0].kept
+            kept = [one.read_bytes() for one in kit.paths.damaged_dir.glob("*.wal")]
+            assert kept == [damaged]
+            assert len(list(kit.paths.damaged_dir.glob("*.json"))) == 1
+        else:
+            filesystem.close_all()
+            break
+    else:
+        raise AssertionError("recovery never ended")
+    assert kit.recovered()[0] == [2, 3, 4, 5]
+    assert len(list(kit.paths.damaged_dir.glob("*.wal"))) == 1
 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 4096, b"HR"])

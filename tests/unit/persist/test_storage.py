@@ -81,22 +81,6 @@ def test_a_start_reads_only_what_is_behind_the_files(tmp_path: Path) -> None:
     assert len(before) == 22
 
 
-def test_a_missing_or_cut_file_refuses_the_start(tmp_path: Path) -> None:
-    storage = make(tmp_path)
-    storage.write(cpu("a", 1, 1))
-    storage.persist_all()
-    path = storage.paths.parquet_dir / files(storage)[0].path
-    content = path.read_bytes()
-    path.write_bytes(content[:-1])
-    with pytest.raises(RecoveryError, match="should have"):
-        storage.restart()
-    path.unlink()
-    with pytest.raises(RecoveryError, match="is missing"):
-        storage.restart()
-    path.write_bytes(content)
-    assert storage.restart().query(ALL) == [{"f": 1, "t": "a", "time": 1}]
-
-
 def test_files_without_their_checkpoint_refuse_the_start(tmp_path: Path) -> None:
     storage = make(tmp_path)
     for number in range(3):

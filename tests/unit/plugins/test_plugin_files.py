@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import PluginError, PluginLoadError, PluginPathError
+from engine.filesystem import FileSystem
 from engine.plugins.plugin_files import PluginFiles, files_of
 
 HOSTILE_NAMES = [
@@ -40,7 +41,7 @@ def names_in(directory: Path) -> list[str]:
 
 
 def test_a_file_is_stored_with_its_directories_and_overwritten(tmp_path):
-    files = PluginFiles(tmp_path)
+    files = PluginFiles(tmp_path, FileSystem())
     files.store("a/b/p.py", "x = 1\n")
     files.store("a/b/p.py", "x = 2\n")
     files.store("a/settings.toml", "not = python")
@@ -52,11 +53,11 @@ def test_names_that_lead_elsewhere_are_refused(tmp_path, name):
     root = tmp_path / "plugins"
     root.mkdir()
     with pytest.raises(PluginPathError, match="Path traversal detected"):
-        PluginFiles(root).store(name, "x = 1")
+        PluginFiles(root, FileSystem()).store(name, "x = 1")
     with pytest.raises(PluginPathError):
-        PluginFiles(root).replace_package(name, {"__init__.py": ""})
+        PluginFiles(root, FileSystem()).replace_package(name, {"__init__.py": ""})
     with pytest.raises(PluginPathError):
-        PluginFiles(root).replace_package("p", {"__init__.py": "", name: ""})
+        PluginFiles(root, FileSystem()).replace_package("p", {"__init__.py": "", name: ""})
     assert list(tmp_path.rglob("*")) == [root]
 
 
@@ -67,7 +68,7 @@ def test_links_are_never_written_through(tmp_path):
     (outside / "victim.py").write_text("v")
     (root / "dir").symlink_to(outside)
     (root / "file.py").symlink_to(outside / "victim.py")
-    files = PluginFiles(root)
+    files = PluginFiles(root, FileSystem())
     for name in ("dir/new.py", "dir/victim.py", "file.py"):
         with pytest.raises(PluginPathError):
             files.store(name, "x = 1")
@@ -80,7 +81,7 @@ def test_links_are_never_written_through(tmp_path):
 
 
 def test_a_directory_is_not_replaced_by_a_file_nor_entered_as_one(tmp_path):
-    files = PluginFiles(tmp_path)
+    files = PluginFiles(tmp_path, FileSystem())
     files.store("a/p.py", "x = 1")
     with pytest.raises(PluginPathError):
         files.store("a", "x = 1")
@@ -90,7 +91,7 @@ def test_a_directory_is_not_replaced_by_a_file_nor_entered_as_one(tmp_path):
 
 
 def test_python_that_does_not_compile_is_refused_and_nothing_changes(tmp_path):
-    files = PluginFiles(tmp_path)
+    files = PluginFiles(tmp_path, FileSystem())
     files.store("p.py", "x = 1")
     with pytest.raises(PluginLoadError, match="SyntaxError"):
         files.store("p.py", "def broken(:")
@@ -100,7 +101,7 @@ def test_python_that_does_not_compile_is_refused_and_nothing_changes(tmp_path):
 
 
 def test_a_package_is_replaced_as_a_whole(tmp_path):
-    files = PluginFiles(tmp_path)
+    files = PluginFiles(tmp_path, FileSystem())
     files.replace_package("in/pack", {"__init__.py": "a = 1", "sub/m.py": "b = 1"})
     files.replace_package("in/pack", {"__init__.py": "a = 2", "other.py": "c = 1"})
     assert tree(tmp_path) == {"in/pack/__init__.py": "a = 2", "in/pack/other.py": "c = 1"}
@@ -108,7 +109,7 @@ def test_a_package_is_replaced_as_a_whole(tmp_path):
 
 
 def test_the_old_package_stays_when_the_new_one_cannot_take_its_place(tmp_path, monkeypatch):
-    files = PluginFiles(tmp_path)
+    files = PluginFiles(tmp_path, FileSystem())
     files.replace_package("pack", {"__init__.py": "a = 1"})
     rename = os.rename
 
@@ -126,11 +127,11 @@ def test_the_old_package_stays_when_the_new_one_cannot_take_its_place(tmp_path, 
 
 def test_a_package_needs_an_init_file(tmp_path):
     with pytest.raises(PluginError, match="must contain"):
-        PluginFiles(tmp_path).replace_package("pack", {"m.py": ""})
+        PluginFiles(tmp_path, FileSystem()).replace_package("pack", {"m.py": ""})
 
 
 def test_the_list_has_every_python_file_of_a_package(tmp_path):
-    files = PluginFiles(tmp_path)
+    files = PluginFiles(tmp_path, FileSystem())
     files.replace_package("pack", {"__init__.py": "", "sub/m.py": "b = 1"})
     files.store("single.py", "x = 1")
     found = files_of("t", "db", tmp_path / "pack")
@@ -145,7 +146,7 @@ def test_the_list_has_every_python_file_of_a_package(tmp_path):
 
 def test_a_package_takes_the_place_of_a_package_only(tmp_path):
     """An upload must not delete a directory of other plugins, or a file."""
-    files = PluginFiles(tmp_path)
+    files = PluginFiles(tmp_path, FileSystem())
     files.store("team/one.py", "x = 1")
     files.store("two.py", "x = 2")
     for name in ("team", "two.py"):
@@ -156,7 +157,7 @@ def test_a_package_takes_the_place_of_a_package_only(tmp_path):
 
 def test_a_replacement_that_a_crash_cut_short_is_undone(tmp_path):
     """Killed between its two renames, it leaves the package under a hidden name."""
-    files = PluginFiles(tmp_path)
+    files = PluginFiles(tmp_path, FileSystem())
     files.replace_package("in/pack", {"__init__.py": "a = 1"})
     files.replace_package("whole", {"__init__.py": "w = 2"})
     (tmp_path / "in" / "pack").rename(tmp_path / "in" / ".pack.0123abcd.old")
@@ -173,13 +174,13 @@ def test_a_replacement_that_a_crash_cut_short_is_undone(tmp_path):
     }
     assert names_in(tmp_path / "in") == ["pack"]
     assert (tmp_path / ".venv" / ".x.0123abcd.new").is_dir()
-    PluginFiles(tmp_path / "absent").recover()
+    PluginFiles(tmp_path / "absent", FileSystem()).recover()
 
 
 def test_what_is_left_over_is_removed_where_it_was_made(tmp_path, monkeypatch):
     """Not by its path, which may lead elsewhere by then."""
     root, outside = tmp_path / "plugins", tmp_path / "outside"
-    files = PluginFiles(root)
+    files = PluginFiles(root, FileSystem())
     root.mkdir()
     files.replace_package("in/pack", {"__init__.py": "a = 1"})
     rename, renamed = os.rename, []

@@ -35,7 +35,10 @@ def routes(services: Services) -> list[Route]:
                     "name": "headrace",
                     "status": "pass",
                     "message": "ready for queries and writes",
-                    "checks": [],
+                    "checks": [
+                        {"name": "damage", "status": "fail", "message": message}
+                        for message in services.health.damage()
+                    ],
                     "version": engine.__version__,
                 }
             )
