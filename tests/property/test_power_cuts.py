@@ -1,0 +1,400 @@
+"""Whatever a power cut leaves of what was not synced: all that was acknowledged comes back, nothing
+by half, and what is cut off is said."""
+
+import copy
+import itertools
+import os
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.catalog.changes import DeleteDatabase, DeleteTrigger, encode_change
+from engine.catalog.model import Trigger
+from engine.damage import Damage
+from engine.ids import DatabaseId, Position, TriggerId
+from engine.persist.thread import PersistConfig
+from engine.store import parquet_file
+from engine.store.live import LiveTable
+from engine.store.run_records import RunRecord, Step, encode_record
+from lp_core import FrameKind, Section, parse
+from tests.support.faulty_filesystem import FaultyFileSystem, PowerCut
+from tests.support.faulty_storage import FaultyStorage
+from tests.support.storage import HandClock
+
+HISTORIES = int(os.environ.get("HEADRACE_FAULT_HISTORIES", "120"))
+# Histories of one test case: a failure names its seed.
+BATCH = 20
+MINUTE_NS = 60 * 1_000_000_000
+DAY_NS = 24 * 60 * MINUTE_NS
+NAMES = ("db", "other")
+STEPS_MAX = 30
+CUTS_MAX = 3
+
+Rows = dict[tuple[str, str, str, int], dict[str, Any]]
+
+
+class Model:
+    """What must be there."""
+
+    def __init__(self) -> None:
+        # Retention by database.
+        self.databases: dict[str, int | None] = {}
+        # By database, table, tag and time.
+        self.rows: Rows = {}
+        # By name of the trigger: its database, and how often it has run.
+        self.triggers: dict[str, tuple[str, int]] = {}
+
+    def visible(self, now_ns: int) -> tuple[Any, ...]:
+        rows = {
+            key: row
+            for key, row in self.rows.items()
+            if (kept := self.databases[key[0]]) is None or key[3] >= now_ns - kept
+        }
+        return self.databases, rows, self.triggers
+
+
+# What one frame changes.
+Effect = Callable[[Model], None]
+
+
+class History:
+    """Random steps of a server whose power is cut now and then."""
+
+    def __init__(self, root: Path, seed: int) -> None:
+        self.root = root
+        self.choice = random.Random(seed)
+        self.clock = HandClock(2 * DAY_NS)
+        self.model = Model()
+        # Effects of the frames that are on their way to the disk.
+        self.pending: list[Effect] = []
+        self.acknowledged = Position(0)
+        self.notes: list[Damage] = []
+        self.counts = Counter[str]()
+        self.generation = 0
+        self.segment_bytes_max = self.choice.choice((2_048, 12_288, 65_536))
+        root.mkdir()
+        self.storage = self.open(root / "0", None)
+
+    def open(self, directory: Path, filesystem: FaultyFileSystem | None) -> FaultyStorage:
+        config = PersistConfig(
+            log_bytes=1,
+            checkpoint_log_bytes=self.choice.choice((1, 4_000)),
+            window_ns=10 * MINUTE_NS,
+            memory_bytes_max=1 << 20,
+        )
+        return FaultyStorage(
+            directory,
+            config,
+            self.choice,
+            segment_bytes_max=self.segment_bytes_max,
+            clock=self.clock,
+            filesystem=filesystem,
+        )
+
+    def run(self) -> None:
+        for _ in range(self.choice.randint(1, CUTS_MAX)):
+            # Somewhere in the steps to come, or in the recovery after them.
+            disk = self.storage.filesystem
+            disk.cut_at = disk.steps + int(self.choice.expovariate(1 / 40))
+            try:
+                for _ in range(STEPS_MAX):
+                    self.step()
+                self.counts["cut at rest"] += 1
+            except PowerCut:
+                self.counts["cut at work"] += 1
+            self.cut_power()
+        self.storage.cut_power()
+        self.storage.filesystem.close_all()
+
+    # Steps.
+
+    def step(self) -> None:
+        steps = [
+            *[self.write] * 8,
+            self.change_databases,
+            self.change_triggers,
+            *[self.commit] * 3,
+            lambda: self.storage.seal(),
+            *[lambda: self.storage.persist.work(with_retention=True)] * 2,
+            lambda: self.storage.persist_all(),
+            lambda: self.storage.persist.checkpointer.write(),
+            self.let_time_pass,
+        ]
+        self.choice.choice(steps)()
+
+    def let_time_pass(self) -> None:
+        self.clock.time_ns += DAY_NS // 4
+
+    def write(self) -> None:
+        """A group of writes, as several clients send them at once."""
+        known = sorted(self.model.databases)
+        if not known:
+            return
+        frames, effects = [], []
+        for _ in range(self.choice.choice((1, 2, 4, 6))):
+            section, effect = self.rows_for(self.choice.choice(known))
+            frames.append((FrameKind.WRITE, [section], b""))
+            effects.append(effect)
+        self.append(frames, effects)
+
+    def rows_for(self, database: str, **fixed: Any) -> tuple[Section, Effect]:
+        points = [
+            (
+                self.choice.choice("mn"),
+                self.choice.choice("abc"),
+                self.choice.choice((self.choice.randrange(20), self.choice.randrange(3 * DAY_NS))),
+                {self.choice.choice("fg"): self.choice.randrange(1000)},
+            )
+            for _ in range(self.choice.choice((1, 3, 60)))
+        ]
+        if fixed:
+            points = [("runs", "x", fixed["count"], {"n": fixed["count"]})]
+        text = "\n".join(
+            f"{table},t={tag} {','.join(f'{name}={value}i' for name, value in fields.items())} {at}"
+            for table, tag, at, fields in points
+        )
+        found = self.storage.state.store.database(database)
+        assert found is not None
+        batch = parse(text.encode(), precision="ns", now_ns=1, schema=found.schema).batch
+
+        def effect(model: Model) -> None:
+            for table, tag, at, fields in points:
+                model.rows.setdefault((database, table, tag, at), {}).update(fields)
+
+        return Section(database, batch), effect
+
+    def change_databases(self) -> None:
+        name = self.choice.choice(NAMES)
+        catalog = self.storage.state.catalog
+        if name not in self.model.databases:
+            kept = self.choice.choice((None, DAY_NS))
+
+            def create(model: Model) -> None:
+                model.databases[name] = kept
+
+            change: Any = catalog.new_database(name, created_ns=0, retention_ns=kept)
+            self.append([(FrameKind.CATALOG, [], encode_change(change))], [create])
+            return
+
+        def delete(model: Model) -> None:
+            del model.databases[name]
+            model.rows = {key: row for key, row in model.rows.items() if key[0] != name}
+            model.triggers = {
+                key: value for key, value in model.triggers.items() if value[0] != name
+            }
+
+        if self.choice.random() < 0.3:
+            change = DeleteDatabase(catalog.database(name).id, name)
+            self.append([(FrameKind.CATALOG, [], encode_change(change))], [delete])
+
+    def change_triggers(self) -> None:
+        catalog = self.storage.state.catalog
+        if self.model.triggers and self.choice.random() < 0.3:
+            name = self.choice.choice(sorted(self.model.triggers))
+            found = catalog.trigger(self.model.triggers[name][0], name)
+
+            def end(model: Model) -> None:
+                del model.triggers[name]
+
+            self.append([(FrameKind.CATALOG, [], encode_change(DeleteTrigger(found.id)))], [end])
+            return
+        if not self.model.databases:
+            return
+        database = self.choice.choice(sorted(self.model.databases))
+        name = f"t{self.choice.randrange(1 << 30)}"
+        draft = Trigger(
+            id=TriggerId(0),
+            database_id=DatabaseId(0),
+            database=database,
+            name=name,
+            plugin_filename="p.py",
+            spec="all_tables",
+        )
+
+        def begin(model: Model) -> None:
+            model.triggers[name] = (database, 0)
+
+        change = catalog.new_trigger(draft)
+        self.append([(FrameKind.CATALOG, [], encode_change(change))], [begin])
+
+    def commit(self) -> None:
+        """A run of a trigger: its rows, its state and its cursor in one frame."""
+        if not self.model.triggers:
+            return
+        name = self.choice.choice(sorted(self.model.triggers))
+        database, runs = self.model.triggers[name]
+        state = self.storage.state
+        trigger = state.catalog.trigger(database, name)
+        cursor = state.cursors.get(trigger.id)
+        assert cursor is not None
+        section, rows = self.rows_for(database, count=runs + 1)
+        record = RunRecord(
+            trigger_id=trigger.id,
+            step=Step(cursor.low, state.position) if state.position > cursor.low else None,
+            state=[("runs", str(runs + 1).encode())],
+        )
+
+        def effect(model: Model) -> None:
+            rows(model)
+            model.triggers[name] = (database, runs + 1)
+
+        self.append([(FrameKind.COMMIT, [section], encode_record(record))], [effect])
+
+    def append(self, frames: list[tuple[FrameKind, list[Section], bytes]], effects: Any) -> None:
+        self.pending = effects
+        self.storage.append_group(frames)
+        for effect in effects:
+            effect(self.model)
+        self.pending = []
+        self.acknowledged = self.storage.state.position
+
+    # The end, and the beginning.
+
+    def cut_power(self) -> None:
+        self.storage.cut_power()
+        disk = self.storage.filesystem
+        while True:
+            self.generation += 1
+            directory = self.root / str(self.generation)
+            disk.crash(directory, self.choice)
+            disk.close_all()
+            before = log_bytes(directory)
+            disk = FaultyFileSystem(directory)
+            if self.choice.random() < 0.3:
+                disk.cut_at = int(self.choice.expovariate(1 / 8))
+            try:
+                self.storage = self.open(directory, disk)
+            except PowerCut:
+                self.counts["cut in recovery"] += 1
+                continue
+            disk.cut_at = 1 << 62
+            break
+        self.check(before)
+
+    def check(self, before: dict[str, bytes]) -> None:
+        found = visible(self.storage)
+        now_ns = self.clock.now_ns()
+        for chosen in reversed(list(subsets(self.pending))):
+            model = copy.deepcopy(self.model)
+            for effect in chosen:
+                effect(model)
+            if found == model.visible(now_ns):
+                break
+        else:
+            raise AssertionError(f"found {found}\nbut had {self.model.visible(now_ns)}")
+        self.model, self.pending = model, []
+        self.check_report(before)
+        entries = [entry for table in tables(self.storage) for entry in table.files]
+        root = self.storage.paths.parquet_dir
+        left = {str(path.relative_to(root)) for path in root.rglob("*.parquet")}
+        assert left == {entry.path for entry in entries}
+
+    def check_report(self, before: dict[str, bytes]) -> None:
+        """Every byte of the log is still in it, or was cut off and kept."""
+        report = self.storage.recovered.report
+        after = log_bytes(self.storage.directory)
+        lost = sum(len(content) for content in before.values()) - sum(
+            len(content) for content in after.values()
+        )
+        self.counts["cuts reported"] += report.cut_bytes > 0
+        if report.cut_bytes:
+            assert report.cut_file is not None
+            assert Path(report.cut_file).stat().st_size == report.cut_bytes
+        notes = [note for note in self.storage.damage.entries() if note not in self.notes]
+        self.notes += notes
+        self.counts["holes reported"] += len(notes)
+        for note in notes:
+            assert note.kind == "log"
+            assert note.after_position is not None
+            assert note.after_position >= self.acknowledged or note.lost_positions == 0
+            assert (self.storage.paths.node_dir / note.kept).exists()
+        told = report.cut_bytes + sum(note.size_bytes for note in notes)
+        # What is not told may be the header of a file without a frame.
+        assert lost <= told + 64, "bytes went without a word"
+        self.acknowledged = self.storage.state.position
+
+
+def subsets(effects: list[Effect]) -> Iterator[tuple[Effect, ...]]:
+    for size in range(len(effects) + 1):
+        yield from itertools.combinations(effects, size)
+
+
+def log_bytes(directory: Path) -> dict[str, bytes]:
+    return {
+        path.name: content
+        for path in (directory / "node0" / "wal").glob("*.wal")
+        if (content := path.read_bytes().rstrip(b"\0"))
+    }
+
+
+def tables(storage: FaultyStorage) -> list[LiveTable]:
+    return [table for one in storage.state.store.databases() for table in one.tables()]
+
+
+def visible(storage: FaultyStorage) -> tuple[Any, ...]:
+    """What a storage has, in the words of the model."""
+    state = storage.state
+    now_ns = storage.clock.now_ns()
+    databases = {one.name: one.retention_ns for one in state.catalog.databases()}
+    assert sorted(databases) == sorted(one.name for one in state.store.databases())
+    rows: Rows = {}
+    for database in state.store.databases():
+        kept = databases[database.name]
+        for table in database.tables():
+            parts: list[list[dict[str, Any]]] = []
+            for entry in table.files:
+                content = parquet_file.read(storage.paths.parquet_dir / entry.path)
+                assert content.num_rows == entry.rows
+                names = content.column_names
+                columns = [
+                    content["time"].cast("int64").to_pylist()
+                    if name == "time"
+                    else content[name].to_pylist()
+                    for name in names
+                ]
+                parts.append(
+                    [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+                )
+            parts += [batch.rows() for batch in table.batches]
+            for row in itertools.chain.from_iterable(parts):
+                if kept is not None and row["time"] < now_ns - kept:
+                    continue
+                key = (database.name, table.name, row["t"], row["time"])
+                fields = {
+                    name: value
+                    for name, value in row.items()
+                    if name not in ("t", "time") and value is not None
+                }
+                rows.setdefault(key, {}).update(fields)
+    triggers = {}
+    for trigger in state.catalog.triggers():
+        value = state.plugin_state.get(trigger.id).get("runs")[0]
+        triggers[trigger.name] = (trigger.database, 0 if value is None else int(value))
+        cursor = state.cursors.get(trigger.id)
+        assert cursor is not None
+        assert cursor.low <= state.position
+    return databases, rows, triggers
+
+
+@pytest.mark.parametrize("batch", range((HISTORIES + BATCH - 1) // BATCH))
+def test_what_was_acknowledged_survives_power_cuts(
+    tmp_path: Path, batch: int, record_property: Callable[[str, object], None]
+) -> None:
+    seeds = range(batch * BATCH, min((batch + 1) * BATCH, HISTORIES))
+    counts = Counter[str]()
+    for seed in seeds:
+        history = History(tmp_path / str(seed), seed)
+        try:
+            history.run()
+        except BaseException as error:
+            error.add_note(f"history {seed}")
+            raise
+        counts += history.counts
+    record_property("histories", len(seeds))
+    print(
+        f"{len(seeds)} histories:", ", ".join(f"{count} {name}" for name, count in counts.items())
+    )

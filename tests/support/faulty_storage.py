@@ -1,0 +1,76 @@
+# Owns the storage of a server over a file system that fails: the log's own code writes the frames,
+# in groups as the server does, so that a power cut finds it wherever it is.
+"""Storage over a failing file system."""
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from unittest import mock
+
+from engine.ids import Position
+from engine.persist.thread import PersistConfig
+from engine.wal.log import DurableFrame
+from engine.wal.segment_series import SegmentSeries, UnplacedFrame
+from lp_core import FrameKind, Section, encode_frame
+from tests.support.faulty_filesystem import FaultyFileSystem
+from tests.support.storage import HandClock, Storage
+
+
+class FaultyStorage(Storage):
+    """A storage that writes its log as a server does."""
+
+    filesystem: FaultyFileSystem
+
+    def __init__(
+        self,
+        directory: Path,
+        config: PersistConfig,
+        choice: random.Random,
+        *,
+        segment_bytes_max: int,
+        clock: HandClock,
+        filesystem: FaultyFileSystem | None = None,
+    ) -> None:
+        directory.mkdir(exist_ok=True)
+        filesystem = filesystem or FaultyFileSystem(directory)
+        super().__init__(directory, config, clock=clock, filesystem=filesystem)
+        self._choice = choice
+        self._series = SegmentSeries(self.paths, "node0", segment_bytes_max, filesystem, self.clock)
+
+    def append_group(self, frames: Sequence[tuple[FrameKind, list[Section], bytes]]) -> None:
+        """Make frames durable together, as a group commit does, and visible."""
+        group = []
+        for kind, sections, control in frames:
+            self._position = Position(self._position + 1)
+            group.append(UnplacedFrame(encode_frame(kind, sections, control), self._position))
+        # It goes by the time that passed, and a history must be the same again.
+        is_zero_filled = self._choice.random() < 0.5
+        worth = "engine.wal.segment_series.is_worth_zeros"
+        with mock.patch(worth, return_value=is_zero_filled):
+            self._series.write(group)
+        self._settle()
+        for one in group:
+            assert one.segment is not None
+            frame = one.segment.reader.frame(one.offset, verify=False)
+            self._bytes += frame.nbytes
+            durable = DurableFrame(one.segment, frame)
+            self.state.apply(durable)
+            self.index.add(durable)
+
+    def cut_power(self) -> None:
+        """End at once, with all threads."""
+        self.filesystem.cut_at = 0
+        self._series._files._thread.shutdown(wait=True)
+        self.close()
+
+    def seal(self) -> None:
+        """Let the next frame begin a file of the log."""
+        self._series._seal()
+        self._settle()
+
+    def _frame(self, kind: FrameKind, sections: list[Section], control: bytes) -> None:
+        self.append_group([(kind, sections, control)])
+
+    def _settle(self) -> None:
+        """Wait for what goes on beside: a history must be the same again."""
+        self._series._files._thread.submit(int).result()
