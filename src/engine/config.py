@@ -27,6 +27,7 @@ class ServeConfig:
     node_id: str = field(default_factory=lambda: f"{socket.gethostname()[:27] or 'local'}-node")
     object_store: str = "file"
     data_dir: Path = field(default_factory=lambda: Path.home() / ".headrace")
+    disk_reserve: int = 256 * 1024 * 1024
     plugin_dir: Path | None = None
     plugin_repo: str | None = None
     virtual_env_location: Path | None = None

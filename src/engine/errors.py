@@ -122,6 +122,12 @@ class BackPressureError(WriteError):
         self.retry_after_s = retry_after_s
 
 
+class DiskFullError(BackPressureError):
+    """There is no room on the disk for what is to be written."""
+
+    code = "disk_full"
+
+
 class BodyTooLargeError(WriteError):
     """A request body, raw or decompressed, is over the limit."""
 

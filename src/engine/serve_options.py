@@ -83,6 +83,14 @@ OPTIONS = (
         "DIR",
     ),
     Option(
+        "--disk-reserve",
+        ("HEADRACE_DISK_RESERVE",),
+        parse_bytes,
+        "space that rows leave free on the disk; below it writes get 507 (default 256MB)",
+        "SIZE",
+        least=0,
+    ),
+    Option(
         "--plugin-dir",
         ("HEADRACE_PLUGIN_DIR", "INFLUXDB3_PLUGIN_DIR"),
         Path,

@@ -17,6 +17,7 @@ from engine.catalog.model import INTERNAL_DATABASE, Trigger
 from engine.clock import SystemClock
 from engine.config import ServeConfig
 from engine.damage import DamageBook
+from engine.disk_reserve import DiskReserve
 from engine.errors import ConfigError, PluginError
 from engine.filesystem import FileSystem
 from engine.flight.desk import FlightDesk
@@ -110,6 +111,7 @@ class Server:
         )
         self._plugin_files = PluginFiles(config.plugins_path, self._filesystem)
         self._readers = Readers()
+        self._reserve = DiskReserve(self._paths.data_dir, self._filesystem, config.disk_reserve)
         self._damage = DamageBook(self._paths, self._filesystem, self._clock)
         self._faults = FileFaults(self._paths, self._filesystem, self._damage)
         self._stop = asyncio.Event()
@@ -170,7 +172,7 @@ class Server:
                 self._index.prune(self._state.passed_positions(), durable.position)
 
         recovered = recover_state(self._paths, self._filesystem, self._state, note, self._damage)
-        remove_orphans(self._paths, self._filesystem, self._state, self._damage)
+        remove_orphans(self._paths, self._filesystem, self._state, self._damage, recovered)
         self._restore_plugin_log()
         return recovered
 
@@ -256,6 +258,7 @@ class Server:
             self._metrics,
             ensure_database=writer.ensure_database,
             holds=writer.holds,
+            check_room=self._reserve.check,
         )
         structure = StructureWriter(writer, catalog, self._state.store, self._clock)
         visible = LiveQueryCatalog(
@@ -365,7 +368,7 @@ class Server:
                     past,
                     self._clock,
                 ),
-                health=ServerHealth(log, self._damage),
+                health=ServerHealth(log, self._damage, self._reserve),
                 cluster_uuid=self._cluster_uuid(),
             )
         )

@@ -223,7 +223,11 @@ def referenced_files(state: ServerState) -> list[FileEntry]:
 
 
 def remove_orphans(
-    paths: DataPaths, filesystem: FileSystem, state: ServerState, book: DamageBook
+    paths: DataPaths,
+    filesystem: FileSystem,
+    state: ServerState,
+    book: DamageBook,
+    recovered: Recovered,
 ) -> int:
     """Remove Parquet files that nothing refers to, and half-written checkpoints; return how many.
 
@@ -238,7 +242,8 @@ def remove_orphans(
     ]
     halves = [*paths.checkpoint_dir.glob("*.tmp"), *paths.wal_dir.glob("*.tmp")]
     removed = len(orphans) + len(halves)
-    if book.entries():
+    is_missed = any(book.parquet(path) is not None for path in known)
+    if is_missed or book.gaps_behind(recovered.checkpoint):
         for path in orphans:
             book.put_aside(path)
     else:

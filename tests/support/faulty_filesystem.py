@@ -16,7 +16,7 @@ from engine.filesystem import PAGE_BYTES, FileSystem
 
 # A disk writes at least this much at once: within it nothing is torn.
 SECTOR_BYTES = 512
-_NEVER = 1 << 62
+NEVER = 1 << 62
 
 
 class PowerCut(BaseException):
@@ -45,6 +45,7 @@ class FaultyFileSystem(FileSystem):
         steps: How many steps, which change or sync something, were taken.
         cut_at: The power goes before that step.
         room_bytes: What can still be written before the disk is full.
+        copies_on_write: What is written over takes room, too.
         failing_syncs: So many syncs fail next.
         unreadable: Pages (path, number) that cannot be read.
     """
@@ -52,8 +53,9 @@ class FaultyFileSystem(FileSystem):
     def __init__(self, root: Path) -> None:
         self.root = root
         self.steps = 0
-        self.cut_at = _NEVER
-        self.room_bytes = _NEVER
+        self.cut_at = NEVER
+        self.room_bytes = NEVER
+        self.copies_on_write = False
         self.failing_syncs = 0
         self.unreadable: set[tuple[Path, int]] = set()
         self._nodes: dict[int, _Node] = {}
@@ -96,8 +98,9 @@ class FaultyFileSystem(FileSystem):
     def write_at(self, descriptor: int, buffers: Sequence[memoryview], offset: int) -> int:
         self._step()
         size = sum(buffer.nbytes for buffer in buffers)
-        # What is written over takes no more room.
         missing = max(0, offset + size - os.fstat(descriptor).st_size)
+        if self.copies_on_write:
+            missing = size
         room = size - missing + self._take(missing)
         if room < size:
             super().write_at(descriptor, [memoryview(b"".join(buffers))[:room]], offset)

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from unittest import mock
 
+from engine.errors import DiskFullError
 from engine.ids import Position
 from engine.persist.thread import PersistConfig
 from engine.wal.log import DurableFrame
-from engine.wal.segment_series import SegmentSeries, UnplacedFrame
+from engine.wal.segment_series import NoRoomError, SegmentSeries, UnplacedFrame
 from lp_core import FrameKind, Section, encode_frame
 from tests.support.faulty_filesystem import FaultyFileSystem
 from tests.support.storage import HandClock, Storage
@@ -29,26 +30,32 @@ class FaultyStorage(Storage):
         *,
         segment_bytes_max: int,
         clock: HandClock,
-        filesystem: FaultyFileSystem | None = None,
+        filesystem: FaultyFileSystem,
     ) -> None:
-        directory.mkdir(exist_ok=True)
-        filesystem = filesystem or FaultyFileSystem(directory)
         super().__init__(directory, config, clock=clock, filesystem=filesystem)
         self._choice = choice
         self._series = SegmentSeries(self.paths, "node0", segment_bytes_max, filesystem, self.clock)
 
-    def append_group(self, frames: Sequence[tuple[FrameKind, list[Section], bytes]]) -> None:
-        """Make frames durable together, as a group commit does, and visible."""
+    def append_group(self, frames: Sequence[tuple[FrameKind, list[Section], bytes]]) -> int:
+        """Make frames durable together, as a group commit does, and visible.
+
+        Returns:
+            How many the disk had room for, from the first one on.
+        """
         group = []
-        for kind, sections, control in frames:
-            self._position = Position(self._position + 1)
-            group.append(UnplacedFrame(encode_frame(kind, sections, control), self._position))
+        for number, (kind, sections, control) in enumerate(frames, 1):
+            group.append(UnplacedFrame(encode_frame(kind, sections, control)))
+            group[-1].position = Position(self._position + number)
         # It goes by the time that passed, and a history must be the same again.
         is_zero_filled = self._choice.random() < 0.5
         worth = "engine.wal.segment_series.is_worth_zeros"
         with mock.patch(worth, return_value=is_zero_filled):
-            self._series.write(group)
+            try:
+                self._series.write(group)
+            except NoRoomError as error:
+                group = group[: error.durable]
         self._settle()
+        self._position = Position(self._position + len(group))
         for one in group:
             assert one.segment is not None
             frame = one.segment.reader.frame(one.offset, verify=False)
@@ -56,6 +63,7 @@ class FaultyStorage(Storage):
             durable = DurableFrame(one.segment, frame)
             self.state.apply(durable)
             self.index.add(durable)
+        return len(group)
 
     def cut_power(self) -> None:
         """End at once, with all threads."""
@@ -69,7 +77,8 @@ class FaultyStorage(Storage):
         self._settle()
 
     def _frame(self, kind: FrameKind, sections: list[Section], control: bytes) -> None:
-        self.append_group([(kind, sections, control)])
+        if not self.append_group([(kind, sections, control)]):
+            raise DiskFullError("the disk is full")
 
     def _settle(self) -> None:
         """Wait for what goes on beside: a history must be the same again."""

@@ -85,7 +85,7 @@ class Storage:
         self.recovered: Recovered = recover_state(
             self.paths, self.filesystem, self.state, self.index.add, self.damage
         )
-        remove_orphans(self.paths, self.filesystem, self.state, self.damage)
+        remove_orphans(self.paths, self.filesystem, self.state, self.damage, self.recovered)
         self.index.begin_at(self.recovered.read_from)
         self._position = self.recovered.report.last_position
         self._segment: Path | None = None

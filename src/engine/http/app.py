@@ -14,6 +14,7 @@ from engine.http.auth import Gatekeeper
 from engine.http.bodies import ClientGoneError, Receive, ShuttingDownError
 from engine.http.compression import compressed
 from engine.http.error_responses import (
+    disk_full,
     error_response,
     internal_error_response,
     not_found_response,
@@ -167,8 +168,13 @@ class App:
             return error_response(error)
         except EngineError as error:
             return error_response(error)
-        except Exception:
-            logger.exception("request failed", extra=keys(method=request.method, path=request.path))
+        except Exception as error:
+            said = keys(method=request.method, path=request.path)
+            full = disk_full(error)
+            if full is not None:
+                logger.warning("no room on the disk", extra=said)
+                return error_response(full)
+            logger.exception("request failed", extra=said)
             return internal_error_response()
         return await compressed(request, response)
 

@@ -2,9 +2,11 @@
 # {"error", "data"?, "code", "hint"}, a superset of what clients of the reference system read.
 """Errors as HTTP answers."""
 
+import errno
 import logging
 from typing import Any
 
+from engine.disk_reserve import RETRY_S as NO_ROOM_RETRY_S
 from engine.errors import (
     AlreadyDeletedError,
     AlreadyExistsError,
@@ -15,6 +17,7 @@ from engine.errors import (
     ConfigError,
     DatabaseNotFoundError,
     DeadLetterNotFoundError,
+    DiskFullError,
     EndpointDisabledError,
     EngineError,
     FileDamagedError,
@@ -62,6 +65,7 @@ _STATUSES: list[tuple[type[EngineError], int]] = [
     (InvalidNameError, 400),
     (CatalogError, 400),
     (BodyTooLargeError, 413),
+    (DiskFullError, 507),
     (BackPressureError, 503),
     (WriteError, 400),
     (WalError, 503),
@@ -130,6 +134,7 @@ def v2_error_response(error: EngineError) -> Response:
         404: "not found",
         413: "request too large",
         503: "unavailable",
+        507: "insufficient storage",
     }
     message = error.message
     if isinstance(error, PartialWriteError):
@@ -142,6 +147,17 @@ def v2_error_response(error: EngineError) -> Response:
     # What clients of the other versions look for.
     body |= {"error": message, "hint": error.hint}
     return _completed(json_response(body, status, error_code=error.code), error, message)
+
+
+def disk_full(error: Exception) -> DiskFullError | None:
+    """What the client is told when a file could not be written for want of room; None otherwise."""
+    if not isinstance(error, OSError) or error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return None
+    return DiskFullError(
+        f"there is no room on the disk: {error.strerror}",
+        retry_after_s=NO_ROOM_RETRY_S,
+        hint="free space, and send it again",
+    )
 
 
 def not_found_response(hint: str) -> Response:

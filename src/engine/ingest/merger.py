@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from engine.clock import Clock
-from engine.errors import EngineError, WalError
+from engine.errors import DiskFullError, EngineError, WalError
 from engine.ingest.company import Company
 from engine.ingest.regulars import Regulars
 from engine.ingest.write_request import WriteRequest
@@ -232,7 +232,7 @@ class Merger:
             self._apart.add(task)
             task.add_done_callback(self._apart.discard)
 
-    def _tell(self, group: _Group, outcome: DurableFrame | WalError) -> None:
+    def _tell(self, group: _Group, outcome: DurableFrame | WalError | DiskFullError) -> None:
         """Answer all of `group`."""
         now_s = self._loop.time()
         for request, waiter in zip(group.requests, group.waiters, strict=True):
@@ -240,10 +240,10 @@ class Merger:
             if waiter.done():
                 continue
             self._regulars.answered(request.client, now_s)
-            if isinstance(outcome, WalError):
-                waiter.set_exception(outcome)
-            else:
+            if isinstance(outcome, DurableFrame):
                 waiter.set_result(None)
+            else:
+                waiter.set_exception(outcome)
 
 
 async def _pass_on(rest: Coroutine[Any, Any, None], waiter: asyncio.Future[None]) -> None:

@@ -67,10 +67,12 @@ class IngestPipeline:
         *,
         ensure_database: Callable[[str], Awaitable[None]],
         holds: Holds,
+        check_room: Callable[[], None] = lambda: None,
     ) -> None:
         """Wire the pipeline; `ensure_database` creates a database that does not exist yet.
 
-        `holds` say whose writes have to wait for a change of tables.
+        `holds` say whose writes have to wait for a change of tables; `check_room` raises
+        DiskFullError while no rows are to be taken.
         """
         self._config = config
         self._log = log
@@ -78,6 +80,7 @@ class IngestPipeline:
         self._clock = clock
         self._ensure_database = ensure_database
         self._holds = holds
+        self._check_room = check_room
         self._threads = ThreadPoolExecutor(config.parse_threads, thread_name_prefix="parse")
         self._rows = metrics.counter(
             "headrace_write_rows_total", "Rows stored by writes of clients and plugins."
@@ -108,7 +111,9 @@ class IngestPipeline:
             RequestError: The body has no lines.
             PartialWriteError: Lines were refused; ``stored`` tells whether the good ones were kept.
             WalError, BackPressureError: The log does not take the frame.
+            DiskFullError: There is no room for rows.
         """
+        self._check_room()
         is_known = self._live(request.database) is not None
         if not is_known:
             validate_database_name(request.database)
@@ -155,8 +160,10 @@ class IngestPipeline:
 
         Raises:
             PartialWriteError: A line was refused; nothing was stored.
-            InvalidNameError, WalError, BackPressureError: As `write`.
+            InvalidNameError, WalError, BackPressureError, DiskFullError: As `write`.
         """
+        if requests:
+            self._check_room()
         for request in requests:
             validate_database_name(request.database)
         done, _ = await self._append(FrameKind.COMMIT, requests, control, on_empty="skip")

@@ -1,7 +1,7 @@
 # Owns the open log of this writer: assigns positions and groups commits. Its thread commits, or the
-# event loop while that is quicker; all else happens on the loop. After a failed write or sync it
-# takes nothing more (the kernel may have dropped the dirty pages, so trying again would only
-# pretend), see SECURITY of data in docs/architecture.md.
+# event loop while that is quicker; all else happens on the loop. After a failed sync it takes
+# nothing more (the kernel may have dropped the dirty pages, so trying again would only pretend);
+# what a full disk does not take is undone and refused, and the log goes on (docs/architecture.md).
 """Group commit over log segments."""
 
 import asyncio
@@ -14,17 +14,20 @@ from functools import partial
 import msgspec
 
 from engine.clock import Clock
-from engine.errors import BackPressureError, WalError
+from engine.errors import BackPressureError, DiskFullError, WalError
 from engine.filesystem import FileSystem
 from engine.ids import Position
 from engine.logs import keys
 from engine.paths import DataPaths
 from engine.wal.commit_place import LOOP_BYTES_MAX, CommitPlace
 from engine.wal.gathering import Gathering
-from engine.wal.segment_series import Segment, SegmentSeries, UnplacedFrame
+from engine.wal.segment_series import NoRoomError, Segment, SegmentSeries, UnplacedFrame
 from lp_core import EncodedFrame, Frame
 
 logger = logging.getLogger(__name__)
+
+# How long clients are asked to wait while the disk is full.
+NO_ROOM_RETRY_S = 10
 
 
 # So long a frame that need not hurry waits for the commit of others.
@@ -53,7 +56,21 @@ class DurableFrame(msgspec.Struct, frozen=True):
 
 
 # Called on the event loop with the frame once it is durable and visible, or with what went wrong.
-OnEnd = Callable[[DurableFrame | WalError], None]
+OnEnd = Callable[[DurableFrame | WalError | DiskFullError], None]
+
+
+class _End(msgspec.Struct, frozen=True):
+    """How a commit ended.
+
+    Attributes:
+        durable: How many frames of the group are on the disk, from the first one on.
+        failure: Why the others are not.
+        seconds: How long it took.
+    """
+
+    durable: int
+    failure: WalError | DiskFullError | None = None
+    seconds: float = 0.0
 
 
 class _Pending(UnplacedFrame):
@@ -61,10 +78,8 @@ class _Pending(UnplacedFrame):
 
     __slots__ = ("on_end", "writers")
 
-    def __init__(
-        self, encoded: EncodedFrame, position: Position, writers: int, on_end: OnEnd
-    ) -> None:
-        super().__init__(encoded, position)
+    def __init__(self, encoded: EncodedFrame, writers: int, on_end: OnEnd) -> None:
+        super().__init__(encoded)
         self.writers = writers
         self.on_end = on_end
 
@@ -92,7 +107,6 @@ class Log:
         self._config = config
         self._on_durable = on_durable
         self._on_sync = on_sync
-        self._next_position = next_position
         # Frames up to here are on disk and visible; triggers may read no further.
         self.durable_position = Position(next_position - 1)
         self.failure: WalError | None = None
@@ -115,6 +129,8 @@ class Log:
         self._thread: threading.Thread | None = None
         self._is_commit_scheduled = False
         # From here on, only of the one who commits.
+        self._next_position = next_position
+        self._is_full = False
         self._place = CommitPlace()
         self._gathering = Gathering()
         self._segments = SegmentSeries(paths, node_id, config.segment_bytes_max, filesystem, clock)
@@ -134,6 +150,11 @@ class Log:
     def is_committing(self) -> bool:
         """Whether a commit is under way: what is appended now waits for the one after it."""
         return self._groups_taken != self._groups_resolved
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the last write found no room on the disk."""
+        return self._is_full
 
     def call_after_commit(self, callback: Callable[[], None]) -> None:
         """Have `callback` called on the event loop after each commit."""
@@ -173,8 +194,7 @@ class Log:
                 f"{self._config.queued_bytes_max}",
                 hint="the disk is slower than the writes: send again after the pause given",
             )
-        pending = _Pending(encoded, self._next_position, writers, on_end)
-        self._next_position = Position(self._next_position + 1)
+        pending = _Pending(encoded, writers, on_end)
         self.queued_bytes += encoded.nbytes
         with self._wake:
             self._queue.append(pending)
@@ -194,7 +214,7 @@ class Log:
                 self._wake.notify()
                 return
             group = self._take_queue()
-        self._resolve(group, self._commit(group), self.failure)
+        self._resolve(group, self._commit(group))
 
     def _is_for_loop(self) -> bool:
         """Whether the event loop, and not the log thread, commits what is queued now."""
@@ -234,8 +254,8 @@ class Log:
     def _run(self) -> None:
         assert self._loop is not None
         while group := self._next_group():
-            seconds = self._commit(group)
-            self._loop.call_soon_threadsafe(self._resolve, group, seconds, self.failure)
+            end = self._commit(group)
+            self._loop.call_soon_threadsafe(self._resolve, group, end)
         self._segments.close()
 
     def _next_group(self) -> list[_Pending]:
@@ -271,29 +291,51 @@ class Log:
         self._groups_taken += bool(group)
         return group
 
-    def _commit(self, group: list[_Pending]) -> float:
-        """Make `group` durable unless the log has failed, before or now; return the seconds."""
-        seconds = 0.0
-        if self.failure is None:
-            started = time.monotonic()
-            try:
-                self._segments.write(group)
-            except OSError as error:
-                self.failure = WalError(
-                    f"the log cannot be written: {error}",
-                    hint="free space or replace the disk, then restart; queries go on meanwhile",
-                )
-                logger.critical("log failed, no more writes are accepted", extra=keys(error=error))
-            except Exception as error:
-                # Whatever it is: a thread that ended here would leave every writer waiting.
-                self._fail("the log cannot be written", error)
-            else:
-                seconds = time.monotonic() - started
-                writers = sum(pending.writers for pending in group)
-                waiting = self._queued_writers + self.writers_held_back
-                self._gathering.committed(writers, waiting, seconds)
-                self._place.committed(seconds)
-        return seconds
+    def _commit(self, group: list[_Pending]) -> _End:
+        """Make `group` durable unless the log has failed, before or now."""
+        if self.failure is not None:
+            return _End(0, self.failure)
+        for number, pending in enumerate(group):
+            pending.position = Position(self._next_position + number)
+        started = time.monotonic()
+        try:
+            self._segments.write(group)
+        except NoRoomError as error:
+            self._next_position = Position(self._next_position + error.durable)
+            return _End(error.durable, self._no_room(error.reason))
+        except OSError as error:
+            self.failure = WalError(
+                f"the log cannot be written: {error}",
+                hint="replace the disk, then restart; queries go on meanwhile",
+            )
+            logger.critical("log failed, no more writes are accepted", extra=keys(error=error))
+            return _End(0, self.failure)
+        except Exception as error:
+            # Whatever it is: a thread that ended here would leave every writer waiting.
+            self._fail("the log cannot be written", error)
+            return _End(0, self.failure)
+        seconds = time.monotonic() - started
+        self._next_position = Position(self._next_position + len(group))
+        if self._is_full:
+            self._is_full = False
+            logger.info("the log has room again")
+        writers = sum(pending.writers for pending in group)
+        waiting = self._queued_writers + self.writers_held_back
+        self._gathering.committed(writers, waiting, seconds)
+        self._place.committed(seconds)
+        return _End(len(group), None, seconds)
+
+    def _no_room(self, error: OSError) -> DiskFullError:
+        if not self._is_full:
+            # Once: every write that is tried meanwhile would say it again.
+            self._is_full = True
+            logger.error("the disk is full, writes are refused", extra=keys(error=error))
+        return DiskFullError(
+            f"the log has no room: {error.strerror}",
+            retry_after_s=NO_ROOM_RETRY_S,
+            hint="nothing of this is stored; free space on the disk, and send it again: the server "
+            "goes on by itself",
+        )
 
     def _fail(self, what: str, error: Exception) -> None:
         self.failure = WalError(
@@ -304,21 +346,23 @@ class Log:
 
     # The event loop again.
 
-    def _resolve(self, group: list[_Pending], seconds: float, failure: WalError | None) -> None:
+    def _resolve(self, group: list[_Pending], end: _End) -> None:
         """Tell those who wait for `group`; a later group may have failed already."""
         self._groups_resolved += 1
         self.queued_bytes -= sum(pending.encoded.nbytes for pending in group)
-        outcomes: list[DurableFrame | WalError] = []
+        outcomes: list[DurableFrame | WalError | DiskFullError] = []
+        failure = end.failure
         if failure is None:
-            self._on_sync(seconds)
+            self._on_sync(end.seconds)
+        if end.durable:
             try:
-                outcomes += self._publish(group)
+                outcomes += self._publish(group[: end.durable])
             except Exception as error:
                 # On disk, but not visible: going on would let queries and triggers miss it.
                 self._fail("a durable record cannot be applied", error)
                 failure = self.failure
         if failure is not None:
-            outcomes = [failure] * len(group)
+            outcomes += [failure] * (len(group) - len(outcomes))
         for pending, outcome in zip(group, outcomes, strict=True):
             pending.on_end(outcome)
         self._after_commit()
@@ -335,11 +379,13 @@ class Log:
         return durable
 
 
-def _settle(done: asyncio.Future[DurableFrame], outcome: DurableFrame | WalError) -> None:
+def _settle(
+    done: asyncio.Future[DurableFrame], outcome: DurableFrame | WalError | DiskFullError
+) -> None:
     """End the future of `append`."""
     if done.done():
         return
-    if isinstance(outcome, WalError):
+    if not isinstance(outcome, DurableFrame):
         done.set_exception(outcome)
         # A no_sync write has nobody who awaits it; the failure is logged already.
         done.exception()

@@ -67,8 +67,8 @@ class SegmentFiles:
             if spare is None:
                 self._prepared = None
             elif spare.size_bytes == size_bytes:
-                self._prepared = None
                 self._filesystem.rename(spare.path, path)
+                self._prepared = None
                 return msgspec.structs.replace(spare, path=path)
         descriptor = self._filesystem.create_preallocated(path, size_bytes)
         return SegmentFile(path, descriptor, size_bytes, is_zero_filled=False)

@@ -2,6 +2,7 @@
 # them, goes on to the next one. Called by one thread at a time, the one that commits (log.py).
 """The segment in use."""
 
+import errno
 import mmap
 import time
 from collections.abc import Sequence
@@ -21,6 +22,28 @@ ZERO_AHEAD_GROUP_BYTES_MAX = 128 * 1024
 
 _ZEROS = memoryview(bytes(ZERO_AHEAD_BYTES))
 _LOOK_BYTES = 1024 * 1024
+# A new segment is made so small when the disk has no room for a whole one.
+_LAST_SEGMENT_BYTES = 256 * 1024
+# Of a write: there is no room, and nothing was changed that cannot be undone.
+NO_ROOM_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class NoRoomError(Exception):
+    """The disk has no room for all of a group; what was begun is undone.
+
+    Attributes:
+        durable: How many frames of the group are on the disk.
+        reason: What the file system said.
+    """
+
+    def __init__(self, durable: int, reason: OSError) -> None:
+        super().__init__(str(reason))
+        self.durable = durable
+        self.reason = reason
+
+
+class _SyncFailedError(OSError):
+    """A sync failed: unlike after a failed write, nobody knows what is on the disk."""
 
 
 class Segment:
@@ -42,13 +65,14 @@ class Segment:
 
 
 class UnplacedFrame:
-    """A frame that has its position in the log, and gets its place in a segment."""
+    """A frame that gets its position in the log and its place in a segment."""
 
     __slots__ = ("encoded", "offset", "position", "segment")
 
-    def __init__(self, encoded: EncodedFrame, position: Position) -> None:
+    def __init__(self, encoded: EncodedFrame) -> None:
         self.encoded = encoded
-        self.position = position
+        # Given when it is written, so that one which finds no room leaves no gap.
+        self.position = Position(0)
         self.segment: Segment | None = None
         self.offset = 0
 
@@ -89,21 +113,30 @@ class SegmentSeries:
         """Make `group` durable; each frame is told its place.
 
         Raises:
+            NoRoomError: The disk is full; the log goes on with what it takes later.
             OSError: What is on the disk is not known.
         """
         buffers: list[memoryview] = []
+        durable = 0
         start = self._offset
-        for frame in group:
-            nbytes = frame.encoded.nbytes
-            if not self.have_room(nbytes):
-                self._flush(buffers, start)
-                self._rotate(frame)
-                buffers, start = [], self._offset
-            frame.encoded.seal(frame.position)
-            frame.segment, frame.offset = self._segment, self._offset
-            buffers.append(memoryview(frame.encoded))
-            self._offset += nbytes
-        self._flush(buffers, start)
+        try:
+            for index, frame in enumerate(group):
+                nbytes = frame.encoded.nbytes
+                if not self.have_room(nbytes):
+                    self._flush(buffers, start)
+                    durable, buffers = index, []
+                    self._rotate(frame)
+                    start = self._offset
+                frame.encoded.seal(frame.position)
+                frame.segment, frame.offset = self._segment, self._offset
+                buffers.append(memoryview(frame.encoded))
+                self._offset += nbytes
+            self._flush(buffers, start)
+        except OSError as error:
+            if isinstance(error, _SyncFailedError) or error.errno not in NO_ROOM_ERRNOS:
+                raise
+            self._undo(start)
+            raise NoRoomError(durable, error) from error
         self._look_ahead()
 
     def close(self) -> None:
@@ -124,11 +157,33 @@ class SegmentSeries:
             if written <= ZERO_AHEAD_GROUP_BYTES_MAX and room > 0:
                 self._filesystem.write_at(self._file.descriptor, [_ZEROS[:room]], end)
                 self._written_until = end + room
-        self._filesystem.sync_data(self._file.descriptor)
+        try:
+            self._filesystem.sync_data(self._file.descriptor)
+            if self._is_new:
+                # Without this a crash could forget the file's name, with frames acknowledged.
+                self._filesystem.sync_directory(self._file.path.parent)
+                self._is_new = False
+        except OSError as error:
+            raise _SyncFailedError(error.errno, error.strerror) from error
+
+    def _undo(self, end: int) -> None:
+        """Leave nothing of a write that failed: the segment in use ends at `end`, with its frames.
+
+        Raises:
+            OSError: That failed, too.
+        """
+        file, self._file, self._segment = self._file, None, None
+        if file is None:
+            return
         if self._is_new:
-            # Without this a crash could forget the file's name while its frames are acknowledged.
-            self._filesystem.sync_directory(self._file.path.parent)
-            self._is_new = False
+            # Without a frame, and of a name that the next segment will have.
+            self._filesystem.close(file.descriptor)
+            self._filesystem.remove(file.path)
+            self._filesystem.sync_directory(file.path.parent)
+            return
+        # Before another segment begins: in an earlier one, what is not whole is damage.
+        self._filesystem.truncate(file.descriptor, end)
+        self._filesystem.close(file.descriptor)
 
     def _rotate(self, first: UnplacedFrame) -> None:
         """Seal the segment in use and open the one that starts with `first`.
@@ -140,7 +195,16 @@ class SegmentSeries:
             first_position=first.position, node_id=self._node_id, created_ns=self._clock.now_ns()
         ).header
         size = max(self._segment_bytes_max, len(header) + first.encoded.nbytes)
-        self._file = self._files.open(self._paths.segment(first.position), size)
+        path = self._paths.segment(first.position)
+        try:
+            self._file = self._files.open(path, size)
+        except OSError as error:
+            least = max(_LAST_SEGMENT_BYTES, len(header) + first.encoded.nbytes)
+            if error.errno not in NO_ROOM_ERRNOS or least >= size:
+                raise
+            # What makes room is a record of the log as well.
+            size = least
+            self._file = self._files.open(path, size)
         self._is_new = True
         self._filesystem.write_at(self._file.descriptor, [memoryview(header)], 0)
         self._segment = Segment(self._file.path, size)

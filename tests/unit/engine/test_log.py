@@ -1,13 +1,14 @@
 """The log: group commit, rotation, failure, recovery."""
 
 import asyncio
+import contextlib
 from pathlib import Path
 
 import pytest
 
 from engine.clock import SystemClock
 from engine.damage import DamageBook
-from engine.errors import BackPressureError, WalError
+from engine.errors import BackPressureError, DiskFullError, WalError
 from engine.filesystem import FileSystem
 from engine.ids import Position
 from engine.paths import DataPaths
@@ -430,3 +431,105 @@ def test_the_log_goes_on_after_a_crash_before_the_first_frame_of_a_segment(
     assert kit.recovered()[0] == [1]
     asyncio.run(write(2))
     assert kit.recovered()[0] == [1, 2]
+
+
+# A full disk.
+
+
+def test_a_full_disk_refuses_what_it_cannot_take_and_the_log_goes_on(tmp_path: Path) -> None:
+    disk = FaultyFileSystem(tmp_path)
+    kit = Kit(tmp_path, filesystem=disk, segment_bytes_max=3000)
+
+    async def scenario() -> list[int]:
+        log = kit.open()
+        stored = [(await log.append(frame(number))).position for number in range(4)]
+        disk.room_bytes = 0
+        for number in range(4, 8):
+            with contextlib.suppress(DiskFullError):
+                stored.append((await log.append(frame(number))).position)
+        assert log.failure is None
+        assert log.is_full
+        disk.room_bytes = 1 << 40
+        stored += [(await log.append(frame(number))).position for number in range(8, 12)]
+        assert not log.is_full
+        await log.stop()
+        return stored
+
+    stored = asyncio.run(scenario())
+    assert stored == list(range(1, len(stored) + 1)), "no position is lost"
+    assert [durable.position for durable in kit.durable] == stored
+    seen, report = kit.recovered()
+    assert seen == stored
+    assert report.cut_bytes == 0
+    assert kit.book.entries() == []
+    disk.close_all()
+
+
+@pytest.mark.parametrize("copies_on_write", [False, True])
+@pytest.mark.parametrize("room", [0, 64, 700, 1500, 4000])
+def test_of_a_group_the_disk_keeps_what_is_acknowledged(
+    tmp_path: Path, room: int, *, copies_on_write: bool
+) -> None:
+    disk = FaultyFileSystem(tmp_path)
+    disk.copies_on_write = copies_on_write
+    kit = Kit(tmp_path, filesystem=disk, segment_bytes_max=2000)
+
+    async def scenario() -> list[int]:
+        log = kit.open()
+        await log.append(frame(0))
+        disk.room_bytes = room
+        ends = await asyncio.gather(
+            *(log.append(frame(number)) for number in range(1, 9)), return_exceptions=True
+        )
+        refused = [end for end in ends if isinstance(end, BaseException)]
+        assert all(isinstance(end, DiskFullError) for end in refused)
+        assert refused
+        # Before anything else is written: what is there is what a crash would find.
+        stored = [end.position for end in ends if isinstance(end, DurableFrame)]
+        found = [
+            read.position
+            for path in kit.paths.segments()
+            for read in SegmentReader(path.read_bytes()).scan()
+        ]
+        assert found == [1, *stored]
+        disk.room_bytes = 1 << 40
+        stored.append((await log.append(frame(9))).position)
+        await log.stop()
+        return [1, *stored]
+
+    stored = asyncio.run(scenario())
+    assert stored == list(range(1, len(stored) + 1))
+    assert kit.recovered()[0] == stored
+    disk.close_all()
+
+
+def test_a_full_disk_that_shows_at_the_sync_is_final(tmp_path: Path) -> None:
+    class FullAtSync(FileSystem):
+        def sync_data(self, descriptor: int) -> None:
+            raise OSError(28, "No space left on device")
+
+    kit = Kit(tmp_path, filesystem=FullAtSync())
+
+    async def scenario() -> None:
+        log = kit.open()
+        for number in range(2):
+            with pytest.raises(WalError, match="No space left"):
+                await log.append(frame(number))
+        await log.stop()
+
+    asyncio.run(scenario())
+
+
+def test_a_file_system_with_little_room_takes_small_segments(tmp_path: Path) -> None:
+    disk = FaultyFileSystem(tmp_path)
+    disk.room_bytes = 1 << 20
+    kit = Kit(tmp_path, filesystem=disk, segment_bytes_max=64 << 20)
+
+    async def scenario() -> None:
+        log = kit.open()
+        assert (await log.append(frame(0))).position == 1
+        await log.stop()
+
+    asyncio.run(scenario())
+    assert kit.recovered()[0] == [1]
+    disk.close_all()

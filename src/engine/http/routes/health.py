@@ -24,7 +24,7 @@ def routes(services: Services) -> list[Route]:
                     "status": "fail",
                     "error": "; ".join(failures),
                     "code": "unhealthy",
-                    "hint": "queries still work; see the log, mend the cause, restart",
+                    "hint": "queries still work; see the log, and mend the cause",
                 },
                 503,
             )
