@@ -57,6 +57,7 @@ class ServeConfig:
     query_memory_limit: int = 2 * 1024 * 1024 * 1024
     query_timeout: float = 60.0
     query_concurrency: int = 8
+    query_waiting_max: int = 100
     slow_query_time: float = 10.0
     query_text_max: int = 256 * 1024
     query_words_max: int = 10_000

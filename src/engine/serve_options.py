@@ -313,6 +313,14 @@ OPTIONS = (
         "DURATION",
     ),
     Option(
+        "--query-waiting-max",
+        ("HEADRACE_QUERY_WAITING_MAX",),
+        parse_count,
+        "queries that wait for others; more are answered with 503 (default 100)",
+        "N",
+        most=1 << 20,
+    ),
+    Option(
         "--query-text-max",
         ("HEADRACE_QUERY_TEXT_MAX",),
         parse_bytes,

@@ -286,7 +286,9 @@ class Server:
         )
         queries = self._queries = QueryService(
             QueryServiceConfig(
-                concurrency_max=config.query_concurrency, slow_s=config.slow_query_time
+                concurrency_max=config.query_concurrency,
+                waiting_max=config.query_waiting_max,
+                slow_s=config.slow_query_time,
             ),
             executor,
             self._clock,

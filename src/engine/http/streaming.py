@@ -73,23 +73,32 @@ class StreamedResponse(Response, frozen=True, kw_only=True):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def while_connected(receive: Receive, work: Coroutine[Any, Any, Result]) -> Result:
+async def while_connected(
+    receive: Receive, work: Coroutine[Any, Any, Result], *, after_s: float = 0.0
+) -> Result:
     """What `work` returns; it is cancelled when the client leaves. For read-up requests only.
+
+    Work that ends within `after_s` is spared the looking.
 
     Raises:
         ClientGoneError: The client has left.
     """
     working = asyncio.create_task(work)
-    watching = asyncio.create_task(_disconnected(receive))
+    tasks: list[asyncio.Task[Any]] = [working]
     try:
-        await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
+        if after_s:
+            await asyncio.wait({working}, timeout=after_s)
+        if not working.done():
+            watching = asyncio.create_task(_disconnected(receive))
+            tasks.append(watching)
+            await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
         if working.done():
             return working.result()
         raise ClientGoneError("the client closed the connection before its answer was ready")
     finally:
-        for task in (working, watching):
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(working, watching, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _disconnected(receive: Receive) -> None:

@@ -23,6 +23,7 @@ from engine.errors import (
     TableNotFoundError,
 )
 from engine.query import catalog_tables
+from engine.query.asker import ASKER
 from engine.query.dialect import (
     ParseLimits,
     Statement,
@@ -185,6 +186,9 @@ class QueryExecutor:
         try:
             if on_start is not None:
                 on_start(running.cancel)
+            asker = ASKER.get()
+            if asker is not None:
+                asker.begun(running.cancel)
             limit_ms = self._config.timeout_ms if timeout_ms is None else timeout_ms
             if limit_ms:
                 self._watchdog.watch(running, limit_ms / 1000, StopReason.TIMEOUT)

@@ -14,10 +14,11 @@ from typing import Any, TypeVar
 import msgspec
 
 from engine.clock import Clock
-from engine.errors import QueryError
+from engine.errors import BackPressureError, QueryError
 from engine.logs import keys
 from engine.metrics import MetricsRegistry
 from engine.query import formats
+from engine.query.asker import ASKER, Asker
 from engine.query.executor import OnStart, QueryExecutor
 
 logger = logging.getLogger(__name__)
@@ -34,6 +35,8 @@ class QueryServiceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
 
     # Queries that run at once; others wait.
     concurrency_max: int = 8
+    # Queries that wait; more are refused.
+    waiting_max: int = 100
     # Queries that ``system.queries`` remembers.
     remembered_max: int = 1000
     # Seconds from which on a query is slow, and logged.
@@ -71,6 +74,9 @@ class QueryService:
         self._failed = metrics.counter("headrace_query_errors_total", "Queries that failed.")
         self._slow = metrics.counter(
             "headrace_slow_queries_total", "Queries that took as long as is logged."
+        )
+        self._refused = metrics.counter(
+            "headrace_queries_refused_total", "Queries refused because too many wait."
         )
         # Those that a client waits for: running in a thread, or waiting for one.
         self._asked = 0
@@ -113,6 +119,7 @@ class QueryService:
 
         Raises:
             QueryError, DatabaseNotFoundError: As `QueryExecutor.run`.
+            BackPressureError: Too many queries wait.
         """
         return await self._run(
             database,
@@ -125,6 +132,7 @@ class QueryService:
 
         Raises:
             QueryError, DatabaseNotFoundError: As `QueryExecutor.run`.
+            BackPressureError: Too many queries wait.
         """
         return await self._run(
             database, sql, lambda: formats.arrow_ipc(self._executor.run(database, sql, params))
@@ -181,6 +189,7 @@ class QueryService:
 
         Raises:
             QueryError, DatabaseNotFoundError: As `work`.
+            BackPressureError: Too many queries wait.
         """
         return await self._run(database, text, work, query_type)
 
@@ -188,6 +197,13 @@ class QueryService:
         self, database: str, sql: str, work: Callable[[], _Result], query_type: str = "sql"
     ) -> _Result:
         loop = asyncio.get_running_loop()
+        config = self._config
+        if self._asked >= config.concurrency_max + config.waiting_max:
+            self._refused.add(1)
+            raise BackPressureError(
+                f"{config.concurrency_max} queries run and {config.waiting_max} wait for them",
+                hint="ask again after the pause given, or raise --query-waiting-max",
+            )
         text = sql[:QUERY_TEXT_SHOWN_MAX]
         issued_ns = self._clock.now_ns()
         note = QueryNote(str(uuid.uuid4()), "received", issued_ns, query_type, text, database)
@@ -196,9 +212,13 @@ class QueryService:
         self._asked += 1
         # What is logged in the thread is logged for the request that asked.
         context = contextvars.copy_context()
+        asker = Asker()
+        context.run(ASKER.set, asker)
         try:
             result = await loop.run_in_executor(self._threads, context.run, work)
         except BaseException as error:
+            # Whoever gives up waiting needs no answer.
+            asker.leave()
             self._failed.add(1)
             note.phase = "cancel" if isinstance(error, asyncio.CancelledError) else "fail"
             raise

@@ -14,9 +14,10 @@ from engine.http.access import Right
 from engine.http.asgi import Request, Response
 from engine.http.influxql_answers import InfluxqlAnswers, InfluxqlQuestion, parsed
 from engine.http.route_description import FORMAT, TABLE_TYPES, Answer, JsonBody, Parameter, RawBody
-from engine.http.routes.query import pick_format
+from engine.http.routes.query import WATCH_AFTER_S, pick_format
 from engine.http.routing import Route
 from engine.http.services import Services
+from engine.http.streaming import while_connected
 from engine.influxql.rendering import Form, csv_answer, epoch_ns, json_answer
 from engine.influxql.results import StatementResult, check_cells, num_cells
 from engine.query.formats import CONTENT_TYPES, encode
@@ -110,7 +111,11 @@ def routes(services: Services) -> list[Route]:
                     policy=policy,
                     may_create=request.method == "POST",
                 )
-                series = await answers.series(request.access, question)
+                series = await while_connected(
+                    request.receive,
+                    answers.series(request.access, question),
+                    after_s=WATCH_AFTER_S,
+                )
                 cells += num_cells(series)
                 check_cells(cells)
                 results.append(StatementResult(series))
@@ -143,12 +148,16 @@ def routes(services: Services) -> list[Route]:
             except msgspec.DecodeError as error:
                 raise RequestError(f"serde json error: {error}") from error
         result_format = pick_format(question.format, request.headers.get("accept", ""))
-        table = await answers.table(
-            request.access,
-            question.q,
-            question.params or {},
-            question.db,
-            may_create=request.method == "POST",
+        table = await while_connected(
+            request.receive,
+            answers.table(
+                request.access,
+                question.q,
+                question.params or {},
+                question.db,
+                may_create=request.method == "POST",
+            ),
+            after_s=WATCH_AFTER_S,
         )
         content = await asyncio.get_running_loop().run_in_executor(
             None, encode, table, result_format

@@ -18,7 +18,11 @@ from engine.http.route_description import (
 )
 from engine.http.routing import Route
 from engine.http.services import Services
+from engine.http.streaming import while_connected
 from engine.query.formats import CONTENT_TYPES, ResultFormat, format_accepted, format_named
+
+# From then on it is worth looking whether the client of a query is still there.
+WATCH_AFTER_S = 0.05
 
 
 class QueryBody(msgspec.Struct, frozen=True):
@@ -72,8 +76,10 @@ def routes(services: Services) -> list[Route]:
         )
         request.access.require(question.db)
         result_format = pick_format(question.format, request.headers.get("accept", ""))
-        content = await services.queries.encoded(
-            question.db, question.q, question.params, result_format
+        content = await while_connected(
+            request.receive,
+            services.queries.encoded(question.db, question.q, question.params, result_format),
+            after_s=WATCH_AFTER_S,
         )
         return Response(200, content, CONTENT_TYPES[result_format])
 
