@@ -27,6 +27,8 @@ class DataPaths:
         self.parquet_dir = self.node_dir / "parquet"
         # Copies of damaged files, and notes about what is lost.
         self.damaged_dir = self.node_dir / "damaged"
+        # What large queries put aside while they run.
+        self.query_temp_dir = self.node_dir / "query-temp"
         # Not a segment before it is renamed to one: recovery does not look at it.
         self.prepared_segment = self.wal_dir / "next.prepared"
 

@@ -290,6 +290,14 @@ OPTIONS = (
         least=1 << 25,
     ),
     Option(
+        "--query-temp-max",
+        ("HEADRACE_QUERY_TEMP_MAX",),
+        parse_bytes,
+        "disk space that all queries may take when their memory is short (default 1GB; 0: none)",
+        "SIZE",
+        least=0,
+    ),
+    Option(
         "--query-timeout",
         ("HEADRACE_QUERY_TIMEOUT",),
         parse_seconds,

@@ -150,6 +150,7 @@ class Server:
             self._paths.wal_dir,
             self._paths.checkpoint_dir,
             self._paths.parquet_dir,
+            self._paths.query_temp_dir,
             self._config.plugins_path,
         ):
             try:
@@ -160,6 +161,9 @@ class Server:
                     hint="choose another --data-dir or --plugin-dir, or mend the permissions",
                 ) from error
         self._lock = self._filesystem.lock(self._paths.lock_file)
+        # Of queries that ended with their server.
+        for path in self._paths.query_temp_dir.iterdir():
+            self._filesystem.remove(path)
 
     def _recover(self) -> Recovered:
         self._plugin_files.recover()
@@ -278,6 +282,10 @@ class Server:
                 memory_limit_bytes=config.query_memory_limit,
                 timeout_ms=int(config.query_timeout * 1000),
                 files_directory=self._paths.parquet_dir.resolve(),
+                temp_directory=(
+                    str(self._paths.query_temp_dir.resolve()) if config.query_temp_max else ""
+                ),
+                temp_bytes_max=config.query_temp_max,
                 text_bytes_max=config.query_text_max,
                 parse_limits=ParseLimits(words_max=config.query_words_max),
             ),

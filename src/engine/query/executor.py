@@ -96,6 +96,7 @@ class QueryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         result_bytes_max: Largest result, as Arrow memory.
         files_directory: Where the Parquet files of tables are; the only files that DuckDB may open.
         temp_directory: Where large sorts and joins may spill; empty means nowhere.
+        temp_bytes_max: How much of it they may take, all together.
     """
 
     memory_limit_bytes: Annotated[int, msgspec.Meta(ge=32 * 1024 * 1024)] = 1024 * 1024 * 1024
@@ -105,6 +106,7 @@ class QueryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     parse_limits: ParseLimits = ParseLimits()
     result_bytes_max: Annotated[int, msgspec.Meta(ge=1)] = 1024 * 1024 * 1024
     temp_directory: str = ""
+    temp_bytes_max: Annotated[int, msgspec.Meta(ge=0)] = 0
     files_directory: Path | None = None
 
 
@@ -444,7 +446,8 @@ class QueryExecutor:
         if message.startswith("Out of Memory Error"):
             return QueryResourceError(
                 "the query needs more memory than it may have",
-                hint="ask for a shorter time range or fewer groups, or raise the memory limit",
+                hint="ask for a shorter time range or fewer groups, or raise --query-memory-limit "
+                "or --query-temp-max",
             )
         planning = message.startswith(("Binder Error", "Parser Error", "Catalog Error"))
         prefix = "Error during planning" if planning else "Execution error"
@@ -514,5 +517,6 @@ def _new_database(config: QueryConfig) -> duckdb.DuckDBPyConnection:
         memory_limit_bytes=config.memory_limit_bytes,
         threads=config.threads,
         temp_directory=config.temp_directory,
+        temp_bytes_max=config.temp_bytes_max,
         files_directory=config.files_directory,
     )

@@ -11,12 +11,18 @@ from engine.query.macros import MACROS
 
 
 def locked_database(
-    *, memory_limit_bytes: int, threads: int, temp_directory: str, files_directory: Path | None
+    *,
+    memory_limit_bytes: int,
+    threads: int,
+    temp_directory: str,
+    temp_bytes_max: int,
+    files_directory: Path | None,
 ) -> duckdb.DuckDBPyConnection:
     """A new database; 0 threads leave their number to DuckDB."""
     settings: dict[str, Any] = {
         "memory_limit": f"{memory_limit_bytes}B",
         "temp_directory": temp_directory,
+        "max_temp_directory_size": f"{temp_bytes_max}B",
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",
         # Given here and not by SET: a SET holds for one connection, and every query has its own.

@@ -371,6 +371,30 @@ def test_memory_is_limited():
     executor.close()
 
 
+def test_what_memory_is_too_small_for_takes_disk_space_within_its_limit(tmp_path):
+    sql = (
+        "SELECT max(n) AS n FROM (SELECT row_number() OVER (ORDER BY md5(CAST(x AS VARCHAR))) AS n "
+    )
+    sql += "FROM generate_series(1, 1000000) AS g(x))"
+    for limit, is_enough in ((1 << 30, True), (1 << 20, False)):
+        config = QueryConfig(
+            memory_limit_bytes=32 * 1024 * 1024,
+            threads=1,
+            temp_directory=str(tmp_path),
+            temp_bytes_max=limit,
+        )
+        executor = QueryExecutor(config, FakeCatalog())
+        if is_enough:
+            assert executor.run("db", sql).to_pylist() == [{"n": 1_000_000}]
+            # No query reads or writes there by name.
+            with pytest.raises(QueryError):
+                executor.run("db", f"SELECT * FROM read_text('{tmp_path}/*')")
+        else:
+            with pytest.raises(QueryResourceError, match="memory"):
+                executor.run("db", sql)
+        executor.close()
+
+
 def test_results_are_limited():
     executor = QueryExecutor(QueryConfig(result_bytes_max=100_000), FakeCatalog())
     with pytest.raises(QueryResourceError, match="larger"):
