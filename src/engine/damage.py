@@ -138,7 +138,8 @@ class DamageBook:
         if damage in known:
             return
         self._filesystem.make_directory(self._paths.damaged_dir)
-        name = f"{Path(damage.file).name}.{damage.offset_bytes:012d}-{damage.found_ns}{NOTE_SUFFIX}"
+        place = f"{damage.offset_bytes:012d}-{damage.after_position or 0}"
+        name = f"{Path(damage.file).name}.{place}-{damage.found_ns}{NOTE_SUFFIX}"
         content = msgspec.json.format(msgspec.json.encode(damage), indent=2)
         self._filesystem.write_whole(self._paths.damaged_dir / name, content)
         with self._lock:
@@ -161,6 +162,11 @@ class DamageBook:
     def parquet(self, relative: str) -> Damage | None:
         """What is wrong with a file of the Parquet directory; None when nothing is known."""
         return self._parquet.get(relative)
+
+    @property
+    def num_notes(self) -> int:
+        """How many notes there are that stay."""
+        return len(self._notes)
 
     def entries(self) -> list[Damage]:
         """All that is known."""

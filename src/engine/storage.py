@@ -120,6 +120,9 @@ class _Replay:
         self._progress = _Progress()
         # Of databases that went behind the lost frames: their rows are not missed.
         self._deleted: set[str] = set()
+        # Behind it frames are lost that the checkpoint does not know; and when that was looked up.
+        self._doubt_after: Position | None = None
+        self._notes_seen = -1
 
     def apply(self, durable: DurableFrame) -> None:
         """Take over one frame."""
@@ -135,10 +138,14 @@ class _Replay:
 
     def _is_in_doubt(self, position: Position) -> bool:
         """Whether frames before `position` are lost that the checkpoint does not know."""
-        return any(
-            one.after_position is not None and one.after_position < position
-            for one in self._book.gaps_behind(self._covered)
-        )
+        # Asked for every frame of the log, so looked up only when there is something new.
+        if self._book.num_notes != self._notes_seen:
+            self._notes_seen = self._book.num_notes
+            gaps = self._book.gaps_behind(self._covered)
+            self._doubt_after = min(
+                (gap.after_position for gap in gaps if gap.after_position is not None), default=None
+            )
+        return self._doubt_after is not None and self._doubt_after < position
 
     def _apply_in_doubt(self, durable: DurableFrame) -> None:
         """Apply a frame though one before it, that it may build on, is lost."""
@@ -196,8 +203,6 @@ def _check_beginning(paths: DataPaths, read_from: Position, *, has_checkpoint: b
             f"the log begins at position {first}, and the checkpoint of what was before is missing",
             hint=f"restore {paths.checkpoint_dir} from a backup",
         )
-    # Somebody moved a damaged segment aside, as the error about it proposes.
-    logger.error("rows are missing from the log", extra=keys(after=read_from, before=first))
 
 
 def _check_files(state: ServerState, faults: FileFaults, *, is_in_doubt: bool) -> None:

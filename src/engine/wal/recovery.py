@@ -104,8 +104,8 @@ class _Recovery:
         report = self.report
         first = Position(int(path.stem))
         if not report.last_position:
-            # What was before is in files and checkpoints.
-            report.last_position = Position(first - 1)
+            # What was before is in files and checkpoints, but for what is missing.
+            report.last_position = min(Position(first - 1), self._after)
         self._note_gap(path, first)
         size = path.stat().st_size
         # So much is not whole, and why, as far as that can be seen here.

@@ -209,3 +209,20 @@ def test_a_lost_run_of_a_trigger_is_run_again(tmp_path: Path) -> None:
     again = storage.restart()
     assert len(again.query(ALL)) == 2
     assert again.damage.entries()[0].content == ("commit",)
+
+
+def test_frames_that_are_missing_at_the_beginning_are_noted_once(tmp_path: Path) -> None:
+    storage = make(tmp_path)
+    for number in range(3):
+        storage.write(cpu("a", number, number))
+        storage.seal()
+    first, *_ = storage.paths.segments()
+    first.unlink()
+    for _ in range(2):
+        storage = storage.restart()
+        (note,) = storage.damage.entries()
+        assert (note.after_position, note.before_position) == (0, 3)
+        # With it went the creation of the database.
+        assert len(storage.query(ALL)) == 2
+    (shown,) = storage.query("SELECT reason FROM system.damage")
+    assert shown == {"reason": "frames before are missing"}
