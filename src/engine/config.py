@@ -4,7 +4,6 @@
 """Server settings from flags, environment and file."""
 
 import difflib
-import re
 import socket
 import tomllib
 from collections.abc import Mapping, MutableMapping
@@ -12,11 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from engine.config_checks import check
 from engine.errors import SettingError
 from engine.serve_options import FLAGS, OPTIONS, Option
 from engine.setting_values import render_bytes
 
-_NODE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}\Z")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -52,6 +51,7 @@ class ServeConfig:
     wal_kept_max: int = 10 * 1024 * 1024 * 1024
     checkpoint_log_size: int = 128 * 1024 * 1024
     persist_log_size: int = 128 * 1024 * 1024
+    live_rows_max: int = 4 * 1024 * 1024 * 1024
     persist_window: float = 600.0
     persist_memory_max: int = 512 * 1024 * 1024
     query_memory_limit: int = 2 * 1024 * 1024 * 1024
@@ -118,7 +118,7 @@ def load_with_sources(
             values[attribute] = _parsed(option, text, source)
             sources[attribute] = source
     config = ServeConfig(**values)
-    _check(config)
+    check(config)
     return config, sources
 
 
@@ -178,43 +178,6 @@ def _read_file(path: Path, source: str) -> dict[str, str]:
             raise SettingError(f"{path}: {key}: write it as a string or a number")
         entries[option.attribute] = str(value)
     return entries
-
-
-def _check(config: ServeConfig) -> None:
-    if not _NODE_ID.match(config.node_id):
-        raise SettingError(
-            f"--node-id: '{config.node_id}' is not a node id",
-            hint="use 1 to 32 letters, digits, dots, underscores and hyphens, the first a letter "
-            "or digit",
-        )
-    if config.object_store != "file":
-        raise SettingError(
-            f"--object-store: '{config.object_store}' is not supported yet",
-            hint="use --object-store file",
-        )
-    if config.flight_bind is not None and config.flight_bind[1] == config.http_bind[1]:
-        raise SettingError(
-            f"--flight-bind: port {config.http_bind[1]} is that of HTTP",
-            hint="Flight needs a port of its own, for example 8182",
-        )
-    if config.flight_bind is not None and config.tls_minimum_version != "tls-1.2":
-        raise SettingError(
-            f"--flight-bind: pyarrow serves TLS 1.2 too, and --tls-minimum-version says "
-            f"{config.tls_minimum_version}",
-            hint="leave one of the two out",
-        )
-    if (config.tls_cert is None) != (config.tls_key is None):
-        raise SettingError("--tls-cert and --tls-key go together: give both or neither")
-    for flag, path in (("--tls-cert", config.tls_cert), ("--tls-key", config.tls_key)):
-        if path is not None and not path.is_file():
-            raise SettingError(f"{flag}: there is no file {path}")
-    if config.admin_token is not None and config.admin_token_file is not None:
-        raise SettingError("HEADRACE_ADMIN_TOKEN and --admin-token-file exclude each other")
-    if 3_600_000 % round(config.persist_window * 1000):
-        raise SettingError(
-            f"--persist-window: an hour is no multiple of {config.persist_window:g}s",
-            hint="use for example 5m, 10m, 30m or 1h",
-        )
 
 
 def forget_secrets(environment: MutableMapping[str, str]) -> None:

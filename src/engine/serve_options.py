@@ -265,6 +265,14 @@ OPTIONS = (
         least=1 << 12,
     ),
     Option(
+        "--live-rows-max",
+        ("HEADRACE_LIVE_ROWS_MAX",),
+        parse_bytes,
+        "rows, as bytes of log, in no file yet; beyond it writes are answered 503 (default 4GB)",
+        "SIZE",
+        least=1 << 20,
+    ),
+    Option(
         "--persist-window",
         ("HEADRACE_PERSIST_WINDOW", "INFLUXDB3_GEN1_DURATION"),
         parse_seconds,

@@ -33,6 +33,7 @@ from engine.http.unix_socket import UnixSocketConfig
 from engine.ids import Position
 from engine.influxql.engine import InfluxqlEngine
 from engine.ingest.catalog_writer import CatalogWriter
+from engine.ingest.live_limit import LiveLimit
 from engine.ingest.pipeline import IngestConfig, IngestPipeline
 from engine.ingest.row_deleter import RowDeleter
 from engine.ingest.state import ServerState
@@ -115,6 +116,7 @@ class Server:
         self._damage = DamageBook(self._paths, self._filesystem, self._clock)
         self._faults = FileFaults(self._paths, self._filesystem, self._damage)
         self._stop = asyncio.Event()
+        self._live_limit = LiveLimit(self._state.live_bytes, config.live_rows_max)
         self._dispatcher: Dispatcher | None = None
         self._queries: QueryService | None = None
         self._preset: PresetToken | None = None
@@ -262,7 +264,7 @@ class Server:
             self._metrics,
             ensure_database=writer.ensure_database,
             holds=writer.holds,
-            check_room=self._reserve.check,
+            check_room=self._check_room,
         )
         structure = StructureWriter(writer, catalog, self._state.store, self._clock)
         visible = LiveQueryCatalog(
@@ -431,6 +433,11 @@ class Server:
             on_persisted=queries.release,
             on_removed=queries.files_removed,
         )
+
+    def _check_room(self) -> None:
+        """Let rows pass, or raise BackPressureError."""
+        self._reserve.check()
+        self._live_limit.check()
 
     async def _write_last_checkpoint(self, checkpointer: Checkpointer) -> None:
         """Spare the next start what it would read from the log otherwise."""

@@ -67,6 +67,11 @@ def show_tables(metrics: MetricsRegistry, state: ServerState) -> None:
         lambda: float(sum(database.num_rows for database in state.store.databases())),
     )
     metrics.gauge(
+        "headrace_live_bytes",
+        "Bytes of log whose rows are in no file yet.",
+        lambda: float(state.live_bytes.total),
+    )
+    metrics.gauge(
         "headrace_persisted_position",
         "Rows up to this position of the log are in files.",
         lambda: float(state.persisted),

@@ -30,6 +30,7 @@ from engine.store.cursors import CursorTable
 from engine.store.dead_letters import DeadLetterTable
 from engine.store.former import Former
 from engine.store.live import LiveDatabase, LiveStore
+from engine.store.live_bytes import LiveBytes
 from engine.store.manifest import FileEntry, FilesRecord, TableFiles
 from engine.store.plugin_state import StateTable
 from engine.store.row_deletes import DeleteRowsRecord, RowDelete
@@ -56,6 +57,8 @@ class ServerState:
         # Rows up to here are in Parquet files.
         self.persisted = Position(0)
         self.next_file_number = 1
+        # Of frames whose rows are in no file.
+        self.live_bytes = LiveBytes()
         # Files that the state refers to no more; whoever removes them empties the list.
         self.unreferenced: list[FileEntry] = []
         # Where tables were deleted, since the start.
@@ -69,6 +72,7 @@ class ServerState:
             change = decode_change(frame.control)
             self._apply_change(change, durable.position)
             return change
+        self._count(durable)
         for section in frame.sections:
             database = self.store.database(section.database)
             if database is None:
@@ -97,6 +101,7 @@ class ServerState:
 
     def add_rows(self, durable: DurableFrame) -> None:
         """Take over the rows of a frame of which `restore` has everything else."""
+        self._count(durable)
         for section in durable.frame.sections:
             database = self.store.database(section.database)
             if database is not None and durable.position > self.created(section.database):
@@ -105,6 +110,10 @@ class ServerState:
                 former = hidden.former
                 if former is not None and former.holds(section.database, durable.position):
                     hidden.add_known(section.batch, durable.position)
+
+    def _count(self, durable: DurableFrame) -> None:
+        if durable.frame.sections:
+            self.live_bytes.add(durable.position, durable.frame.nbytes)
 
     def image(self) -> ServerImage:
         """What a checkpoint keeps; call it where `apply` is called."""
@@ -188,6 +197,7 @@ class ServerState:
                 for change in changes:
                     self.unreferenced.extend(database.change_files(change))
         self.persisted = max(self.persisted, record.through)
+        self.live_bytes.drop(self.persisted)
 
     def _has_lost(self, change: TableFiles) -> bool:
         """Whether the log has lost what a table began with: it is not here, and was not deleted."""

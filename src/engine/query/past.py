@@ -206,6 +206,7 @@ class PastReader:
                     # It is in no hurry: writes and queries are.
                     threads=1,
                     temp_directory="",
+                    temp_bytes_max=0,
                     files_directory=self._directory,
                 )
             cursor = self._database.cursor()
