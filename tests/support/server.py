@@ -2,17 +2,18 @@
 # directory of its own, spoken to over HTTP and the command line as users do.
 """A real server for end-to-end tests."""
 
-import contextlib
+import fcntl
 import http.client
-import itertools
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlencode
 
 from tests.support.waiting import wait_for
@@ -20,25 +21,29 @@ from tests.support.waiting import wait_for
 ROOT = Path(__file__).resolve().parents[2]
 
 
-# Below those that the kernel gives to clients. Tests that run side by side take from ranges of their
-# own: between the look at a port and its use another one could take it, and be taken for the server.
-_PORTS_FIRST, _PORTS_OF_A_WORKER = 10_000, 2_000
-_worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 10
-_ports = itertools.cycle(
-    range(
-        _PORTS_FIRST + _worker * _PORTS_OF_A_WORKER,
-        _PORTS_FIRST + (_worker + 1) * _PORTS_OF_A_WORKER,
-    )
-)
+# Below those that the kernel gives to clients. Servers share ports without complaint, so between the
+# look at one and its use another test run could take it, and be taken for the server: who takes one
+# locks a file that stands for it until the process ends.
+_PORTS = range(10_000, 30_000)
+_PORT_LOCKS = Path(tempfile.gettempdir()) / f"headrace-test-ports-{os.getuid()}"
+_locks: list[IO[bytes]] = []
 
 
 def free_port() -> int:
     """A port that nobody uses at this moment, nor another test that runs beside this one."""
-    for _ in range(_PORTS_OF_A_WORKER):
-        port = next(_ports)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
+    _PORT_LOCKS.mkdir(exist_ok=True)
+    for _ in range(len(_PORTS)):
+        port = random.choice(_PORTS)
+        lock = (_PORT_LOCKS / str(port)).open("wb")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", port))
+        except OSError:
+            lock.close()
+            continue
+        _locks.append(lock)
+        return port
     raise AssertionError("no port is free")
 
 
