@@ -86,6 +86,10 @@ class Server:
         finally:
             connection.close()
 
+    @property
+    def pid(self):
+        return self._process.pid
+
     def stop(self):
         """End it in order, so that what it keeps is all on disk."""
         self._process.terminate()

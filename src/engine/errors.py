@@ -57,6 +57,18 @@ class TriggerNotFoundError(CatalogError):
     code = "trigger_not_found"
 
 
+class CacheNotFoundError(CatalogError):
+    """The table has no cache of that name."""
+
+    code = "cache_not_found"
+
+
+class CacheTableNotFoundError(CatalogError):
+    """A cache is wanted of a table that its database does not have."""
+
+    code = "cache_table_not_found"
+
+
 class TokenNotFoundError(CatalogError):
     """No token of that name exists."""
 

@@ -12,6 +12,7 @@ import uuid
 import uvloop
 
 import engine
+from engine.caches.table_caches import TableCaches
 from engine.catalog.changes import CatalogChange, database_that_lost
 from engine.catalog.model import INTERNAL_DATABASE, Trigger
 from engine.clock import SystemClock
@@ -115,6 +116,13 @@ class Server:
         self._reserve = DiskReserve(self._paths.data_dir, self._filesystem, config.disk_reserve)
         self._damage = DamageBook(self._paths, self._filesystem, self._clock)
         self._faults = FileFaults(self._paths, self._filesystem, self._damage)
+        self._caches = TableCaches(
+            self._state.catalog,
+            self._state.store,
+            self._readers.reading,
+            self._clock.now_ns,
+            self._faults,
+        )
         self._stop = asyncio.Event()
         self._live_limit = LiveLimit(self._state.live_bytes, config.live_rows_max)
         self._dispatcher: Dispatcher | None = None
@@ -242,8 +250,11 @@ class Server:
         changes: list[CatalogChange] = []
         for durable in frames:
             change = self._state.apply(durable)
+            for section in durable.frame.sections:
+                self._caches.note_rows(section.database, section.batch)
             if change is not None:
                 changes.append(change)
+                self._caches.note_change(change)
                 gone = database_that_lost(change)
                 if gone is not None and self._queries is not None:
                     self._queries.forget(gone)
@@ -293,6 +304,7 @@ class Server:
             ),
             visible,
             faults=self._faults,
+            caches=self._caches,
         )
         queries = self._queries = QueryService(
             QueryServiceConfig(
@@ -353,6 +365,8 @@ class Server:
                 catalog_writer=writer,
                 structure=structure,
                 row_deleter=RowDeleter(log, catalog, self._state.store),
+                store=self._state.store,
+                position=lambda: self._state.position,
                 pipeline=pipeline,
                 queries=queries,
                 influxql=InfluxqlEngine(executor, visible, self._clock.now_ns),
@@ -392,6 +406,7 @@ class Server:
         await host.start()
         await dispatcher.start(host, log.durable_position)
         persist.start()
+        self._caches.start()
         deleting = asyncio.create_task(structure.keep_deleting())
         try:
             if self._preset is not None:
@@ -408,6 +423,7 @@ class Server:
             await self._write_last_checkpoint(persist.checkpointer)
             pipeline.close()
             queries.close()
+            await asyncio.to_thread(self._caches.close)
             await asyncio.to_thread(self._log_files.stop)
             self._filesystem.close(self._lock)
             logger.info("stopped", extra=keys(position=log.durable_position))

@@ -4,7 +4,7 @@
 # one short stay under the lock. Nothing that holds the lock ever waits for the GIL.
 """The known tables of one database."""
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.stdint cimport INT64_MIN, int32_t, int64_t, uint8_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memmove, memset
 
@@ -174,6 +174,10 @@ cdef class SchemaIndex:
     def series_count(self, str table not None):
         cdef SeriesIndex series = self.series_by_table.get(table)
         return 0 if series is None else series.count
+
+    def knows_all_series(self, str table not None):
+        cdef SeriesIndex series = self.series_by_table.get(table)
+        return series is None or series.floor_ns == INT64_MIN
 
     def series(self, str table not None, dict tags not None):
         cdef SeriesIndex series = self.series_by_table.get(table)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import pyarrow
 
+from engine.caches.table_caches import TableCaches
 from engine.catalog.changes import CatalogChange, encode_change
 from engine.catalog.model import Trigger
 from engine.damage import DamageBook
@@ -114,6 +115,14 @@ class Storage:
             self.state.created,
             self.paths.parquet_dir.resolve(),
         )
+        # Without its thread: what is in caches is looked at when a query wants it.
+        self.caches = TableCaches(
+            self.state.catalog,
+            self.state.store,
+            self.readers.reading,
+            self.clock.now_ns,
+            self.faults,
+        )
 
     @functools.cached_property
     def executor(self) -> QueryExecutor:
@@ -132,7 +141,9 @@ class Storage:
                 lambda database: [],
                 self.damage.entries,
             ),
+            self.clock.now_ns,
             faults=self.faults,
+            caches=self.caches,
         )
 
     def _release(self) -> None:
@@ -158,6 +169,7 @@ class Storage:
     def change(self, change: CatalogChange) -> None:
         """Make a catalog change durable."""
         self._frame(FrameKind.CATALOG, [], encode_change(change))
+        self.caches.note_change(change)
 
     def create_database(self, name: str = "db", retention_ns: int | None = None) -> None:
         """Create a database."""

@@ -6,14 +6,19 @@ import re
 
 import msgspec
 
+from engine.catalog.caches import CachesImage, CacheTable
 from engine.catalog.changes import (
     CatalogChange,
     CreateDatabase,
+    CreateDistinctCache,
+    CreateLastCache,
     CreateTable,
     CreateToken,
     CreateTrigger,
     DeleteDatabase,
+    DeleteDistinctCache,
     DeleteHidden,
+    DeleteLastCache,
     DeleteTable,
     DeleteToken,
     DeleteTrigger,
@@ -93,14 +98,16 @@ class CatalogImage(msgspec.Struct, frozen=True, kw_only=True):
     tokens: TokensImage = TokensImage()
     # Left out where there is none, so that checkpoints are as they always were.
     deleted: tuple[Deleted, ...] | msgspec.UnsetType = msgspec.UNSET
+    caches: CachesImage | msgspec.UnsetType = msgspec.UNSET
 
 
 class Catalog:
-    """Databases, triggers and tokens as of the last applied change."""
+    """Databases, triggers, caches and tokens as of the last applied change."""
 
     def __init__(self) -> None:
         self.tokens = TokenTable()
         self.deleted = DeletedList()
+        self.caches = CacheTable()
         self._databases: dict[str, Database] = {}
         self._triggers: dict[TriggerId, Trigger] = {}
         self._next_database_id = 1
@@ -271,9 +278,10 @@ class Catalog:
             case CreateTable():
                 pass  # tables are the store's
             case DeleteTable(database_id=database_id, table=table):
-                self._set_retention(SetRetention(database_id, None, table))
+                self._lose_table(database_id, table)
             case HideTable(database_id=database_id, deleted=deleted):
-                self._set_retention(SetRetention(database_id, None, deleted.table))
+                assert deleted.table is not None
+                self._lose_table(database_id, deleted.table)
                 self.deleted.add(deleted)
                 self._next_database_id = max(self._next_database_id, deleted.id + 1)
             case DeleteHidden(id=deleted_id):
@@ -297,6 +305,13 @@ class Catalog:
                     )
             case CreateToken() | RegenerateToken() | DeleteToken():
                 self.tokens.apply(change)
+            case (
+                CreateLastCache()
+                | DeleteLastCache()
+                | CreateDistinctCache()
+                | DeleteDistinctCache()
+            ):
+                self.caches.apply(change)
 
     def image(self) -> CatalogImage:
         """What a checkpoint keeps."""
@@ -307,6 +322,7 @@ class Catalog:
             next_trigger_id=self._next_trigger_id,
             tokens=self.tokens.image(),
             deleted=tuple(self.deleted.all()) or msgspec.UNSET,
+            caches=self.caches.image() or msgspec.UNSET,
         )
 
     def restore(self, image: CatalogImage) -> None:
@@ -318,6 +334,9 @@ class Catalog:
         self.tokens.restore(image.tokens)
         if not isinstance(image.deleted, msgspec.UnsetType):
             self.deleted.restore(image.deleted)
+        self.caches.restore(
+            CachesImage() if isinstance(image.caches, msgspec.UnsetType) else image.caches
+        )
 
     def _remove(self, database_id: DatabaseId) -> None:
         self._databases = {
@@ -330,6 +349,11 @@ class Catalog:
             for trigger_id, trigger in self._triggers.items()
             if trigger.database_id != database_id
         }
+        self.caches.drop(database_id)
+
+    def _lose_table(self, database_id: DatabaseId, table: str) -> None:
+        self._set_retention(SetRetention(database_id, None, table))
+        self.caches.drop(database_id, table)
 
     def _set_retention(self, change: SetRetention) -> None:
         for database in self._databases.values():

@@ -6,7 +6,7 @@
 
 import msgspec
 
-from engine.catalog.model import Database, Deleted, Token, Trigger
+from engine.catalog.model import Database, Deleted, DistinctCache, LastCache, Token, Trigger
 from engine.ids import DatabaseId, TokenId, TriggerId
 
 
@@ -132,6 +132,35 @@ class DeleteToken(msgspec.Struct, frozen=True, tag="delete_token"):
     token_id: TokenId
 
 
+class CreateLastCache(msgspec.Struct, frozen=True, tag="create_last_cache"):
+    """A new cache of last rows."""
+
+    cache: LastCache
+
+
+class DeleteLastCache(msgspec.Struct, frozen=True, tag="delete_last_cache"):
+    """A cache of last rows goes."""
+
+    database_id: DatabaseId
+    table: str
+    name: str
+
+
+class CreateDistinctCache(msgspec.Struct, frozen=True, tag="create_distinct_cache"):
+    """A new cache of distinct values."""
+
+    cache: DistinctCache
+
+
+class DeleteDistinctCache(msgspec.Struct, frozen=True, tag="delete_distinct_cache"):
+    """A cache of distinct values goes."""
+
+    database_id: DatabaseId
+    table: str
+    name: str
+
+
+CacheChange = CreateLastCache | DeleteLastCache | CreateDistinctCache | DeleteDistinctCache
 CatalogChange = (
     CreateDatabase
     | DeleteDatabase
@@ -149,6 +178,10 @@ CatalogChange = (
     | CreateToken
     | RegenerateToken
     | DeleteToken
+    | CreateLastCache
+    | DeleteLastCache
+    | CreateDistinctCache
+    | DeleteDistinctCache
 )
 
 _encoder = msgspec.msgpack.Encoder()

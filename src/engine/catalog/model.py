@@ -120,6 +120,43 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
     updated_ns: int | None = None
 
 
+class LastCache(msgspec.Struct, frozen=True, kw_only=True):
+    """The last rows of each group of a table's rows, ready for queries.
+
+    Attributes:
+        key_columns: Rows that are equal in these make a group.
+        value_columns: What is shown beside keys and time; None for all other columns, later ones
+            included.
+        count: Rows of a group.
+        ttl_ns: Rows whose time is longer ago are not in it.
+    """
+
+    database_id: DatabaseId
+    table: str
+    name: str
+    key_columns: tuple[str, ...]
+    value_columns: tuple[str, ...] | None
+    count: int
+    ttl_ns: int
+
+
+class DistinctCache(msgspec.Struct, frozen=True, kw_only=True):
+    """The combinations of values that some columns of a table have.
+
+    Attributes:
+        columns: The columns, at least one.
+        cardinality_max: So many combinations are kept, those with the latest rows.
+        age_max_ns: Combinations without a row whose time is after this are not in it.
+    """
+
+    database_id: DatabaseId
+    table: str
+    name: str
+    columns: tuple[str, ...]
+    cardinality_max: int
+    age_max_ns: int
+
+
 def identity_of(trigger_id: TriggerId) -> str:
     """Text that names a trigger as the origin of a frame."""
     return f"{_IDENTITY_PREFIX}{trigger_id}"

@@ -1,13 +1,14 @@
 # Owns the part of the command line that creates databases, tokens, secrets and triggers.
 """Command line of creation."""
 
-from engine.cli import shared_flags, structure_parsers, unsupported
+from engine.cli import cache_parsers, shared_flags, structure_parsers, unsupported
 from engine.cli.parsing import Parser, Verbs, nouns_of
 
 
 def add_create(verbs: Verbs, connection: Parser, database: Parser) -> None:
     """``headrace create …``."""
-    nouns = nouns_of(verbs, "create", "create a database, a table, a token or a trigger")
+    nouns = nouns_of(verbs, "create", "create a database, a table, a cache, a token or a trigger")
+    cache_parsers.add_create(nouns, [connection, database])
     _add_create_token(nouns, connection)
     creation = nouns.add_parser("database", help="create a database", parents=[connection])
     shared_flags.add_database_name(creation)

@@ -11,6 +11,7 @@ from typing import NoReturn
 
 import engine
 from engine.cli import (
+    cache_parsers,
     create_parsers,
     plugin_parsers,
     profile,
@@ -102,7 +103,8 @@ def _add_update(verbs: Verbs, connection: Parser, database: Parser) -> None:
 
 
 def _add_show(verbs: Verbs, connection: Parser, database: Parser, answer: Parser) -> None:
-    nouns = nouns_of(verbs, "show", "show databases, tables, tokens, triggers or settings")
+    nouns = nouns_of(verbs, "show", "show databases, tables, caches, tokens, triggers or settings")
+    cache_parsers.add_show(nouns, [connection, database, answer])
     for noun, text, module, function in (
         ("databases", "list databases", "catalog", "show_databases"),
         ("retention", "list how long rows are kept", "catalog", "show_retention"),
@@ -187,7 +189,10 @@ def _add_switch(verbs: Verbs, verb: str, connection: Parser, database: Parser) -
 
 
 def _add_delete(verbs: Verbs, connection: Parser, database: Parser, destruction: Parser) -> None:
-    nouns = nouns_of(verbs, "delete", "delete a database, a table, rows, a token or a trigger")
+    nouns = nouns_of(
+        verbs, "delete", "delete a database, a table, rows, a cache, a token or a trigger"
+    )
+    cache_parsers.add_delete(nouns, [connection, database, destruction])
     token = nouns.add_parser("token", help="delete a token", parents=[connection, destruction])
     token.add_argument("--token-name", metavar="NAME", required=True)
     token.set_defaults(module="tokens", function="delete")

@@ -4,7 +4,7 @@
 
 from engine.cli.parsing import Verbs
 
-_CACHES = "there are no caches to define: SQL finds last and distinct values itself"
+_CACHES = "what is too old is left out whenever a cache is asked"
 _OBJECT_STORE = "data lives in files of this machine: --object-store file, --data-dir DIR"
 _FILE_CACHE = "the operating system caches files"
 _TABLE_INDEX = "files are found through the manifest, which is in memory"
@@ -12,10 +12,6 @@ _DELETION = "the command that deletes says when rows go: --hard-delete"
 _INSTANCE = "the log is written by group commit, and moved to files by its size"
 
 COMMANDS: dict[tuple[str, str], str] = {
-    ("create", "last_cache"): f"{_CACHES}; see docs/migrating.md",
-    ("create", "distinct_cache"): f"{_CACHES}; see docs/migrating.md",
-    ("delete", "last_cache"): _CACHES,
-    ("delete", "distinct_cache"): _CACHES,
     ("debug", "catalog"): "the catalog is part of the log: headrace wal dump FILE prints it",
 }
 

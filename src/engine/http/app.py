@@ -21,6 +21,7 @@ from engine.http.error_responses import (
 )
 from engine.http.grpc_answer import grpc_answer, is_grpc
 from engine.http.routes import (
+    caches,
     configure,
     dead_letters,
     health,
@@ -62,6 +63,7 @@ def routes(services: Services) -> list[Route]:
         *structure.routes(services),
         *rows.routes(services),
         *retention.routes(services),
+        *caches.routes(services),
         *dead_letters.routes(services),
         *plugin_files.routes(services),
         *plugin_tests.routes(services),

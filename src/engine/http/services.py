@@ -1,6 +1,7 @@
 # Owns the list of what handlers may use. Built once, in server.py.
 """Services behind the routes."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
@@ -23,6 +24,7 @@ from engine.plugins.repository import PluginRepository
 from engine.plugins.trigger_factory import TriggerFactory
 from engine.query.service import QueryService
 from engine.store.dead_letters import DeadLetterTable
+from engine.store.live import LiveStore
 from engine.store.secrets import SecretStore
 
 
@@ -47,6 +49,9 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     catalog_writer: CatalogWriter
     structure: StructureWriter
     row_deleter: RowDeleter
+    store: LiveStore
+    # Of the last frame that has taken effect.
+    position: Callable[[], int]
     pipeline: IngestPipeline
     queries: QueryService
     influxql: InfluxqlEngine

@@ -186,7 +186,7 @@ class Selection:
                 conditions.append("time <= $now")
         if len(self._parts.calls) == 1 and self._parts.references:
             conditions.append(f"{quoted(field_of(self._parts.calls[0]))} IS NOT NULL")
-        items = [*self._group_items(names), f"{time} AS __t", *columns, "count(*) AS __n"]
+        items = [*self._group_items(names), f"{time} AS __t", *columns, "max(time) AS __n"]
         sql = f"SELECT {', '.join(items)} FROM {quoted(self._table.name)}"
         told = [f"({condition})" for condition in conditions if condition]
         if told:
@@ -234,7 +234,7 @@ class Selection:
         self, table: Any, leaves: Sequence[tree.Call | tree.Reference], num_names: int
     ) -> Iterator[Group]:
         if not table.num_rows or (
-            "__n" in table.column_names and table.column("__n").to_pylist() == [0]
+            "__n" in table.column_names and table.column("__n").null_count == table.num_rows
         ):
             return
         times = _nanoseconds(table.column("__t")).to_pylist()

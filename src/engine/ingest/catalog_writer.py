@@ -6,6 +6,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
+from engine.catalog.caches import DistinctCacheDraft, LastCacheDraft
 from engine.catalog.catalog import Catalog
 from engine.catalog.changes import (
     CatalogChange,
@@ -17,7 +18,7 @@ from engine.catalog.changes import (
     UpdateTrigger,
     encode_change,
 )
-from engine.catalog.model import Token, Trigger
+from engine.catalog.model import DistinctCache, LastCache, Token, Trigger
 from engine.clock import Clock
 from engine.errors import TriggerEnabledError, TriggerNotFoundError
 from engine.ingest.holds import Holds
@@ -145,6 +146,74 @@ class CatalogWriter:
             return None if trigger.disabled else DisableTrigger(trigger.id, reason)
 
         await self.change(change)
+
+    async def create_last_cache(
+        self, database: str, draft: Callable[[], LastCacheDraft]
+    ) -> LastCache:
+        """Create a cache of last rows; return it with what the draft left open.
+
+        `draft` is called when all earlier changes have taken effect: the table may be gone.
+
+        Raises:
+            DatabaseNotFoundError, CacheTableNotFoundError, InvalidNameError, AlreadyExistsError,
+            CatalogError, WalError: As they say.
+        """
+        made: list[LastCache] = []
+
+        def change() -> CatalogChange:
+            database_id = self._catalog.database(database).id
+            change = self._catalog.caches.new_last(database_id, draft())
+            made.append(change.cache)
+            return change
+
+        await self.change(change)
+        return made[0]
+
+    async def create_distinct_cache(
+        self, database: str, draft: Callable[[], DistinctCacheDraft]
+    ) -> DistinctCache:
+        """Create a cache of distinct values; return it with what the draft left open.
+
+        `draft` is as for last rows.
+
+        Raises:
+            DatabaseNotFoundError, CacheTableNotFoundError, InvalidNameError, AlreadyExistsError,
+            CatalogError, WalError: As they say.
+        """
+        made: list[DistinctCache] = []
+
+        def change() -> CatalogChange:
+            database_id = self._catalog.database(database).id
+            change = self._catalog.caches.new_distinct(database_id, draft())
+            made.append(change.cache)
+            return change
+
+        await self.change(change)
+        return made[0]
+
+    async def delete_last_cache(self, database: str, table: str, name: str) -> None:
+        """Delete a cache of last rows.
+
+        Raises:
+            DatabaseNotFoundError, CacheNotFoundError, WalError: As they say.
+        """
+        await self.change(
+            lambda: self._catalog.caches.last_removal(
+                self._catalog.database(database).id, table, name
+            )
+        )
+
+    async def delete_distinct_cache(self, database: str, table: str, name: str) -> None:
+        """Delete a cache of distinct values.
+
+        Raises:
+            DatabaseNotFoundError, CacheNotFoundError, WalError: As they say.
+        """
+        await self.change(
+            lambda: self._catalog.caches.distinct_removal(
+                self._catalog.database(database).id, table, name
+            )
+        )
 
     async def create_token(
         self, name: str, *, digest: bytes, permissions: Sequence[str], expiry_ns: int | None

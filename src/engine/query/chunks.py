@@ -11,18 +11,24 @@ from typing import Any, NamedTuple
 import numpy
 import pyarrow
 
+from engine.query.tag_places import TagPlaces
 from engine.store.row_deletes import RowDelete, meant
 from engine.store.snapshot import TableSnapshot
 from engine.store.time_ranges import common
 
 
 class Chunk(NamedTuple):
-    """Rows of batches that follow each other, as a ``pyarrow.Table``; times may be too wide."""
+    """Rows of batches that follow each other, as a ``pyarrow.Table``; times may be too wide.
+
+    ``rows`` are those of the batches, be they deleted since or not. ``places`` tell where the
+    values of tags are, once somebody asked; not for chunks that will be merged.
+    """
 
     table: Any
     rows: int
     min_time_ns: int
     max_time_ns: int
+    places: dict[str, TagPlaces]
 
 
 # Deletes, each with how many rows at the beginning of a chunk were written before it.
@@ -77,4 +83,4 @@ def _left(chunk: Chunk, cut: _Cut) -> Chunk:
         is_kept[:count] &= ~meant(chunk.table.slice(0, count), delete)
     if is_kept.all():
         return chunk
-    return chunk._replace(table=chunk.table.filter(pyarrow.array(is_kept)))
+    return chunk._replace(table=chunk.table.filter(pyarrow.array(is_kept)), places={})

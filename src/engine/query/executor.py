@@ -3,7 +3,6 @@
 # threads; blocking.
 """Running of queries."""
 
-import functools
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +13,7 @@ import duckdb
 import msgspec
 import pyarrow
 
+from engine.caches.table_caches import TableCaches
 from engine.errors import (
     DatabaseNotFoundError,
     QueryCancelledError,
@@ -24,36 +24,45 @@ from engine.errors import (
 )
 from engine.query import catalog_tables
 from engine.query.asker import ASKER
+from engine.query.cached_rows import CachedRows
 from engine.query.dialect import (
     ParseLimits,
     Statement,
     StatementKind,
     TableName,
     parameter_names,
-    parse_statement,
 )
 from engine.query.file_views import view_sql, within
-from engine.query.kinds import Kind
+from engine.query.last_points import LastPoints
 from engine.query.locked_database import locked_database
-from engine.query.reach import EVERYTHING, columns_reached, times_reached
+from engine.query.questions import (
+    Columns,
+    Question,
+    parsed_text,
+    plain_question,
+    question_of,
+    template_of,
+)
+from engine.query.reach import EVERYTHING, texts_reached, times_reached
 from engine.query.results import normalised
-from engine.query.rewrite import fold_names, tables_of, translate, view_name
-from engine.query.sandbox import check_query
-from engine.query.template import Template
-from engine.query.views import ArrowTables, QueryCatalog, columns_of, distinct_names, kinds_of
+from engine.query.rewrite import view_name
+from engine.query.views import (
+    ArrowTables,
+    QueryCatalog,
+    Reach,
+    columns_of,
+    distinct_names,
+    kinds_of,
+)
 from engine.query.watchdog import RunningQuery, StopReason, Watchdog
 from engine.store.file_faults import FileFaults
 from engine.store.manifest import FileEntry
 from engine.store.snapshot import TableSnapshot
-from engine.store.time_ranges import TimeRange
 
-_STATEMENTS_KEPT = 512
 REMOVED_FILES_MAX = 2_000
 # How long closing waits for queries under way, and how often it interrupts them meanwhile.
 _CLOSE_TIMEOUT_S = 0.5
 _STOP_REPEAT_S = 0.02
-# Longer texts are hardly ever sent twice, and their trees are large.
-_TEXT_KEPT_MAX = 16_384
 
 # What fails while the answer streams out arrives through Arrow, as an OSError with DuckDB's
 # message.
@@ -74,7 +83,6 @@ _FILE_FAILURES = (
     "Invalid Input Error: No magic bytes",
     "Invalid Input Error: Footer length",
 )
-_Columns = tuple[tuple[str, Kind], ...]
 # The columns of an answer to EXPLAIN.
 _NO_PLAN = pyarrow.table(
     {name: pyarrow.array([], pyarrow.utf8()) for name in ("plan_type", "plan")}
@@ -113,7 +121,7 @@ class QueryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class _Found(msgspec.Struct, frozen=True):
     """A table that a query names: its columns, and its rows, or its live rows and a snapshot."""
 
-    columns: _Columns
+    columns: Columns
     rows: Any
     snapshot: TableSnapshot | None = None
 
@@ -127,9 +135,14 @@ class QueryExecutor:
         catalog: QueryCatalog,
         clock_ns: Callable[[], int] = time.time_ns,
         faults: FileFaults | None = None,
+        caches: TableCaches | None = None,
     ) -> None:
-        """Answer from `catalog`; `faults` knows the files that cannot be read."""
+        """Answer from `catalog`; `faults` knows the files that cannot be read.
+
+        Without `caches`, none can be queried, and last points are computed from all rows.
+        """
         self._config = config
+        self._cached = CachedRows(caches)
         self._catalog = catalog
         self._clock_ns = clock_ns
         self._faults = faults
@@ -176,7 +189,9 @@ class QueryExecutor:
         """
         if not self._catalog.has_database(database):
             raise DatabaseNotFoundError(f"query error: database not found: {database}")
-        statement, tables = self._parsed(self._checked(sql))
+        limits = self._config.parse_limits
+        question = question_of(self._checked(sql), params or {}, limits)
+        statement = question.parsed.statement
         if statement.query is None:
             return self._listing(database, statement)
         with self._lock:
@@ -195,9 +210,14 @@ class QueryExecutor:
             if limit_ms:
                 self._watchdog.watch(running, limit_ms / 1000, StopReason.TIMEOUT)
             with self._catalog.reading():
-                text, zones, files = self._prepared(
-                    cursor, database, sql, statement, tables, params or {}
-                )
+                try:
+                    text, zones, files = self._prepared(cursor, database, question)
+                except QueryError:
+                    if question.sql == sql:
+                        raise
+                    # What is wrong is said of the text that was sent.
+                    question = plain_question(sql, params or {}, limits)
+                    text, zones, files = self._prepared(cursor, database, question)
                 try:
                     return self._answer(
                         cursor, running, text, statement, zones, is_schema_only=is_schema_only
@@ -221,7 +241,7 @@ class QueryExecutor:
         Raises:
             QueryError: It is not a query.
         """
-        self._parsed(self._checked(sql))
+        parsed_text(self._checked(sql), self._config.parse_limits)
         return parameter_names(sql)
 
     def forget(self, database: str, table: str | None = None) -> None:
@@ -271,10 +291,6 @@ class QueryExecutor:
             raise QueryError(f"the query is longer than {self._config.text_bytes_max} bytes")
         return sql
 
-    def _parsed(self, sql: str) -> tuple[Statement, tuple[TableName, ...]]:
-        parsed = _parsed if len(sql) <= _TEXT_KEPT_MAX else _parsed.__wrapped__
-        return parsed(sql, self._config.parse_limits)
-
     def _listing(self, database: str, statement: Statement) -> Any:
         if statement.kind is StatementKind.SHOW_TABLES:
             return catalog_tables.show_tables(self._catalog, database)
@@ -290,10 +306,7 @@ class QueryExecutor:
         self,
         cursor: duckdb.DuckDBPyConnection,
         database: str,
-        sql: str,
-        statement: Statement,
-        tables: tuple[TableName, ...],
-        params: Mapping[str, object],
+        question: Question,
     ) -> tuple[str, Mapping[str, str], list[tuple[str, str, FileEntry]]]:
         """Make the tables visible in the cursor and return the SQL that reads them.
 
@@ -301,26 +314,31 @@ class QueryExecutor:
         with its database and table.
         """
         now_ns = self._clock_ns()
+        params, parsed = question.params, question.parsed
+        statement, tables = parsed.statement, parsed.tables
         assert statement.query is not None
-        reached = times_reached(statement.query, params, now_ns)
+        times = times_reached(statement.query, params, now_ns)
+        texts = texts_reached(statement.query, params)
         found = [
-            self._table(database, table, reached.get(table.name, EVERYTHING)) for table in tables
+            self._table(
+                database,
+                table,
+                Reach(times.get(table.name, EVERYTHING), texts.get(table.name, {}), parsed.names),
+                parsed.points.get(table),
+            )
+            for table in tables
         ]
         renamed: dict[str, str] = {}
         for one in found:
             renamed.update(distinct_names(name for name, _ in one.columns))
         named = tuple((table, one.columns) for table, one in zip(tables, found, strict=True))
-        if len(sql) <= _TEXT_KEPT_MAX:
-            limits = self._config.parse_limits
-            template = _translated(sql, limits, named, tuple(renamed.items()))
-        else:
-            template = _translation(statement, named, renamed)
+        template = template_of(question, self._config.parse_limits, named, renamed)
         text = template.bind(params, now_ns)
-        names = columns_reached(statement.query)
         definitions = [
             f'"{view_name(index)}" AS NOT MATERIALIZED ({select})'
             for index, one in enumerate(found)
-            if (select := self._show(cursor, view_name(index), one, renamed, names)) is not None
+            if (select := self._show(cursor, view_name(index), one, renamed, parsed.names))
+            is not None
         ]
         if definitions:
             text = _with(definitions, text)
@@ -367,18 +385,23 @@ class QueryExecutor:
         directory = self._config.files_directory or Path()
         return view_sql(snapshot, renamed, directory, live_view, names)
 
-    def _table(self, database: str, table: TableName, times: TimeRange) -> _Found:
+    def _table(
+        self, database: str, table: TableName, reach: Reach, points: LastPoints | None
+    ) -> _Found:
         if table.schema == "iox":
             snapshot = self._catalog.snapshot(database, table.name)
             if snapshot is None:
                 self._tables.forget(database, table.name)
                 raise self._missing(database, table)
-            rows = self._tables.table(database, snapshot, times)
-            snapshot = within(snapshot, times)
+            rows = self._cached.last_points(database, snapshot, reach.times, points)
+            if rows is not None:
+                return _Found(kinds_of(columns_of(snapshot)), rows)
+            rows = self._tables.table(database, snapshot, reach)
+            snapshot = within(snapshot, reach.times)
             if self._faults is not None:
                 self._faults.refuse(snapshot.files)
             return _Found(kinds_of(columns_of(snapshot)), rows, snapshot)
-        rows = None
+        rows = self._cached.contents(database, table)
         if table.schema == "system":
             rows = catalog_tables.system_table(self._catalog, database, table.name)
         elif table.schema == "information_schema":
@@ -473,43 +496,6 @@ def _with(definitions: list[str], text: str) -> str:
 
 def _not_found(table: TableName, hint: str = "") -> TableNotFoundError:
     return TableNotFoundError(f"Error during planning: table '{table}' not found", hint=hint)
-
-
-@functools.lru_cache(maxsize=_STATEMENTS_KEPT)
-def _parsed(sql: str, limits: ParseLimits) -> tuple[Statement, tuple[TableName, ...]]:
-    statement = parse_statement(sql, limits)
-    if statement.query is None:
-        return statement, ()
-    try:
-        check_query(statement.query)
-        fold_names(statement.query)
-        return statement, tables_of(statement.query)
-    except RecursionError as error:
-        raise QueryError("the query is nested too deeply") from error
-
-
-@functools.lru_cache(maxsize=_STATEMENTS_KEPT)
-def _translated(
-    sql: str,
-    limits: ParseLimits,
-    tables: tuple[tuple[TableName, _Columns], ...],
-    renamed: tuple[tuple[str, str], ...],
-) -> Template:
-    statement, _ = _parsed(sql, limits)
-    return _translation(statement, tables, dict(renamed))
-
-
-def _translation(
-    statement: Statement,
-    tables: tuple[tuple[TableName, _Columns], ...],
-    renamed: Mapping[str, str],
-) -> Template:
-    assert statement.query is not None
-    columns = {table: dict(kinds) for table, kinds in tables}
-    try:
-        return translate(statement.query, columns, renamed)
-    except RecursionError as error:
-        raise QueryError("the query is nested too deeply") from error
 
 
 def _new_database(config: QueryConfig) -> duckdb.DuckDBPyConnection:

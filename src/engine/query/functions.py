@@ -207,8 +207,6 @@ COUNTS = frozenset(("approx_distinct", "count", "regr_count"))
 # Known to users of the reference system; they get a clear answer and not a wrong one. The text says
 # what to do instead.
 REFUSED: dict[str, str] = {
-    "last_cache": "query the table: SELECT DISTINCT ON, or last_value(… ORDER BY time)",
-    "distinct_cache": "use SELECT DISTINCT",
     "difference": "use x - lag(x) OVER (ORDER BY time)",
     "non_negative_difference": "use greatest(x - lag(x) OVER (ORDER BY time), 0)",
     "derivative": "use lag(x) OVER and lag(time) OVER",
@@ -241,4 +239,6 @@ REFUSED: dict[str, str] = {
     "version": "ask /ping",
 }
 
-TABLE_FUNCTIONS = frozenset({"generate_series", "range", "unnest"})
+# Sources of rows whose arguments name a table and one of its caches.
+CACHE_FUNCTIONS = frozenset({"distinct_cache", "last_cache"})
+TABLE_FUNCTIONS = frozenset({"generate_series", "range", "unnest"}) | CACHE_FUNCTIONS

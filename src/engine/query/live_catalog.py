@@ -13,6 +13,7 @@ from engine.catalog.model import INTERNAL_DATABASE, Trigger
 from engine.clock import Clock
 from engine.damage import Damage
 from engine.query import system_tables
+from engine.query.caches_tables import distinct_caches_table, last_caches_table
 from engine.query.damage_table import damage_table
 from engine.query.dead_letters_table import dead_letters_table
 from engine.query.files_table import files_table
@@ -21,6 +22,7 @@ from engine.query.system_tables import LogRecord, PluginFileRecord, QueryRecord,
 from engine.query.tokens_table import tokens_table
 from engine.store.dead_letters import DeadLetterTable
 from engine.store.live import LiveStore
+from engine.store.parquet_file import field_ids
 from engine.store.readers import Readers
 from engine.store.snapshot import TableSnapshot
 
@@ -109,6 +111,8 @@ class LiveQueryCatalog:
                     for damage in self._damage()
                     if damage.database in ("", database) or database == INTERNAL_DATABASE
                 )
+            case "last_caches" | "distinct_caches":
+                return self._caches_table(database, name)
             case "queries":
                 return system_tables.queries_table(self._queries(database))
             case "databases" if database == INTERNAL_DATABASE:
@@ -119,3 +123,17 @@ class LiveQueryCatalog:
                 return tokens_table(self._catalog.tokens.all())
             case _:
                 return None
+
+    def _caches_table(self, database: str, name: str) -> Any:
+        caches, found = self._catalog.caches, self._store.database(database)
+        is_known = found is not None and self._catalog.has_database(database)
+
+        def ids(table: str) -> dict[str, int]:
+            known = found is not None and table in found.table_names()
+            return field_ids(self._store.columns(database, table)) if known else {}
+
+        if name == "last_caches":
+            last = caches.last(self._catalog.database(database).id) if is_known else []
+            return last_caches_table(last, ids)
+        distinct = caches.distinct(self._catalog.database(database).id) if is_known else []
+        return distinct_caches_table(distinct, ids)

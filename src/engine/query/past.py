@@ -24,7 +24,7 @@ from engine.query.file_views import view_sql, within
 from engine.query.locked_database import locked_database
 from engine.query.past_sizes import Extent, end_of_slice
 from engine.query.past_sql import sorted_rows_sql
-from engine.query.views import ArrowTables, distinct_names
+from engine.query.views import ArrowTables, Reach, distinct_names
 from engine.store.live import LiveStore
 from engine.store.past import (
     PastKey,
@@ -182,7 +182,7 @@ class PastReader:
             self._live.forget(*key)
         if snapshot.batches:
             self._live_tables.add(key)
-            rows = self._live.table(database, snapshot, times)
+            rows = self._live.table(database, snapshot, Reach(times))
             if rows.num_rows:
                 live_view = _LIVE_VIEW
                 cursor.register(

@@ -3,6 +3,7 @@
 # query itself still has all its conditions.
 """What a query reaches of its tables."""
 
+from collections import Counter
 from collections.abc import Mapping
 
 import sqlglot.expressions as exp
@@ -78,6 +79,65 @@ def times_reached(
         for name, times in reached.items()
         if name not in unknown and times != EVERYTHING
     }
+
+
+def texts_reached(
+    query: exp.Query, params: Mapping[str, object]
+) -> dict[str, dict[str, frozenset[str]]]:
+    """By name of a table, columns whose value must be one of some texts, for a row to matter.
+
+    Only of tables that the query mentions once.
+    """
+    mentions = Counter(table.name for table in query.find_all(exp.Table))
+    reached: dict[str, dict[str, frozenset[str]]] = {}
+    for select in query.find_all(exp.Select):
+        sources = _sources(select)
+        where = select.args.get("where")
+        if where is None:
+            continue
+        for source in sources:
+            if not isinstance(source, exp.Table) or mentions[source.name] != 1:
+                continue
+            for condition in _conditions(where.this):
+                found = _texts(condition, source, params, is_alone=len(sources) == 1)
+                if found is not None:
+                    reached.setdefault(source.name, {}).setdefault(*found)
+    return reached
+
+
+def _texts(
+    condition: exp.Expr, table: exp.Table, params: Mapping[str, object], *, is_alone: bool
+) -> tuple[str, frozenset[str]] | None:
+    """The column of a condition like ``column = 'text'``, and the texts that meet it."""
+    if isinstance(condition, exp.EQ):
+        column, values = condition.this, [condition.expression]
+        if not isinstance(column, exp.Column):
+            column, values = condition.expression, [condition.this]
+    elif isinstance(condition, exp.In) and not condition.args.get("query"):
+        column, values = condition.this, list(condition.expressions)
+    else:
+        return None
+    is_own = isinstance(column, exp.Column) and (
+        column.table == table.alias_or_name if column.table else is_alone
+    )
+    texts = [_text(value, params) for value in values]
+    known = frozenset(text for text in texts if text is not None)
+    return (column.name, known) if is_own and texts and None not in texts else None
+
+
+def _text(node: exp.Expr, params: Mapping[str, object]) -> str | None:
+    if isinstance(node, exp.Literal):
+        return node.name if node.is_string else None
+    value = params.get(node.name) if isinstance(node, exp.Parameter) else None
+    return value if isinstance(value, str) else None
+
+
+def sure_end(times: TimeRange) -> int:
+    """Rows up to this time meet the last time that a query sets, where `times` are its reach.
+
+    The least time that there is where `times` have no end that is known.
+    """
+    return times[1] - 2 * _SLACK_NS if times[1] < TIME_NS_MAX else TIME_NS_MIN
 
 
 def _sources(select: exp.Select) -> list[exp.Expr]:

@@ -6,12 +6,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 from sqlglot import exp
 from sqlglot.errors import ErrorLevel, UnsupportedError
 
 from engine.errors import QueryError, QueryNotSupportedError
 from engine.query.calls import Calls
 from engine.query.dialect import HeadraceDialect, TableName
+from engine.query.functions import CACHE_FUNCTIONS
 from engine.query.gapfill import filled, fills_gaps
 from engine.query.kinds import Kind
 from engine.query.macros import check_copies
@@ -58,6 +60,34 @@ def fold_names(query: exp.Query) -> None:
             name.set("quoted", True)
         if name.name.startswith(RESERVED_PREFIX):
             raise QueryError(f"the name {name.name!r} is reserved")
+
+
+def name_caches(query: exp.Query) -> None:
+    """Put tables of a schema of their own in place of calls like ``last_cache('t', 'cache')``.
+
+    Once after `fold_names`, which keeps users from that schema.
+    """
+    for node in list(query.find_all(exp.Table)):
+        function = node.this
+        if not isinstance(function, exp.Anonymous) or function.name.lower() not in CACHE_FUNCTIONS:
+            continue
+        name = function.name.lower()
+        path = msgspec.json.encode([one.name for one in function.expressions]).decode()
+        node.set("this", exp.to_identifier(path, quoted=True))
+        node.set("db", exp.to_identifier(f"{RESERVED_PREFIX}{name}", quoted=True))
+        alias = node.args.get("alias")
+        if alias is None:
+            node.set("alias", exp.TableAlias(this=exp.to_identifier(name, quoted=True)))
+        elif not node.alias:
+            alias.set("this", exp.to_identifier(name, quoted=True))
+
+
+def cache_of(table: TableName) -> tuple[str, str, str | None] | None:
+    """Kind, table and name of the cache that a table name of `name_caches` stands for, or None."""
+    if not table.schema.startswith(RESERVED_PREFIX):
+        return None
+    name, *cache = msgspec.json.decode(table.name, type=list[str])
+    return table.schema.removeprefix(RESERVED_PREFIX), name, cache[0] if cache else None
 
 
 def tables_of(query: exp.Query) -> tuple[TableName, ...]:

@@ -9,7 +9,13 @@ from typing import Any
 from sqlglot import exp
 
 from engine.errors import QueryError, QueryNotSupportedError
-from engine.query.functions import PLAIN, REFUSED, SPECIAL, TABLE_FUNCTIONS
+from engine.query.functions import (
+    CACHE_FUNCTIONS,
+    PLAIN,
+    REFUSED,
+    SPECIAL,
+    TABLE_FUNCTIONS,
+)
 
 _NODES: frozenset[type[exp.Expr]] = frozenset(
     {
@@ -93,6 +99,14 @@ def _check_function(node: exp.Anonymous) -> None:
     name = node.name.lower()
     if name in REFUSED:
         raise QueryNotSupportedError(f"the function {name} is not supported", hint=REFUSED[name])
+    if name in CACHE_FUNCTIONS and isinstance(node.parent, exp.Table):
+        texts = [isinstance(one, exp.Literal) and one.is_string for one in node.expressions]
+        if not 1 <= len(texts) <= 2 or not all(texts):
+            raise QueryError(
+                f"Error during planning: {name} takes the name of a table and of a cache, as texts",
+                hint=f"{name}('table') or {name}('table', 'cache')",
+            )
+        return
     if isinstance(node.this, exp.Identifier) or (name not in PLAIN and name not in SPECIAL):
         raise QueryError(f"Error during planning: Invalid function '{name}'")
     # A function as source of rows is checked with its table; elsewhere these would make rows too.

@@ -13,6 +13,8 @@ from engine.catalog.model import INTERNAL_DATABASE
 
 SYSTEM_TABLE_NAMES = (
     "damage",
+    "distinct_caches",
+    "last_caches",
     "parquet_files",
     "plugin_files",
     "processing_engine_dead_letters",

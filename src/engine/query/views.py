@@ -4,9 +4,9 @@
 """Tables as Arrow tables."""
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy
 import pyarrow
@@ -15,6 +15,7 @@ import pyarrow.compute
 from engine.query.chunks import Chunk, KeptRows
 from engine.query.kinds import KIND_OF_COLUMN, Kind
 from engine.query.reach import EVERYTHING
+from engine.query.tag_places import TagPlaces
 from engine.store.parquet_file import ARROW_TYPES
 from engine.store.snapshot import TableSnapshot
 from engine.store.time_ranges import TimeRange, common
@@ -75,6 +76,23 @@ def original_name(name: str) -> str:
     return name.rstrip(_MARK)
 
 
+class Reach(NamedTuple):
+    """What a query can need of a table; all of it unless it says otherwise.
+
+    Attributes:
+        times: Rows outside of these do not matter.
+        texts: Nor do rows in which one of these columns has none of the texts.
+        names: Names, in lower case, of the columns that are of use; None for all.
+    """
+
+    times: TimeRange = EVERYTHING
+    texts: Mapping[str, frozenset[str]] = {}
+    names: frozenset[str] | None = None
+
+
+_ALL = Reach()
+
+
 class _Entry:
     """The chunks of one table; ``lock`` guards everything."""
 
@@ -96,10 +114,10 @@ class ArrowTables:
         self._lock = threading.Lock()
         self._entries: dict[tuple[str, str], _Entry] = {}
 
-    def table(self, database: str, snapshot: TableSnapshot, times: TimeRange = EVERYTHING) -> Any:
+    def table(self, database: str, snapshot: TableSnapshot, reach: Reach = _ALL) -> Any:
         """The rows of a snapshot's batches as a ``pyarrow.Table`` without duplicates.
 
-        All rows between `times` are among them, and others may be.
+        All rows within `reach` are among them, and others may be; as may other columns.
         """
         with self._lock:
             entry = self._entries.setdefault((database, snapshot.name), _Entry())
@@ -111,7 +129,7 @@ class ArrowTables:
                 snapshot.deletes,
             )
             if entry.made_for == made_for:
-                return _reached(entry, snapshot, times)
+                return _reached(entry, snapshot, reach)
             if len(snapshot.batches) < len(entry.batches) and _begins_with(
                 entry.batches, snapshot.batches
             ):
@@ -122,7 +140,7 @@ class ArrowTables:
             entry.kept = entry.kept_rows.of(entry.chunks, snapshot)
             entry.table = _assembled(entry.kept, snapshot)
             entry.made_for = made_for
-            return _reached(entry, snapshot, times)
+            return _reached(entry, snapshot, reach)
 
     def kept(self) -> list[tuple[str, str]]:
         """Databases and names of the tables that something is kept of."""
@@ -137,17 +155,46 @@ class ArrowTables:
                     del self._entries[key]
 
 
-def _reached(entry: _Entry, snapshot: TableSnapshot, times: TimeRange) -> Any:
-    """The rows of the chunks that have some between `times`."""
+def _reached(entry: _Entry, snapshot: TableSnapshot, reach: Reach) -> Any:
+    """The rows of the chunks that have some within `reach`."""
+    tags = {name for name, kind in snapshot.columns if kind is ColumnType.TAG}
+    tag = next((name for name in reach.texts if name in tags), None)
+    if snapshot.overlap_ranges and tag is None:
+        # With rows folded already, which is not to be done again for each query.
+        return entry.table
     chunks = [
         chunk
         for chunk in entry.kept
-        if common((chunk.min_time_ns, chunk.max_time_ns), times) is not None
+        if common((chunk.min_time_ns, chunk.max_time_ns), reach.times) is not None
     ]
-    if len(chunks) == len(entry.kept) or snapshot.overlap_ranges:
-        # With rows folded already, which is not to be done again for each query.
+    if tag is not None:
+        # Rows of one identity have one tag and are folded among themselves, or with those of files:
+        # by all of their tags.
+        is_folded = snapshot.overlap_ranges or any(entry.overlaps for entry in snapshot.files)
+        names = None if is_folded else reach.names
+        picked = [_picked(chunk, tag, reach.texts[tag], names) for chunk in chunks]
+        return _assembled(picked, snapshot, names)
+    if len(chunks) == len(entry.kept):
         return entry.table
     return _assembled(chunks, snapshot)
+
+
+def _picked(chunk: Chunk, tag: str, texts: frozenset[str], wanted: frozenset[str] | None) -> Chunk:
+    """The rows of a chunk in which `tag` has one of the values that are wanted."""
+    table = chunk.table
+    if tag not in table.column_names:
+        return chunk._replace(table=table.slice(0, 0))
+    if chunk.rows < CHUNK_ROWS:
+        return chunk
+    places = chunk.places.get(tag)
+    if places is None:
+        places = chunk.places[tag] = TagPlaces(table.column(tag))
+    names = [name for name in table.column_names if _is_wanted(name, wanted)]
+    return chunk._replace(table=table.select(names).take(places.of(texts)))
+
+
+def _is_wanted(name: str, names: frozenset[str] | None) -> bool:
+    return names is None or name == "time" or name.lower() in names
 
 
 def _begins_with(batches: tuple[Any, ...], prefix: tuple[Any, ...]) -> bool:
@@ -161,7 +208,7 @@ def _first_chunks(chunks: Iterable[Chunk], batches: Iterable[Any]) -> list[Chunk
     for chunk in chunks:
         if rows_left <= 0:
             break
-        first.append(chunk._replace(table=chunk.table.slice(0, rows_left)))
+        first.append(chunk._replace(table=chunk.table.slice(0, rows_left), places={}))
         rows_left -= chunk.rows
     return first
 
@@ -208,7 +255,7 @@ def _drop_front(entry: _Entry, batches: tuple[Any, ...]) -> None:
         # a range costs a look, no more.
         rest = chunk.table.slice(rows)
         rest = rest.take(pyarrow.array(numpy.arange(rest.num_rows)))
-        entry.chunks[0] = chunk._replace(table=rest, rows=chunk.rows - rows)
+        entry.chunks[0] = chunk._replace(table=rest, rows=chunk.rows - rows, places={})
 
 
 def _add(chunks: list[Chunk], batches: list[Any]) -> None:
@@ -221,6 +268,7 @@ def _add(chunks: list[Chunk], batches: list[Any]) -> None:
             sum(batch.num_rows for batch in batches),
             min(batch.min_time_ns for batch in batches),
             max(batch.max_time_ns for batch in batches),
+            {},
         )
     )
     # Sizes stay geometric, so each row is copied a logarithmic number of times and chunks are few.
@@ -232,6 +280,7 @@ def _add(chunks: list[Chunk], batches: list[Any]) -> None:
                 previous.rows + last.rows,
                 min(previous.min_time_ns, last.min_time_ns),
                 max(previous.max_time_ns, last.max_time_ns),
+                {},
             )
         )
 
@@ -246,8 +295,10 @@ def _concatenated(tables: list[Any]) -> Any:
     return pyarrow.concat_tables(tables, promote_options="default").combine_chunks()
 
 
-def _assembled(chunks: Iterable[Chunk], snapshot: TableSnapshot) -> Any:
-    columns = columns_of(snapshot)
+def _assembled(
+    chunks: Iterable[Chunk], snapshot: TableSnapshot, names: frozenset[str] | None = None
+) -> Any:
+    columns = [column for column in columns_of(snapshot) if _is_wanted(column[0], names)]
     schema = pyarrow.schema([(name, ARROW_TYPES[column_type]) for name, column_type in columns])
     empty = schema.empty_table()
     if snapshot.overlap_ranges:

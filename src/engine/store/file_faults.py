@@ -3,8 +3,9 @@
 """Parquet files that cannot be read."""
 
 import errno
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import NoReturn
 
 import pyarrow
 
@@ -72,12 +73,22 @@ class FileFaults:
         try:
             return parquet_file.read(self._directory / entry.path, columns)
         except (OSError, pyarrow.ArrowException) as error:
-            if isinstance(error, OSError) and error.errno not in _DAMAGE_ERRNOS:
-                raise
-            reason = "it is missing" if isinstance(error, FileNotFoundError) else str(error)
-            self._note(database, table, entry, reason)
-            self.refuse([entry])
-            raise
+            self._fail(database, table, entry, error)
+
+    def read_since(
+        self, database: str, table: str, entry: FileEntry, columns: Sequence[str], since_ns: int
+    ) -> Iterator[pyarrow.Table]:
+        """The rows of that time or later of a file, and others; as parquet_file.read_since.
+
+        Raises:
+            FileDamagedError: It cannot be read; that is noted.
+            OSError: It cannot be opened, for a reason that says nothing about the file.
+        """
+        self.refuse([entry])
+        try:
+            yield from parquet_file.read_since(self._directory / entry.path, columns, since_ns)
+        except (OSError, pyarrow.ArrowException) as error:
+            self._fail(database, table, entry, error)
 
     def search(self, files: Iterable[tuple[str, str, FileEntry]]) -> None:
         """Read files until one is found that is damaged; that is noted.
@@ -90,6 +101,15 @@ class FileFaults:
                 self.read(database, table, entry)
             except OSError:
                 continue  # another file may be what is wrong; if none is, the caller has an error
+
+    def _fail(self, database: str, table: str, entry: FileEntry, error: Exception) -> NoReturn:
+        """Note why a file cannot be read, where the file is why; raise in either case."""
+        if isinstance(error, OSError) and error.errno not in _DAMAGE_ERRNOS:
+            raise error
+        reason = "it is missing" if isinstance(error, FileNotFoundError) else str(error)
+        self._note(database, table, entry, reason)
+        self.refuse([entry])
+        raise error
 
     def _note(self, database: str, table: str, entry: FileEntry, reason: str) -> None:
         self._book.note_parquet(

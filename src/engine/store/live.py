@@ -54,6 +54,28 @@ class Stretch(NamedTuple):
     last: Position
 
 
+class TableTail(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """What a table has behind a position of the log, and its files.
+
+    Attributes:
+        files: All of its files, oldest rows first.
+        batches: Live batches behind that position, in the order of the log, each with its own.
+        deletes: Rows that are gone, but still in batches or files, in the order of the log.
+        deleted_through: Of the last delete of rows that the table ever got.
+        through: Of the last batch that the table ever got.
+        left_through: Batches up to here are in files only.
+        has_overlaps: Whether one of the batches may overwrite earlier rows.
+    """
+
+    files: tuple[FileEntry, ...]
+    batches: tuple[tuple[Position, TableBatch], ...]
+    deletes: tuple[RowDelete, ...]
+    deleted_through: Position
+    through: Position
+    left_through: Position
+    has_overlaps: bool
+
+
 class LiveTable:
     """Files and live batches of one table, in the order of the log.
 
@@ -79,6 +101,9 @@ class LiveTable:
         self.deletes: tuple[RowDelete, ...] = ()
         # Of a table that was taken out of its database, whose schema knows it no more.
         self.last_columns: Columns | None = None
+        # Of the last batch that went to a file, and of the last delete, settled or not.
+        self._left_through = Position(0)
+        self._deleted_through = Position(0)
 
     def add(self, batch: TableBatch, position: Position, overlap: TimeRange | None) -> None:
         """Append `batch`; `overlap` is the time range of its rows that may overwrite others."""
@@ -114,6 +139,7 @@ class LiveTable:
         with self._lock:
             earlier = [one for one in self.deletes if not delete.implies(one)]
             self.deletes = (*earlier, delete)
+            self._deleted_through = delete.position
             self._settle()
 
     def persist(self, through: Position, change: TableFiles | None) -> None:
@@ -121,6 +147,8 @@ class LiveTable:
         with self._lock:
             count = bisect_right(self._positions, through)
             self.num_rows -= sum(batch.num_rows for batch in self.batches[:count])
+            if count:
+                self._left_through = self._positions[count - 1]
             del self.batches[:count], self._positions[:count]
             marks = [mark for mark in self._marks if mark[0] > through]
             if len(marks) != len(self._marks):
@@ -144,6 +172,20 @@ class LiveTable:
             Stretch(tuple(batches[start:end]), positions[start], positions[end - 1])
             for start, end in itertools.pairwise(sorted(ends))
         ]
+
+    def tail(self, after: Position) -> TableTail:
+        """What it has now behind a position, and its files."""
+        with self._lock:
+            start = bisect_right(self._positions, after)
+            return TableTail(
+                files=self.files,
+                batches=tuple(zip(self._positions[start:], self.batches[start:], strict=True)),
+                deletes=self.deletes,
+                deleted_through=self._deleted_through,
+                through=self._positions[-1] if self._positions else self._left_through,
+                left_through=self._left_through,
+                has_overlaps=any(position > after for position, _ in self._marks),
+            )
 
     def snapshot(self, columns: tuple[tuple[str, ColumnType], ...]) -> TableSnapshot:
         """What it holds now."""

@@ -4,7 +4,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -131,6 +131,31 @@ def misfit_of(path: Path, columns: Columns) -> str:
         if ids.get(field.name) != number or ARROW_TYPES[types[field.name]] != field.type:
             return f"its column {field.name} is none of the table's: the log has lost that one"
     return ""
+
+
+def read_since(path: Path, names: Sequence[str], since_ns: int) -> Iterator[Any]:
+    """The rows of that time or later of a Parquet file of ours, and others, as Arrow tables.
+
+    Of `names`, the columns that the file has. A table holds one row group.
+
+    Raises:
+        OSError, pyarrow.ArrowException: It cannot be read, or a checksum does not fit.
+    """
+    with pyarrow.parquet.ParquetFile(path, page_checksum_verification=True) as file:
+        known = [name for name in file.schema_arrow.names if name in set(names)]
+        time = file.schema_arrow.get_field_index("time")
+        for number in range(file.num_row_groups):
+            greatest = _greatest_time(file.metadata.row_group(number).column(time).statistics)
+            if greatest is None or greatest >= since_ns:
+                rows = file.read_row_group(number, known, use_threads=False)
+                yield rows.replace_schema_metadata(None)
+
+
+def _greatest_time(statistics: Any) -> int | None:
+    if statistics is None or not statistics.has_min_max:
+        return None
+    # As the file has it, for Python's times have no nanoseconds.
+    return int(statistics.max_raw)
 
 
 def footer_of(path: Path) -> dict[str, object]:

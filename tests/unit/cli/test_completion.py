@@ -84,5 +84,5 @@ def test_a_script_knows_every_flag_of_every_command(shell: str) -> None:
         for flag in place.flags:
             assert flag.lstrip("-") in text
     # What is only there to be refused is not offered.
-    assert "last_cache" not in text
+    assert "debug catalog" not in text
     assert "query-file-limit" not in text

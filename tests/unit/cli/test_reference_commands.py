@@ -26,6 +26,10 @@ TAKEN = (
         )
     ),
     "create table x -d d --tags a,b --fields f:int64",
+    "create last_cache -d d -t t --key-columns a --value-columns b --count 1 --ttl 4h",
+    "create distinct_cache n -d d -t t --columns a --max-cardinality 5 --max-age 1d",
+    "delete last_cache n -d d -t t",
+    "delete distinct_cache n -d d -t t",
     "delete database x -y",
     "delete database x --hard-delete now",
     "delete table x -d d --hard-delete never -y",
@@ -89,10 +93,6 @@ TAKEN = (
 
 REFUSED = (
     *(" ".join(words) + " name -d d -t t --anything" for words in COMMANDS),
-    "create last_cache -d d -t t --key-columns a --value-columns b --count 1 --ttl 4h",
-    "create distinct_cache n -d d -t t --columns a --max-cardinality 5 --max-age 1d",
-    "delete last_cache n -d d -t t",
-    "delete distinct_cache n -d d -t t",
     "debug catalog list --node-id n",
     *(f"serve {flag} 1" for flags in SERVE_FLAGS for flag in flags),
     "--num-io-threads 2 serve",

@@ -1,15 +1,20 @@
 """The encoding of catalog changes, which old logs hold."""
 
+import msgspec
 import pytest
 
 from engine.catalog.changes import (
     CatalogChange,
     CreateDatabase,
+    CreateDistinctCache,
+    CreateLastCache,
     CreateTable,
     CreateToken,
     CreateTrigger,
     DeleteDatabase,
+    DeleteDistinctCache,
     DeleteHidden,
+    DeleteLastCache,
     DeleteTable,
     DeleteToken,
     DeleteTrigger,
@@ -24,7 +29,15 @@ from engine.catalog.changes import (
     decode_change,
     encode_change,
 )
-from engine.catalog.model import Database, Deleted, ErrorBehavior, Token, Trigger
+from engine.catalog.model import (
+    Database,
+    Deleted,
+    DistinctCache,
+    ErrorBehavior,
+    LastCache,
+    Token,
+    Trigger,
+)
 from engine.ids import DatabaseId, TokenId, TriggerId
 
 DATABASE = Database(id=DatabaseId(3), name="db", created_ns=9)
@@ -49,6 +62,23 @@ TOKEN = Token(
     permissions=("db:db:read", "system:metrics:read"),
     created_ns=5,
     expiry_ns=9,
+)
+LAST = LastCache(
+    database_id=DatabaseId(3),
+    table="cpu",
+    name="cpu_host_last_cache",
+    key_columns=("host",),
+    value_columns=None,
+    count=2,
+    ttl_ns=14_400_000_000_000,
+)
+DISTINCT = DistinctCache(
+    database_id=DatabaseId(3),
+    table="cpu",
+    name="d",
+    columns=("host", "region"),
+    cardinality_max=100_000,
+    age_max_ns=86_400_000_000_000,
 )
 # As this version writes them.
 GOLDEN: dict[str, CatalogChange] = {
@@ -132,6 +162,24 @@ GOLDEN: dict[str, CatalogChange] = {
     ),
     "82a474797065ad64656c6574655f68696464656ea2696404": DeleteHidden(DatabaseId(4)),
     "82a474797065ac64656c6574655f746f6b656ea8746f6b656e5f696404": DeleteToken(TokenId(4)),
+    "82a474797065b16372656174655f6c6173745f6361636865a5636163686587ab64617461626173655f696403a574"
+    "61626c65a3637075a46e616d65b36370755f686f73745f6c6173745f6361636865ab6b65795f636f6c756d6e7391"
+    "a4686f7374ad76616c75655f636f6c756d6e73c0a5636f756e7402a674746c5f6e73cf00000d18c2e28000": CreateLastCache(
+        LAST
+    ),
+    "82a474797065b16372656174655f6c6173745f6361636865a5636163686587ab64617461626173655f696403a574"
+    "61626c65a3637075a46e616d65b36370755f686f73745f6c6173745f6361636865ab6b65795f636f6c756d6e7391"
+    "a4686f7374ad76616c75655f636f6c756d6e7391a57573616765a5636f756e7402a674746c5f6e73cf00000d18c2"
+    "e28000": CreateLastCache(msgspec.structs.replace(LAST, value_columns=("usage",))),
+    "84a474797065b164656c6574655f6c6173745f6361636865ab64617461626173655f696403a57461626c65a36370"
+    "75a46e616d65a163": DeleteLastCache(DatabaseId(3), "cpu", "c"),
+    "82a474797065b56372656174655f64697374696e63745f6361636865a5636163686586ab64617461626173655f69"
+    "6403a57461626c65a3637075a46e616d65a164a7636f6c756d6e7392a4686f7374a6726567696f6eaf6361726469"
+    "6e616c6974795f6d6178ce000186a0aa6167655f6d61785f6e73cf00004e94914f0000": CreateDistinctCache(
+        DISTINCT
+    ),
+    "84a474797065b564656c6574655f64697374696e63745f6361636865ab64617461626173655f696403a57461626c"
+    "65a3637075a46e616d65a164": DeleteDistinctCache(DatabaseId(3), "cpu", "d"),
 }
 # A trigger as the first version wrote it, before it had concurrency, batch rows, start and digest.
 FIRST_TRIGGER = (

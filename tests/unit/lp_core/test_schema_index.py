@@ -158,6 +158,8 @@ def test_a_dump_hashed_in_another_way_leaves_its_greatest_time(schema):
     again = SchemaIndex()
     again.load_series("m", bytes(dump))
     assert again.series_count("m") == 0
+    assert schema.knows_all_series("m")
+    assert not again.knows_all_series("m")
     assert again.observe(batch_of(b"m,h=c f=1 50\nm,h=d f=1 51")) == {"m": (50, 50)}
     assert again.observe(batch_of(b"m,h=d f=1 52\nm,h=e f=1 -9")) == {"m": (-9, -9)}
     third = SchemaIndex()
