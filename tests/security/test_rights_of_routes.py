@@ -21,6 +21,7 @@ QUERIES = {
     "/api/v2/write": "?bucket={db}",
     "/write": "?db={db}",
     "/api/v3/query_sql": "?db={db}&q=SELECT+1",
+    "/api/v3/export": "?db={db}",
     "/query": "?db={db}&q=SHOW+MEASUREMENTS",
     "/api/v3/query_influxql": "?db={db}&q=SHOW+MEASUREMENTS",
 }

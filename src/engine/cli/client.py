@@ -7,7 +7,7 @@ import http.client
 import json
 import socket
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
 from urllib.parse import unquote, urlencode, urlsplit
@@ -18,6 +18,8 @@ from engine.errors import ConfigError, EngineError
 TIMEOUT_S = 120.0
 
 
+# Of a streamed answer, at once.
+_PIECE_BYTES = 1024 * 1024
 # Refused lines that are printed of one command.
 _LINES_SHOWN_MAX = 10
 
@@ -94,6 +96,34 @@ class Client:
         Raises:
             ServerError: The server refused, or cannot be reached.
         """
+        response = self._response(method, path, parameters, body, content, headers)
+        try:
+            return response.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise self._broken(error) from error
+
+    def stream(self, path: str, *, parameters: dict[str, str] | None = None) -> Iterator[bytes]:
+        """The body of a successful answer to GET, in pieces; read it to its end.
+
+        Raises:
+            ServerError: The server refused, cannot be reached, or broke off.
+        """
+        response = self._response("GET", path, parameters)
+        try:
+            while piece := response.read(_PIECE_BYTES):
+                yield piece
+        except (OSError, http.client.HTTPException) as error:
+            raise self._broken(error) from error
+
+    def _response(
+        self,
+        method: str,
+        path: str,
+        parameters: dict[str, str] | None,
+        body: bytes | None = None,
+        content: object = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> http.client.HTTPResponse:
         sent = dict(headers)
         if content is not None:
             body = json.dumps(content).encode()
@@ -104,21 +134,26 @@ class Client:
         try:
             self._connection.request(method, target, body, sent)
             response = self._connection.getresponse()
-            answer = response.read()
+            refused = response.read() if response.status >= 300 else b""
         except (ConnectionRefusedError, FileNotFoundError) as error:
             raise ServerError(
                 f"no server answers at {self._url}",
                 hint="start one with 'headrace serve', or name it with --host",
             ) from error
         except (OSError, http.client.HTTPException) as error:
-            raise ServerError(f"{self._url}: {str(error) or type(error).__name__}") from error
+            raise self._broken(error) from error
         if response.status >= 300:
-            refusal = _server_error(response.status, response.reason, answer)
+            refusal = _server_error(response.status, response.reason, refused)
             if refusal.kind in _NAMED and not self._is_guessing:
                 self._is_guessing = True
                 raise _with_guess(refusal, self, self._namespace)
             raise refusal
-        return answer
+        return response
+
+    def _broken(self, error: Exception) -> ServerError:
+        # Whatever is left of the answer must not be taken for that of the next request.
+        self._connection.close()
+        return ServerError(f"{self._url}: {str(error) or type(error).__name__}")
 
 
 class _UnixConnection(http.client.HTTPConnection):

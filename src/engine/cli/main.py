@@ -13,6 +13,7 @@ import engine
 from engine.cli import (
     cache_parsers,
     create_parsers,
+    moving_parsers,
     plugin_parsers,
     profile,
     shared_flags,
@@ -58,6 +59,8 @@ def build_parser(first: str | None = None) -> Parser:
         ("delete",): lambda: _add_delete(verbs, connection, database, destruction),
         ("write", "w"): lambda: _add_write(verbs, connection, database),
         ("query", "q"): lambda: _add_query(verbs, connection, database, answer),
+        ("export",): lambda: moving_parsers.add_export(verbs, both),
+        ("import",): lambda: moving_parsers.add_import(verbs, both),
         ("dead-letters",): lambda: _add_dead_letters(verbs, both, answer, destruction),
         ("wal",): lambda: _add_wal(verbs),
         ("completion",): lambda: _add_completion(verbs),

@@ -58,6 +58,7 @@ from engine.query.watchdog import RunningQuery, StopReason, Watchdog
 from engine.store.file_faults import FileFaults
 from engine.store.manifest import FileEntry
 from engine.store.snapshot import TableSnapshot
+from lp_core.enums import ColumnType
 
 REMOVED_FILES_MAX = 2_000
 # How long closing waits for queries under way, and how often it interrupts them meanwhile.
@@ -243,6 +244,21 @@ class QueryExecutor:
         """
         parsed_text(self._checked(sql), self._config.parse_limits)
         return parameter_names(sql)
+
+    def table_names(self, database: str) -> list[str]:
+        """The user tables of a database.
+
+        Raises:
+            DatabaseNotFoundError: There is no such database.
+        """
+        if not self._catalog.has_database(database):
+            raise DatabaseNotFoundError(f"query error: database not found: {database}")
+        return self._catalog.table_names(database)
+
+    def columns(self, database: str, table: str) -> tuple[tuple[str, ColumnType], ...]:
+        """Columns of a user table in order of first appearance; none where there is no such."""
+        snapshot = self._catalog.snapshot(database, table)
+        return () if snapshot is None else snapshot.columns
 
     def forget(self, database: str, table: str | None = None) -> None:
         """Drop what is kept in memory of a table, or of all tables of a database."""

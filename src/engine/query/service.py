@@ -20,6 +20,8 @@ from engine.metrics import MetricsRegistry
 from engine.query import formats
 from engine.query.asker import ASKER, Asker
 from engine.query.executor import OnStart, QueryExecutor
+from engine.query.export import Export
+from engine.store.time_ranges import TimeRange
 
 logger = logging.getLogger(__name__)
 
@@ -181,6 +183,18 @@ class QueryService:
             return names, answer.schema
 
         return await self._run(database, sql, plan)
+
+    def export(self, database: str, *, times: TimeRange, plain: bool) -> Export:
+        """Prepare the export of tables of a database; what it does belongs into `run`."""
+        return Export(self._executor, self._executor.columns, database, times=times, plain=plain)
+
+    def table_names(self, database: str) -> list[str]:
+        """The user tables of a database.
+
+        Raises:
+            DatabaseNotFoundError: There is no such database.
+        """
+        return self._executor.table_names(database)
 
     async def run(
         self, database: str, text: str, query_type: str, work: Callable[[], _Result]
