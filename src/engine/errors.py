@@ -105,6 +105,24 @@ class TriggerEnabledError(CatalogError):
     code = "trigger_enabled"
 
 
+class BackupFailedError(EngineError):
+    """A backup or a restore could not be done."""
+
+    code = "backup_failed"
+
+
+class BackupLimitError(EngineError):
+    """Too many backups are under way."""
+
+    code = "backup_limit"
+
+
+class BackupNotFoundError(EngineError):
+    """There is no such backup under way, or no such file in it."""
+
+    code = "backup_not_found"
+
+
 class WriteError(EngineError):
     """A write cannot be accepted."""
 

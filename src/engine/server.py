@@ -43,6 +43,8 @@ from engine.listeners import Listeners
 from engine.logs import keys
 from engine.metrics import MetricsRegistry
 from engine.paths import DataPaths
+from engine.persist.backup_files import BackupDirectories
+from engine.persist.backups import Backups
 from engine.persist.checkpointer import Checkpointer
 from engine.persist.thread import PersistConfig, PersistThread
 from engine.plugin_ports import Committer, Switch
@@ -95,6 +97,7 @@ class Server:
         self._metrics = MetricsRegistry()
         self._state = ServerState()
         self._index = FlushIndex(min(NOTE_ROWS_MAX, config.plugin_batch_rows))
+        self._access = StateAccess(self._state, self._index)
         self._log_files = LogFiles(
             self._paths.plugin_logs_dir,
             self._filesystem,
@@ -355,6 +358,11 @@ class Server:
             without_auth=config.without_auth,
             paths_without_token=frozenset(f"/{name}" for name in config.disable_authz),
         )
+        access = LogAccess(log, recovered.report.bytes, dispatcher.lost)
+        persist = self._build_persist_thread(access, queries)
+        if recovered.checkpoint:
+            persist.checkpointer.found(recovered.checkpoint, recovered.read_from)
+        backups = self._build_backups(persist, access)
         app = App(
             Services(
                 config=http,
@@ -394,15 +402,13 @@ class Server:
                     past,
                     self._clock,
                 ),
+                backups=backups,
                 health=ServerHealth(log, self._damage, self._reserve),
+                node_id=config.node_id,
                 cluster_uuid=self._cluster_uuid(),
             )
         )
         flight = self._build_flight(app, visible)
-        access = LogAccess(log, recovered.report.bytes, dispatcher.lost)
-        persist = self._build_persist_thread(access, queries)
-        if recovered.checkpoint:
-            persist.checkpointer.found(recovered.checkpoint, recovered.read_from)
         await host.start()
         await dispatcher.start(host, log.durable_position)
         persist.start()
@@ -415,6 +421,7 @@ class Server:
         finally:
             deleting.cancel()
             access.stop()
+            backups.close()
             persist.ask_to_stop()
             await dispatcher.stop()
             await host.stop(grace_s=1.0)
@@ -441,7 +448,7 @@ class Server:
             self._paths,
             self._filesystem,
             self._clock,
-            StateAccess(self._state, self._index),
+            self._access,
             access,
             self._readers,
             self._faults,
@@ -454,6 +461,10 @@ class Server:
         """Let rows pass, or raise BackPressureError."""
         self._reserve.check()
         self._live_limit.check()
+
+    def _build_backups(self, persist: PersistThread, access: LogAccess) -> Backups:
+        directories = BackupDirectories(self._paths, self._config.plugins_path)
+        return Backups(directories, persist, self._access, access, self._readers)
 
     async def _write_last_checkpoint(self, checkpointer: Checkpointer) -> None:
         """Spare the next start what it would read from the log otherwise."""

@@ -61,6 +61,8 @@ def build_parser(first: str | None = None) -> Parser:
         ("query", "q"): lambda: _add_query(verbs, connection, database, answer),
         ("export",): lambda: moving_parsers.add_export(verbs, both),
         ("import",): lambda: moving_parsers.add_import(verbs, both),
+        ("backup",): lambda: moving_parsers.add_backup(verbs, connection),
+        ("restore",): lambda: moving_parsers.add_restore(verbs),
         ("dead-letters",): lambda: _add_dead_letters(verbs, both, answer, destruction),
         ("wal",): lambda: _add_wal(verbs),
         ("completion",): lambda: _add_completion(verbs),

@@ -79,3 +79,39 @@ def add_import(verbs: Verbs, parents: list[Parser]) -> None:
     )
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress, no summary")
     parser.set_defaults(module="import_rows", function="import_rows")
+
+
+def add_backup(verbs: Verbs, connection: Parser) -> None:
+    """``headrace backup``."""
+    parser = verbs.add_parser(
+        "backup",
+        help="back up a running server",
+        parents=[connection],
+        description="Copy everything of a running server that a directory does not have yet, or "
+        "look whether a backup is whole.",
+    )
+    parser.add_argument("directory", metavar="DIR", help="of backups of this server alone")
+    parser.add_argument(
+        "--verify", action="store_true", help="read all files of the backup and compare; no server"
+    )
+    parser.add_argument("--without-secrets", action="store_true", help="leave out secrets")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress, no summary")
+    parser.set_defaults(module="backup", function="backup")
+
+
+def add_restore(verbs: Verbs) -> None:
+    """``headrace restore``."""
+    parser = verbs.add_parser(
+        "restore",
+        help="make the directory of a server of a backup",
+        description="Make the data directory of a new server of a backup, and check every file of "
+        "it.",
+    )
+    parser.add_argument("directory", metavar="DIR", help="the backup")
+    parser.add_argument("--data-dir", required=True, metavar="NEW", help="new, or empty")
+    parser.add_argument(
+        "--plugin-dir", metavar="DIR", help="for plugins, new or empty (default NEW/plugins)"
+    )
+    parser.add_argument("--node-id", metavar="NAME", help="default: as it was")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress, no summary")
+    parser.set_defaults(module="backup", function="restore")

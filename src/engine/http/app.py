@@ -21,6 +21,7 @@ from engine.http.error_responses import (
 )
 from engine.http.grpc_answer import grpc_answer, is_grpc
 from engine.http.routes import (
+    backups,
     caches,
     configure,
     dead_letters,
@@ -66,6 +67,7 @@ def routes(services: Services) -> list[Route]:
         *rows.routes(services),
         *retention.routes(services),
         *caches.routes(services),
+        *backups.routes(services),
         *dead_letters.routes(services),
         *plugin_files.routes(services),
         *plugin_tests.routes(services),

@@ -16,6 +16,7 @@ from engine.ingest.pipeline import IngestPipeline
 from engine.ingest.row_deleter import RowDeleter
 from engine.ingest.structure import StructureWriter
 from engine.metrics import MetricsRegistry
+from engine.persist.backups import Backups
 from engine.plugins.dispatcher import Dispatcher
 from engine.plugins.dry_run import DryRuns
 from engine.plugins.environment import PluginPackages
@@ -63,6 +64,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     packages: PluginPackages
     secrets: SecretStore
     dry_runs: DryRuns
+    backups: Backups
     health: Health
+    node_id: str
     # Names this server's data for good; every answer carries it.
     cluster_uuid: str

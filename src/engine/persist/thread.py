@@ -5,7 +5,9 @@
 import logging
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -27,6 +29,8 @@ from engine.store.file_faults import FileFaults
 from engine.store.readers import Readers
 
 logger = logging.getLogger(__name__)
+
+_Result = TypeVar("_Result")
 
 # How often the thread looks whether there is something to do.
 _TICK_S = 0.5
@@ -102,6 +106,9 @@ class PersistThread:
         # Files that are part of no table, with the epoch of those who may still read them.
         self._doomed: list[tuple[int, Path]] = []
         self._stop = threading.Event()
+        # What others want done between two steps; None once nobody does it any more.
+        self._asked: list[tuple[Future[Any], Callable[[], Any]]] | None = []
+        self._asked_lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._rows = metrics.counter("headrace_persist_rows_total", "Rows written to files.")
         self._compactions = metrics.counter(
@@ -116,6 +123,19 @@ class PersistThread:
         self._thread = threading.Thread(target=self._run, name="persist", daemon=True)
         self._thread.start()
 
+    def ask(self, work: Callable[[], _Result]) -> Future[_Result]:
+        """Have `work` done by the thread, between two steps: no file appears or goes meanwhile.
+
+        The future has a StoppedError if the server stops before. Any thread may ask.
+        """
+        done: Future[_Result] = Future()
+        with self._asked_lock:
+            if self._asked is None:
+                done.set_exception(StoppedError("the server stops"))
+            else:
+                self._asked.append((done, work))
+        return done
+
     def ask_to_stop(self) -> None:
         """Let the thread end after what it is at."""
         self._stop.set()
@@ -126,8 +146,32 @@ class PersistThread:
             self._thread.join()
 
     def _run(self) -> None:
+        try:
+            self._run_until_stopped()
+        finally:
+            with self._asked_lock:
+                left, self._asked = self._asked, None
+            for done, _ in left or []:
+                # One that was taken back is not to be told anything.
+                if done.set_running_or_notify_cancel():
+                    done.set_exception(StoppedError("the server stops"))
+
+    def _answer(self) -> None:
+        with self._asked_lock:
+            asked, self._asked = self._asked or [], []
+        for done, work in asked:
+            if not done.set_running_or_notify_cancel():
+                continue
+            try:
+                done.set_result(work())
+            except Exception as error:
+                # Whoever asked is told, and says it.
+                done.set_exception(error)
+
+    def _run_until_stopped(self) -> None:
         tick, pause = 0, 0
         while not self._stop.wait(_TICK_S):
+            self._answer()
             tick += 1
             pause -= 1
             if pause > 0:
