@@ -63,6 +63,7 @@ def build_parser(first: str | None = None) -> Parser:
         ("import",): lambda: moving_parsers.add_import(verbs, both),
         ("backup",): lambda: moving_parsers.add_backup(verbs, connection),
         ("restore",): lambda: moving_parsers.add_restore(verbs),
+        ("doctor",): lambda: moving_parsers.add_doctor(verbs, connection),
         ("dead-letters",): lambda: _add_dead_letters(verbs, both, answer, destruction),
         ("wal",): lambda: _add_wal(verbs),
         ("completion",): lambda: _add_completion(verbs),

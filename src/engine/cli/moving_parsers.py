@@ -115,3 +115,23 @@ def add_restore(verbs: Verbs) -> None:
     parser.add_argument("--node-id", metavar="NAME", help="default: as it was")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress, no summary")
     parser.set_defaults(module="backup", function="restore")
+
+
+def add_doctor(verbs: Verbs, connection: Parser) -> None:
+    """``headrace doctor``."""
+    parser = verbs.add_parser(
+        "doctor",
+        help="look whether machine, directories and files are fit",
+        parents=[connection],
+        description="Look at disk, clock, permissions, plugin environment and files of a server, "
+        "whether it runs or not. Exit status 1 if something is not as it must be.",
+    )
+    parser.add_argument("--data-dir", metavar="DIR", help="as of 'serve'")
+    parser.add_argument("--node-id", metavar="NAME", help="as of 'serve'")
+    parser.add_argument("--plugin-dir", metavar="DIR", help="as of 'serve'")
+    parser.add_argument("--virtual-env-location", metavar="DIR", help="as of 'serve'")
+    parser.add_argument("--config", metavar="FILE", help="as of 'serve'")
+    parser.add_argument("--quick", action="store_true", help="do not look into files")
+    parser.add_argument("--deep", action="store_true", help="read Parquet files from end to end")
+    parser.add_argument("--format", choices=("text", "json"), default="text")
+    parser.set_defaults(module="doctor", function="doctor")
