@@ -5,6 +5,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from engine.catalog.caches import DistinctCacheDraft, LastCacheDraft
 from engine.catalog.catalog import Catalog
@@ -22,7 +23,7 @@ from engine.catalog.model import DistinctCache, LastCache, Token, Trigger
 from engine.clock import Clock
 from engine.errors import TriggerEnabledError, TriggerNotFoundError
 from engine.ingest.holds import Holds
-from engine.wal.log import Log
+from engine.wal.log import DurableFrame, Log
 from lp_core import FrameKind, encode_frame
 
 
@@ -270,5 +271,17 @@ class CatalogWriter:
             change = make()
             if change is not None:
                 frame = encode_frame(FrameKind.CATALOG, [], encode_change(change))
-                # A client that goes away must not leave the lock while the change is on its way.
-                await asyncio.shield(self._log.append(frame))
+                # Who is cancelled must not leave the lock, or a hold, while the change is on its
+                # way: the next one would be checked against a state that is about to go.
+                await _end_of(self._log.append(frame))
+
+
+async def _end_of(done: asyncio.Future[DurableFrame]) -> None:
+    """Wait for `done`, which the log is sure to end, through whatever cancellation."""
+    try:
+        await asyncio.shield(done)
+    except asyncio.CancelledError:
+        while not done.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([done])
+        raise
