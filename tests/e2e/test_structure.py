@@ -247,3 +247,36 @@ def test_writes_beside_deletions_never_meet_the_old_columns(server: ServerProces
     server.kill()
     server.start()
     assert server.ask("db", "SELECT * FROM m").status in (200, 400)
+
+
+_ARROW_PLUGIN = """
+def process_batches(api, tables, args=None):
+    for name, table in tables.items():
+        line = LineBuilder("seen").tag("type", str(table.schema.field("f").type))
+        line.int64_field("rows", table.num_rows)
+        api.write(line)
+"""
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_late_trigger_gets_rows_of_a_table_and_of_its_successor_each_with_its_types(
+    server: ServerProcess, restarts: bool
+) -> None:
+    server.plugin("late.py", _ARROW_PLUGIN)
+    assert post(server, DATABASE, db="db").status == 200
+    assert server.create_trigger("db", "late", "table:m", "late.py").status == 200
+    assert server.cli("disable", "trigger", "late", "-d", "db").returncode == 0
+    assert server.write("db", "m f=1i 1", precision="ns").status == 204
+    assert delete_table(server, "m", "now").status == 200
+    assert server.write("db", 'm f="x" 2\nm f="y" 3', precision="ns").status == 204
+    if restarts:
+        server.kill()
+        server.start()
+    assert server.cli("enable", "trigger", "late", "-d", "db").returncode == 0
+    wait_for(lambda: len(_seen(server)) == 2, "both tables are seen", timeout_s=60)
+    assert _seen(server) == [("int64", 1), ("string", 2)]
+
+
+def _seen(server: ServerProcess) -> list[tuple[str, int]]:
+    answer = server.ask("db", "SELECT type, rows FROM seen ORDER BY type")
+    return [(row["type"], row["rows"]) for row in answer.json()] if answer.status == 200 else []

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from engine.catalog.changes import DeleteTable, HideTable, decode_change
+from engine.catalog.model import Deleted
 from engine.ids import Position
 from engine.wal.log import DurableFrame
 from lp_core import FrameKind
@@ -28,11 +30,14 @@ class Note(msgspec.Struct):
     num_rows: int
     # When the first of them was written.
     time_ns: int = 0
+    # Whether a table of the database was deleted just before: its name may have other columns now.
+    is_behind_deletion: bool = False
 
     def takes(self, other: "Note") -> bool:
         """Whether `other` continues this note."""
         return (
-            self.end_offset == other.start_offset
+            not other.is_behind_deletion
+            and self.end_offset == other.start_offset
             and self.path == other.path
             and self.database == other.database
             and self.origin == other.origin
@@ -81,6 +86,8 @@ class FlushIndex:
         """Frames that lie together share a note up to `note_rows_max` rows."""
         self.note_rows_max = note_rows_max
         self._notes: dict[str, list[Note]] = {}
+        # Databases of which a table was deleted behind their last note.
+        self._changed: set[str] = set()
         self._flushed = Position(0)
         # Per database, up to where notes may have been dropped, and for all where they begin.
         self._floors: dict[str, Position] = {}
@@ -91,9 +98,12 @@ class FlushIndex:
         self._beginning = position
 
     def add(self, durable: DurableFrame) -> None:
-        """Note the sections of a WRITE or COMMIT frame."""
+        """Note the sections of a WRITE or COMMIT frame, and where tables were deleted."""
         frame = durable.frame
         if frame.kind == FrameKind.CATALOG:
+            match decode_change(frame.control):
+                case DeleteTable(database=name) | HideTable(deleted=Deleted(database=name)):
+                    self._changed.add(name)
             return
         for section in frame.sections:
             note = Note(
@@ -108,7 +118,9 @@ class FlushIndex:
                 Position(frame.position),
                 section.batch.num_rows,
                 section.ingest_time_ns,
+                section.database in self._changed,
             )
+            self._changed.discard(section.database)
             notes = self._notes.setdefault(section.database, [])
             last = notes[-1] if notes else None
             # Notes that were part of a flush already may have been handed out: those stay as they
@@ -156,6 +168,7 @@ class FlushIndex:
     def forget_database(self, database: str) -> None:
         """The database is gone."""
         self._notes.pop(database, None)
+        self._changed.discard(database)
         self._floors.pop(database, None)
 
     def prune(self, passed: Mapping[str, Position], flushed: Position) -> None:
@@ -206,17 +219,20 @@ class FlushIndex:
         """Notes in (`start`, `end`] that concern `interest`: one, and more up to `rows_max` rows.
 
         When the row limit cuts the range, the selection's end lies behind the last note taken; a
-        frame is never split. The first and the last note may reach beyond the range: after a
+        frame is never split. Nor are rows on both sides of a table's deletion taken together: columns
+        of one name may have two types. The first and the last note may reach beyond the range: after a
         restart notes span the flushes, and with them the cursors, of the time before. Whoever
         reads them goes by positions.
         """
         taken: list[Note] = []
         rows = hops = over_limit = 0
+        is_behind_deletion = False
         stop = end
         notes = self._notes.get(interest.database, [])
         for note in notes[bisect_right(notes, start, key=lambda note: note.last_position) :]:
             if note.first_position > end:
                 break
+            is_behind_deletion = (is_behind_deletion or note.is_behind_deletion) and bool(taken)
             if not interest.wants(note):
                 continue
             if note.hops >= interest.hops_max:
@@ -224,7 +240,7 @@ class FlushIndex:
                 continue
             if (
                 taken
-                and rows + note.num_rows > rows_max
+                and (is_behind_deletion or rows + note.num_rows > rows_max)
                 and note.first_position > taken[-1].last_position
             ):
                 stop = min(taken[-1].last_position, end)

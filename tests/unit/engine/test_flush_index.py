@@ -1,23 +1,34 @@
 """The index of unprocessed frames, against frames of a real segment."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from engine.ids import Position
+import pytest
+
+from engine.catalog.changes import CatalogChange, DeleteTable, HideTable, encode_change
+from engine.catalog.model import Deleted
+from engine.ids import DatabaseId, Position
 from engine.plugins.flush_index import FlushIndex, Interest
 from engine.wal.log import DurableFrame
 from engine.wal.segment_series import Segment
 from lp_core import FrameKind, Section, SegmentReader, SegmentWriter, encode_frame, parse
 
 
-def write_segment(path: Path, writes: list[tuple[str, str, str, int]]) -> list[DurableFrame]:
-    """Frames of (database, line protocol, origin, hops)."""
+Write = tuple[str, str, str, int]
+
+
+def write_segment(path: Path, writes: Sequence[Write | CatalogChange]) -> list[DurableFrame]:
+    """Frames of (database, line protocol, origin, hops), and of changes."""
     writer = SegmentWriter(first_position=1, node_id="n", created_ns=0)
     content = bytes(writer.header)
-    for position, (database, lines, origin, hops) in enumerate(writes, 1):
-        batch = parse(lines.encode(), precision="ns", now_ns=0).batch
-        encoded = encode_frame(
-            FrameKind.WRITE, [Section(database, batch, origin=origin, hops=hops)]
-        )
+    for position, write in enumerate(writes, 1):
+        if isinstance(write, tuple):
+            database, lines, origin, hops = write
+            batch = parse(lines.encode(), precision="ns", now_ns=0).batch
+            section = Section(database, batch, origin=origin, hops=hops)
+            encoded = encode_frame(FrameKind.WRITE, [section])
+        else:
+            encoded = encode_frame(FrameKind.CATALOG, [], encode_change(write))
         encoded.seal(position)
         content += bytes(encoded)
     path.write_bytes(content)
@@ -100,3 +111,41 @@ def test_passed_notes_are_dropped(tmp_path: Path) -> None:
     assert index.select(interest(), Position(0), Position(3), rows_max=9).notes == []
     index.forget_database("db")
     assert index.select(interest(), Position(0), Position(3), rows_max=9).notes == []
+
+
+@pytest.mark.parametrize("is_hard", [True, False])
+def test_rows_on_both_sides_of_a_tables_deletion_are_not_taken_together(
+    tmp_path: Path, is_hard: bool
+) -> None:
+    deletion: CatalogChange = DeleteTable(DatabaseId(1), "db", "a")
+    if not is_hard:
+        hidden = Deleted(
+            id=DatabaseId(1), name="a-1", database="db", table="a", deleted_ns=1, hard_delete_ns=None
+        )
+        deletion = HideTable(DatabaseId(1), hidden)
+    index = FlushIndex()
+    frames = write_segment(
+        tmp_path / "s.wal",
+        [
+            ("db", "a f=1\n", "", 0),
+            ("db", "a f=1\n", "", 0),
+            deletion,
+            ("other", "a f=1\n", "", 0),
+            # Of another trigger's interest: what follows it is behind the deletion all the same.
+            ("db", "b f=1\n", "", 0),
+            ("db", 'a f="x"\n', "", 0),
+            ("db", 'a f="x"\n', "", 0),
+        ],
+    )
+    for frame in frames:
+        index.add(frame)
+    index.flush(Position(7))
+    ranges = []
+    start = Position(0)
+    while start < 7:
+        selection = index.select(interest("a"), start, Position(7), rows_max=100)
+        ranges.append((selection.end, sum(note.num_rows for note in selection.notes)))
+        start = selection.end
+    assert ranges == [(2, 2), (7, 2)]
+    other = Interest(database="other", table=None, skip_origin=None, hops_max=2)
+    assert index.select(other, Position(0), Position(7), rows_max=100).end == 7
