@@ -141,6 +141,8 @@ class Dispatcher:
         self._ticker: asyncio.Task[NoReturn] | None = None
         self._reaped_at_s = 0.0
         self._chores: set[asyncio.Task[None]] = set()
+        # Of these, the starts of triggers, which a stop does not wait for: the disk may be full.
+        self._beginnings: set[asyncio.Task[None]] = set()
         # One at a time restores dropped notes.
         self._looking_back = asyncio.Lock()
 
@@ -207,6 +209,8 @@ class Dispatcher:
         """Stop every trigger. Ranges of abandoned runs run again at the next start."""
         self._ports.history.close()
         self._ports.past.close()
+        for beginning in self._beginnings:
+            beginning.cancel()
         if self._ticker is not None:
             self._ticker.cancel()
             await asyncio.gather(self._ticker, return_exceptions=True)
@@ -346,7 +350,9 @@ class Dispatcher:
                 )
                 self._runners[trigger.id] = runner
                 if cursor.low < self._ports.index.floor(trigger.database):
-                    self._do(self._begin_in_the_past(runner, cursor.low))
+                    beginning = self._do(self._begin_in_the_past(runner, cursor.low))
+                    self._beginnings.add(beginning)
+                    beginning.add_done_callback(self._beginnings.discard)
                 else:
                     runner.start(self._flushed)
         logger.info(
@@ -362,10 +368,11 @@ class Dispatcher:
         # Not awaited here: the change may come from the runner itself (disable on error).
         self._do(self._wind_up(runner, worker))
 
-    def _do(self, work: Coroutine[None, None, None]) -> None:
+    def _do(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         chore = asyncio.create_task(work)
         self._chores.add(chore)
         chore.add_done_callback(self._chores.discard)
+        return chore
 
     async def _begin_in_the_past(self, runner: WalRunner, start: Position) -> None:
         """Start a trigger that wants frames which the index has dropped."""
