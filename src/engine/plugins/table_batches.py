@@ -73,17 +73,18 @@ class _InlineTable:
 
 
 def _arrow_column(pa: Any, values: list[Any], column_type: int | None) -> Any:
-    match column_type:
-        case ColumnType.TAG:
-            return pa.array(values, pa.utf8()).dictionary_encode()
-        case ColumnType.INT64:
-            return pa.array(values, pa.int64())
-        case ColumnType.UINT64:
-            return pa.array(values, pa.uint64())
-        case ColumnType.FLOAT64:
-            return pa.array(values, pa.float64())
-        case _:
-            return pa.array(values)
+    kinds: dict[int, tuple[type, Any]] = {
+        ColumnType.TAG: (str, pa.utf8()),
+        ColumnType.INT64: (int, pa.int64()),
+        ColumnType.UINT64: (int, pa.uint64()),
+        ColumnType.FLOAT64: (float, pa.float64()),
+    }
+    kind, wanted = (object, None) if column_type is None else kinds.get(column_type, (object, None))
+    if not all(value is None or isinstance(value, kind) for value in values):
+        # Rows of a table that was deleted; the type is that of a later one of its name.
+        return pa.array(values)
+    column = pa.array(values, wanted)
+    return column.dictionary_encode() if column_type == ColumnType.TAG else column
 
 
 class Delivery:

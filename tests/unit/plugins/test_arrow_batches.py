@@ -180,3 +180,23 @@ def test_tables_of_pandas_and_polars():
     assert isinstance(in_form(table, "polars"), polars.DataFrame)
     assert written(in_form(table, "polars"), time=None) == ["out x=1i\nout x=2i"]
     assert written(in_form(table, "pandas"), time=None) == ["out x=1i\nout x=2i"]
+
+
+@pytest.mark.parametrize(
+    ("value", "later", "expected"),
+    [
+        (1, ColumnType.TAG, "int64"),
+        ("x", ColumnType.INT64, "string"),
+        ("x", ColumnType.FLOAT64, "string"),
+        (1.5, ColumnType.UINT64, "double"),
+    ],
+)
+def test_parked_rows_of_a_table_whose_successor_has_other_types_keep_their_own(
+    value, later, expected
+):
+    run = WritesRun(
+        database="db", inline=[("m", [{"f": value, "time": 1}])], inline_types={"m": {"f": later}}
+    )
+    table = delivery_for(run).arrow_tables()["m"]
+    assert str(table.schema.field("f").type) == expected
+    assert plain(table) == [{"f": value, "time": 1}]
