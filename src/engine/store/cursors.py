@@ -48,8 +48,14 @@ class Cursor:
         for begin, (stop, _) in list(self._partial.items()):
             if begin < end and start < stop:
                 del self._partial[begin]
-        self.done.append((start, end))
-        self.done.sort()
+        done: list[tuple[Position, Position]] = []
+        for begin, stop in sorted([*self.done, (start, end)]):
+            # Ranges that touch are one: who counts what is left sees no seams between them.
+            if done and begin <= done[-1][1]:
+                done[-1] = done[-1][0], max(done[-1][1], stop)
+            else:
+                done.append((begin, stop))
+        self.done = done
         self._join()
 
     def _join(self) -> None:

@@ -29,6 +29,14 @@ def test_steps_out_of_order_wait_for_the_gap() -> None:
     assert cursor.next_gap(Position(0), Position(6)) is None
 
 
+def test_ranges_that_touch_are_one() -> None:
+    cursor = Cursor(Position(0))
+    for start, end in ((2, 4), (6, 8), (10, 12), (4, 6)):
+        cursor.finish(Position(start), Position(end))
+    assert (cursor.low, cursor.done) == (0, [(2, 8), (10, 12)])
+    assert cursor.next_gap(Position(2), Position(20)) == (8, 10)
+
+
 @given(cuts=st.sets(st.integers(1, 40), min_size=1), order=st.randoms())
 def test_any_order_of_steps_ends_at_the_same_place(cuts: set[int], order: object) -> None:
     edges = sorted({0, *cuts})
