@@ -12,7 +12,7 @@ from engine.errors import ConfigError
 from engine.flight.listener import FlightListener
 from engine.http.app import App
 from engine.http.http_config import HttpConfig
-from engine.http.listener import TlsFiles, listener, unix_listener, url_of
+from engine.http.listener import TlsFiles, is_taken, listener, unix_listener, url_of
 from engine.http.unix_socket import UnixSocket, UnixSocketConfig
 from engine.logs import keys
 
@@ -40,6 +40,7 @@ class Listeners:
         """
         self._app = app
         self._flight = flight
+        self._address = http.host, http.port
         self.url = url_of(http.host, http.port, tls)
         self._serving: list[asyncio.Task[None]] = []
         self._servers: list[GranianServer] = [listener(app, http.host, http.port, tls)]
@@ -67,6 +68,8 @@ class Listeners:
             ConfigError: An address cannot be listened on.
         """
         try:
+            if await asyncio.to_thread(is_taken, *self._address):
+                raise _cannot_serve(self.url, "Address already in use", "--http-bind")
             if self._flight is not None:
                 self._flight.start()
             try:
@@ -94,10 +97,7 @@ class Listeners:
             place, flag = self.url, "--http-bind"
         else:
             place, flag = f"socket {self._unix_socket.path}", "--http-socket"
-        raise ConfigError(
-            f"cannot serve on {place}: {reason}",
-            hint=f"another program may use it; choose another with {flag}",
-        )
+        raise _cannot_serve(place, reason, flag)
 
     async def _stop(self, drain_timeout_s: float) -> None:
         flight_end = (
@@ -111,3 +111,10 @@ class Listeners:
         # The tasks are left alone: granian reports their end to them later, and stumbles when they
         # are cancelled.
         await asyncio.wait(self._serving, timeout=_STOP_TIMEOUT_S)
+
+
+def _cannot_serve(place: str, reason: str, flag: str) -> ConfigError:
+    return ConfigError(
+        f"cannot serve on {place}: {reason}",
+        hint=f"another program may use it; choose another with {flag}",
+    )

@@ -113,6 +113,22 @@ def test_a_taken_port_is_an_error(make_server: MakeServer, tmp_path: Path) -> No
     assert f"{port}" in result.stderr
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])  # noqa: S104
+def test_two_servers_do_not_share_a_port(
+    make_server: MakeServer, tmp_path: Path, host: str
+) -> None:
+    first = make_server().start()
+    flags = ("--data-dir", str(tmp_path / "x"), "--without-auth")
+    second = first.cli("serve", "--http-bind", f"{host}:{first.port}", *flags)
+    assert second.returncode == 1
+    assert f"{first.port}: Address already in use" in second.stderr
+    assert "--http-bind" in second.stderr
+    # Its port is free at once for the next one, though connections of before linger.
+    assert first.request("GET", "/health").status == 200
+    first.kill()
+    first.start()
+
+
 @pytest.mark.parametrize("years_ahead", [1, 40])
 def test_a_schedule_of_a_later_year_is_kept_over_a_restart(
     make_server: MakeServer, years_ahead: int

@@ -1,6 +1,7 @@
 # Owns the settings of granian, which listens and speaks HTTP.
 """The listening sockets of HTTP."""
 
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,11 @@ from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.server.embed import Server as GranianServer
 
 from engine.http.unix_socket import UnixSocket
+
+# A listener of this machine answers at once; one of a far address is not there.
+_LOOK_TIMEOUT_S = 2.0
+# Where one that listens on all addresses is found.
+_LOOPBACKS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - looked at, not listened on
 
 
 class TlsFiles(msgspec.Struct, frozen=True):
@@ -34,6 +40,20 @@ def listener(app: Any, host: str, port: int, tls: TlsFiles | None) -> GranianSer
         ssl_key=None if tls is None else tls.key,
         ssl_protocol_min=_VERSIONS["tls-1.2" if tls is None else tls.minimum_version],
     )
+
+
+def is_taken(host: str, port: int) -> bool:
+    """Whether somebody listens on the address; blocking.
+
+    The system would refuse it to anybody else, but granian lets several processes share a port, and
+    the kernel would deal out the connections between two servers that know nothing of each other.
+    """
+    try:
+        with socket.create_connection((_LOOPBACKS.get(host, host), port), _LOOK_TIMEOUT_S) as look:
+            # Where nobody listens, a connection may by chance get that very port, and meet itself.
+            return bool(look.getsockname() != look.getpeername())
+    except OSError:
+        return False
 
 
 def unix_listener(app: Any, unix_socket: UnixSocket) -> GranianServer:
