@@ -113,7 +113,7 @@ def test_a_taken_port_is_an_error(make_server: MakeServer, tmp_path: Path) -> No
     assert f"{port}" in result.stderr
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])  # noqa: S104
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
 def test_two_servers_do_not_share_a_port(
     make_server: MakeServer, tmp_path: Path, host: str
 ) -> None:

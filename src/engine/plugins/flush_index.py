@@ -219,10 +219,10 @@ class FlushIndex:
         """Notes in (`start`, `end`] that concern `interest`: one, and more up to `rows_max` rows.
 
         When the row limit cuts the range, the selection's end lies behind the last note taken; a
-        frame is never split. Nor are rows on both sides of a table's deletion taken together: columns
-        of one name may have two types. The first and the last note may reach beyond the range: after a
-        restart notes span the flushes, and with them the cursors, of the time before. Whoever
-        reads them goes by positions.
+        frame is never split. Nor are rows on both sides of a table's deletion taken together:
+        columns of one name may have two types. The first and the last note may reach beyond the
+        range: after a restart notes span the flushes, and with them the cursors, of the time
+        before. Whoever reads them goes by positions.
         """
         taken: list[Note] = []
         rows = hops = over_limit = 0

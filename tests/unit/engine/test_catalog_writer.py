@@ -50,7 +50,8 @@ def test_a_change_under_way_keeps_the_next_one_waiting_though_nobody_waits_for_i
         log.waiting[0].set_result(None)  # type: ignore[arg-type]
         await other
         assert len(log.waiting) == 1
-        assert (await asyncio.gather(gone, return_exceptions=True)) and gone.cancelled()
+        await asyncio.wait([gone])
+        assert gone.cancelled()
 
     asyncio.run(scenario())
 
@@ -78,9 +79,7 @@ def test_writes_wait_for_a_deletion_though_nobody_else_does(tmp_path: Path) -> N
         async with IngestKit(tmp_path) as kit:
             log = SlowLog()
             writer = CatalogWriter(kit.state.catalog, log, StandingClock())  # type: ignore[arg-type]
-            structure = StructureWriter(
-                writer, kit.state.catalog, kit.state.store, StandingClock()
-            )
+            structure = StructureWriter(writer, kit.state.catalog, kit.state.store, StandingClock())
             assert await kit.write(b"m f=1i 1") is None
             deletion = asyncio.create_task(structure.delete_table(DATABASE, "m", 0))
             await some_turns()

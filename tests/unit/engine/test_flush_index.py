@@ -13,7 +13,6 @@ from engine.wal.log import DurableFrame
 from engine.wal.segment_series import Segment
 from lp_core import FrameKind, Section, SegmentReader, SegmentWriter, encode_frame, parse
 
-
 Write = tuple[str, str, str, int]
 
 
@@ -120,7 +119,12 @@ def test_rows_on_both_sides_of_a_tables_deletion_are_not_taken_together(
     deletion: CatalogChange = DeleteTable(DatabaseId(1), "db", "a")
     if not is_hard:
         hidden = Deleted(
-            id=DatabaseId(1), name="a-1", database="db", table="a", deleted_ns=1, hard_delete_ns=None
+            id=DatabaseId(1),
+            name="a-1",
+            database="db",
+            table="a",
+            deleted_ns=1,
+            hard_delete_ns=None,
         )
         deletion = HideTable(DatabaseId(1), hidden)
     index = FlushIndex()
