@@ -40,13 +40,18 @@ class Attempts:
         self._policy = policy
 
     async def run_to_end(
-        self, job: Job, *, first_line: str, hops: int, record: RunRecord
+        self, job: Job, *, first_line: str, hops: int, record: RunRecord, has_rows: bool = False
     ) -> Ending:
-        """Run `job` as often as the trigger's error behaviour asks for."""
+        """Run `job` as often as the trigger's error behaviour asks for.
+
+        `has_rows` as `run_once`.
+        """
         behavior = self.runs.trigger.error_behavior
         tries = 0
         while True:
-            failure = await self.run_once(job, first_line=first_line, hops=hops, record=record)
+            failure = await self.run_once(
+                job, first_line=first_line, hops=hops, record=record, has_rows=has_rows
+            )
             tries += 1
             if failure is None:
                 return Ending(End.DONE, tries)
@@ -68,12 +73,13 @@ class Attempts:
         return True
 
     async def run_once(
-        self, job: Job, *, first_line: str, hops: int, record: RunRecord
+        self, job: Job, *, first_line: str, hops: int, record: RunRecord, has_rows: bool = False
     ) -> Failure | None:
         """Run `job`, again when its worker went for another reason, whatever the behaviour.
 
         Neither the rows nor the trigger shall pay for what another plugin did to the process of
-        them all.
+        them all. Where the job `has_rows` that wait in the log, there is no end to it: giving up
+        would lose them.
         """
         lost = 0
         while True:
@@ -83,8 +89,8 @@ class Attempts:
             if failure is None or outcome is None or outcome.failure not in ("lost", "stopped"):
                 return failure
             lost += 1
-            # Limited all the same: it may be this plugin that does it, time and again.
-            wait_s = self._wait_s(lost)
+            # Else limited all the same: it may be this plugin that does it, time and again.
+            wait_s = self._endless_wait_s(lost) if has_rows else self._wait_s(lost)
             if wait_s is None:
                 return failure
             self.runs.log("WARN", "the run is repeated: its worker was lost, not its own doing")
@@ -102,3 +108,6 @@ class Attempts:
 
     def _wait_s(self, retry: int) -> float | None:
         return self._policy.wait_s(retry, random.random())  # noqa: S311 - jitter only
+
+    def _endless_wait_s(self, retry: int) -> float:
+        return self._policy.endless_wait_s(retry, random.random())  # noqa: S311 - jitter only

@@ -77,6 +77,7 @@ class Parking:
                 first_line="",
                 hops=batch.hops,
                 record=batch.record_to(rows.end),
+                has_rows=True,
             )
             if failure is None:
                 search.succeeded()

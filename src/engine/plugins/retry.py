@@ -4,6 +4,9 @@
 
 import msgspec
 
+# More of them than any wait has; numbers have an end.
+_DOUBLINGS_MAX = 64
+
 
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """First retry at once, then waits that double up to a limit."""
@@ -20,9 +23,12 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
         `random` is a number in [0, 1).
         """
-        if retry > self.retries_max:
-            return None
+        return None if retry > self.retries_max else self.endless_wait_s(retry, random)
+
+    def endless_wait_s(self, retry: int, random: float) -> float:
+        """As `wait_s`, for those who never give up."""
         if retry == 1:
             return 0.0
-        wait = min(self.first_wait_s * 2.0 ** (retry - 2), self.wait_s_max)
+        doublings = min(retry - 2, _DOUBLINGS_MAX)
+        wait = min(self.first_wait_s * 2.0**doublings, self.wait_s_max)
         return wait * (1 - self.jitter * random)

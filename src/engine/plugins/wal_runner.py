@@ -275,6 +275,7 @@ class WalRunner:
             first_line="starting execution of wal plugin.",
             hops=batch.hops,
             record=batch.record_to(end),
+            has_rows=True,
         )
         if ending.end is not End.GIVEN_UP:
             return ending.end is End.DONE
