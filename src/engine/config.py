@@ -46,6 +46,7 @@ class ServeConfig:
     config: Path | None = None
     max_http_request_size: int = 10 * 1024 * 1024
     http_receive_timeout: float = 15.0
+    http_idle_timeout: float = 30.0
     wal_flush_interval: float = 1.0
     wal_segment_size: int = 64 * 1024 * 1024
     wal_kept_max: int = 10 * 1024 * 1024 * 1024

@@ -11,6 +11,7 @@ from granian.server.embed import Server as GranianServer
 from engine.errors import ConfigError
 from engine.flight.listener import FlightListener
 from engine.http.app import App
+from engine.http.connection_watch import ConnectionWatch
 from engine.http.http_config import HttpConfig
 from engine.http.listener import TlsFiles, is_taken, listener, unix_listener, url_of
 from engine.http.unix_socket import UnixSocket, UnixSocketConfig
@@ -42,11 +43,12 @@ class Listeners:
         self._flight = flight
         self._address = http.host, http.port
         self.url = url_of(http.host, http.port, tls)
+        self._watch = ConnectionWatch(http, app.busy_ports, app.services.metrics)
         self._serving: list[asyncio.Task[None]] = []
-        self._servers: list[GranianServer] = [listener(app, http.host, http.port, tls)]
+        self._servers: list[GranianServer] = [listener(app, http, tls)]
         self._unix_socket = None if unix_socket is None else UnixSocket(unix_socket)
         if self._unix_socket is not None:
-            self._servers.append(unix_listener(app, self._unix_socket))
+            self._servers.append(unix_listener(app, http, self._unix_socket))
 
     @property
     def places(self) -> dict[str, object]:
@@ -82,8 +84,10 @@ class Listeners:
 
     async def _serve(self, stop: asyncio.Event, on_stopping: Callable[[], None]) -> None:
         self._serving = [asyncio.create_task(server.serve()) for server in self._servers]
+        watching = asyncio.create_task(self._watch.run())
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({*self._serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        watching.cancel()
         ended = next((task for task in self._serving if task.done()), None)
         if ended is None:
             logger.info("stopping")

@@ -225,6 +225,13 @@ OPTIONS = (
         "DURATION",
     ),
     Option(
+        "--http-idle-timeout",
+        ("HEADRACE_HTTP_IDLE_TIMEOUT",),
+        parse_seconds,
+        "connections that do nothing for as long are closed (default 30s)",
+        "DURATION",
+    ),
+    Option(
         "--wal-flush-interval",
         ("HEADRACE_WAL_FLUSH_INTERVAL", "INFLUXDB3_WAL_FLUSH_INTERVAL"),
         parse_seconds,

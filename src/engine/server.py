@@ -26,6 +26,7 @@ from engine.flight.listener import FlightConfig, FlightListener
 from engine.health import ServerHealth
 from engine.http.app import App
 from engine.http.bodies import BodyGate
+from engine.http.connection_watch import places
 from engine.http.http_config import HttpConfig
 from engine.http.listener import TlsFiles
 from engine.http.preset_token import PresetToken, apply_preset, check_address, read_preset
@@ -355,6 +356,8 @@ class Server:
             body_bytes_max=config.max_http_request_size,
             receive_idle_s=config.http_receive_timeout,
             flight_bind=config.flight_bind,
+            idle_s=config.http_idle_timeout,
+            connections_max=places(),
             without_auth=config.without_auth,
             paths_without_token=frozenset(f"/{name}" for name in config.disable_authz),
         )

@@ -93,7 +93,8 @@ class App:
         )
         self._headers = AnswerHeaders(services.cluster_uuid)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._active: set[asyncio.Task[Any]] = set()
+        # Requests in work, and the other end of each.
+        self._active: dict[asyncio.Task[Any], tuple[str, int] | None] = {}
         metrics = services.metrics
         self._requests = metrics.counter(
             "headrace_http_requests_total", "Requests answered.", ("method", "status")
@@ -124,7 +125,7 @@ class App:
         request = Request(scope, receive, self.services.gate, self.services.config, task)
         request_id = request_id_of(request)
         mark = RequestMark(request_id)
-        self._active.add(task)
+        self._active[task] = request.connection
         try:
             response = await self._answer(request)
             self._headers.add(response, request_id)
@@ -137,8 +138,12 @@ class App:
             await response.send(send)
         finally:
             mark.is_over = True
-            self._active.discard(task)
+            del self._active[task]
             self.services.gate.release(request.admitted_bytes)
+
+    def busy_ports(self) -> set[int]:
+        """Ports of the clients whose requests are in work."""
+        return {connection[1] for connection in self._active.values() if connection is not None}
 
     async def drain(self, timeout_s: float) -> int:
         """Stop taking bodies, wait for requests under way; return how many were given up."""

@@ -3,6 +3,8 @@
 
 import msgspec
 
+CONNECTIONS_MAX = 10_000
+
 
 class HttpConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of the HTTP interface."""
@@ -18,6 +20,10 @@ class HttpConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     receive_total_s: float = 300.0
     # Seconds for which the rest of a body that is too large is still taken in.
     discard_s: float = 5.0
+    # Seconds for which a connection may do nothing, and in which the head of a request must come.
+    idle_s: float = 30.0
+    # Connections at one time; further ones wait until others end.
+    connections_max: int = CONNECTIONS_MAX
     # Bodies being received or processed at one time, in bytes; more are refused with 503.
     bodies_bytes_max: int = 512 * 1024 * 1024
     without_auth: bool = False

@@ -7,8 +7,10 @@ from typing import Any
 
 import msgspec
 from granian.constants import HTTPModes, Interfaces, SSLProtocols
+from granian.http import HTTP1Settings, HTTP2Settings
 from granian.server.embed import Server as GranianServer
 
+from engine.http.http_config import HttpConfig
 from engine.http.unix_socket import UnixSocket
 
 # A listener of this machine answers at once; one of a far address is not there.
@@ -30,12 +32,19 @@ class TlsFiles(msgspec.Struct, frozen=True):
 _VERSIONS = {"tls-1.2": SSLProtocols.tls12, "tls-1.3": SSLProtocols.tls13}
 
 
-def listener(app: Any, host: str, port: int, tls: TlsFiles | None) -> GranianServer:
-    """A listener for `app` on an address, not yet started; with `tls` it speaks HTTPS."""
+# The head of a request in HTTP/1.1; a URL has up to 64 KiB of it. granian's own limits are so wide
+# that the heads of 10,000 clients would take 4 GB, or far more with HTTP/2.
+_HEAD_BYTES_MAX = 128 * 1024
+_HTTP2_HEAD_BYTES_MAX = 64 * 1024
+
+
+def listener(app: Any, config: HttpConfig, tls: TlsFiles | None) -> GranianServer:
+    """A listener for `app`, not yet started; with `tls` it speaks HTTPS."""
     return _listener(
         app,
-        address=host,
-        port=port,
+        config,
+        address=config.host,
+        port=config.port,
         ssl_cert=None if tls is None else tls.certificate,
         ssl_key=None if tls is None else tls.key,
         ssl_protocol_min=_VERSIONS["tls-1.2" if tls is None else tls.minimum_version],
@@ -56,25 +65,30 @@ def is_taken(host: str, port: int) -> bool:
         return False
 
 
-def unix_listener(app: Any, unix_socket: UnixSocket) -> GranianServer:
+def unix_listener(app: Any, config: HttpConfig, unix_socket: UnixSocket) -> GranianServer:
     """A listener for `app` on a socket file, not yet started; what goes over it is not encrypted.
 
     The file is in its place as soon as the listener has made it.
     """
-    server = _listener(app, uds=unix_socket.made_path)
+    server = _listener(app, config, uds=unix_socket.made_path)
     server.on_startup(unix_socket.publish)
     return server
 
 
-def _listener(app: Any, **options: Any) -> GranianServer:
+def _listener(app: Any, config: HttpConfig, **options: Any) -> GranianServer:
     return GranianServer(
         app,
         interface=Interfaces.ASGINL,
         http=HTTPModes.auto,
         websockets=False,
         backlog=1024,
-        # Our own limits answer with 503; granian's would let /health wait in line.
-        backpressure=10_000,
+        # Connections, not requests. A connection that finds no place waits, so connection_watch
+        # takes care that there is one.
+        backpressure=config.connections_max,
+        http1_settings=HTTP1Settings(
+            header_read_timeout=round(config.idle_s * 1000), max_buffer_size=_HEAD_BYTES_MAX
+        ),
+        http2_settings=HTTP2Settings(max_headers_size=_HTTP2_HEAD_BYTES_MAX),
         log_enabled=False,
         **options,
     )

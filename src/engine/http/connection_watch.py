@@ -1,0 +1,186 @@
+# Owns the look at connections from outside granian. Its own time limit begins with the first bytes
+# of a request: it waits for ever for a client that says nothing after connecting, or nothing after
+# its TLS handshake, and its places for connections may all be taken by such. What the kernel knows
+# of each socket is enough to tell them from those that are used.
+"""Idle connections."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import resource
+import socket
+import stat
+import struct
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from engine.http.http_config import CONNECTIONS_MAX, HttpConfig
+from engine.logs import keys
+from engine.metrics import MetricsRegistry
+
+logger = logging.getLogger(__name__)
+
+_LOOK_INTERVAL_S = 1.0
+# With more connections than this share of the places, those go that do nothing for a moment.
+_CROWDED_SHARE = 0.75
+_CROWDED_IDLE_S = 1.0
+# Bytes of HTTP/2's first words. Before a client has sent as many granian may not know which HTTP it
+# is to speak, and has no time limit.
+_PREFACE_BYTES = 24
+# Milliseconds for which a client may read nothing of what it is sent, until the kernel ends it.
+_UNREAD_MS_MAX = 300_000
+# Seconds of silence until the kernel asks whether the other end is there, and between askings.
+_PROBE_AFTER_S, _PROBE_EVERY_S = 60, 15
+
+# The part of Linux' struct tcp_info that is of interest.
+_TCP_INFO_BYTES = 256
+_SENT_AND_RECEIVED = struct.Struct("=24xI16xI4xI72xQ8xI")
+
+_DESCRIPTORS = Path("/proc/self/fd")
+
+# Open files that a server may have in all; more are not asked for.
+_OPEN_FILES_WANTED = 32_768
+
+
+def places(wanted: int = CONNECTIONS_MAX) -> int:
+    """How many connections, `wanted` at most, leave enough open files for everything else.
+
+    Raises the limit of this process as far as it may.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    raised = _OPEN_FILES_WANTED if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES_WANTED)
+    if soft != resource.RLIM_INFINITY and soft < raised:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
+        soft = raised
+    return wanted if soft == resource.RLIM_INFINITY else max(1, min(wanted, soft // 2))
+
+
+class _Traffic(msgspec.Struct, frozen=True):
+    """What the kernel knows about a connection."""
+
+    silent_s: float
+    received_bytes: int
+    # Whether something is under way to the client.
+    is_sending: bool
+
+
+class ConnectionWatch:
+    """Ends connections to a port that are not used, sooner when places get scarce."""
+
+    def __init__(
+        self,
+        config: HttpConfig,
+        busy_ports: Callable[[], set[int]],
+        metrics: MetricsRegistry,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`busy_ports` gives the other ends' ports of connections with a request in work."""
+        self._config = config
+        self._busy_ports = busy_ports
+        self._now = now
+        # Connections of which granian has seen no request yet, and when they were seen first.
+        self._beginning: dict[tuple[str, int], float] = {}
+        self._is_prepared = False
+        self.count = 0
+        metrics.gauge("headrace_http_connections", "Open connections.", lambda: float(self.count))
+        self._closed = metrics.counter(
+            "headrace_http_connections_closed_total",
+            "Connections closed because they did nothing, by whether places were scarce.",
+            ("reason",),
+        )
+
+    async def run(self) -> None:
+        """Look again and again, until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            busy = self._busy_ports()
+            # Thousands of connections take a tenth of a second.
+            try:
+                await loop.run_in_executor(None, self.look, busy)
+            except Exception:
+                logger.exception("the look at connections failed, it is tried again")
+            await asyncio.sleep(_LOOK_INTERVAL_S)
+
+    def look(self, busy: set[int]) -> None:
+        """Look at all connections once; those of the ports `busy` have a request in work."""
+        is_crowded = self.count > self._config.connections_max * _CROWDED_SHARE
+        limit_s = self._config.idle_s
+        if is_crowded:
+            limit_s = min(limit_s, _CROWDED_IDLE_S)
+        now = self._now()
+        beginning: dict[tuple[str, int], float] = {}
+        count = closed = 0
+        for connection in self._connections():
+            count += 1
+            try:
+                peer = connection.getpeername()[:2]
+                traffic = _traffic(connection)
+            except OSError:
+                continue  # it has ended meanwhile
+            idle_s = 0.0 if traffic.is_sending else traffic.silent_s
+            if traffic.received_bytes < _PREFACE_BYTES:
+                beginning[peer] = self._beginning.get(peer, now)
+                idle_s = max(idle_s, now - beginning[peer])
+            if idle_s >= limit_s and peer[1] not in busy:
+                with contextlib.suppress(OSError):
+                    # granian reads the end of the stream, and clears up.
+                    connection.shutdown(socket.SHUT_RDWR)
+                    closed += 1
+        self._beginning = beginning
+        self.count = count
+        if closed:
+            self._closed.add(closed, "crowded" if is_crowded else "idle")
+        if closed and is_crowded:
+            logger.warning(
+                "idle connections closed to make place",
+                extra=keys(closed=closed, connections=count, places=self._config.connections_max),
+            )
+
+    def _connections(self) -> Iterator[socket.socket]:
+        """Sockets that clients have opened to the port; each is valid until the next is asked."""
+        for path in _DESCRIPTORS.iterdir():
+            try:
+                descriptor = int(path.name)
+                if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+                    continue
+                # A descriptor of our own: granian's may stand for another file at any moment.
+                copy = os.dup(descriptor)
+            except OSError:
+                continue  # closed meanwhile
+            with socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=copy) as one:
+                if not self._is_ours(one):
+                    continue
+                if not one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                    yield one
+                elif not self._is_prepared:
+                    _prepare(one)
+                    self._is_prepared = True
+
+    def _is_ours(self, one: socket.socket) -> bool:
+        try:
+            address = one.getsockname()
+        except OSError:
+            return False
+        return isinstance(address, tuple) and address[1] == self._config.port
+
+
+def _traffic(connection: socket.socket) -> _Traffic:
+    info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+    unacknowledged, sent_ms, received_ms, received, unsent = _SENT_AND_RECEIVED.unpack_from(info)
+    return _Traffic(
+        silent_s=min(sent_ms, received_ms) / 1000,
+        received_bytes=received,
+        is_sending=bool(unacknowledged or unsent),
+    )
+
+
+def _prepare(listening: socket.socket) -> None:
+    """Set what connections inherit from the socket that they come through."""
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _PROBE_AFTER_S)
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _PROBE_EVERY_S)
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD_MS_MAX)
