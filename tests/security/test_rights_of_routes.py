@@ -10,6 +10,7 @@ from engine.http.app import routes
 from engine.http.routing import Route
 from tests.support.any_service import AnyService
 from tests.support.server import Answer, ServerProcess
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -33,6 +34,17 @@ BODIES = {
     "/api/v3/query_influxql": '{{"db": "{db}", "q": "SHOW MEASUREMENTS"}}',
 }
 PUBLIC = {"/health", "/api/v1/health", "/ping"}
+# Any token gets an answer here, of what it may see alone; about no database.
+DESCRIPTIONS = {"/openapi.json"}
+LISTS = [
+    (method, route)
+    for method, route in ROUTES
+    if route.right is Right.ANY and route.path not in DESCRIPTIONS
+]
+FAILING = """
+def process_writes(api, batches, args):
+    raise ValueError("no")
+"""
 
 
 class Guarded:
@@ -44,12 +56,31 @@ class Guarded:
         for name in ("mine", "theirs"):
             assert server.cli("create", "database", name).returncode == 0
             assert server.create_trigger(name, "t", f"request:{name}", "echo.py").status == 200
+        self._park_rows()
         self.admin = self._token("--admin")
         server.environment["HEADRACE_AUTH_TOKEN"] = self.admin
         self.reader = self._token("--database", "mine:read", "--name", "reader")
         self.writer = self._token("--database", "mine:write", "--name", "writer")
         self.other = self._token("--database", "theirs:read,write", "--name", "other")
         self.scraper = self._token("--permission", "system:metrics:read", "--name", "scraper")
+
+    def _park_rows(self) -> None:
+        """Give each database a dead letter."""
+        self.server.plugin("failing.py", FAILING)
+        for name in ("mine", "theirs"):
+            made = self.server.create_trigger(
+                name, f"fails_for_{name}", "table:m", "failing.py", error_behavior="retry"
+            )
+            assert made.status == 200
+            assert self.server.write(name, "m f=1i 1").status == 204
+        path = "/api/v3/configure/processing_engine_dead_letters"
+        wait_for(
+            lambda: (
+                len({row["trigger_name"] for row in self.server.request("GET", path).json()}) == 2
+            ),
+            "rows of both databases are parked",
+            timeout_s=60,
+        )
 
     def _token(self, *flags: str) -> str:
         made = self.server.cli("create", "token", *flags, "--format", "json")
@@ -69,7 +100,7 @@ class Guarded:
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
-    server = ServerProcess(tmp_path_factory.mktemp("guarded"))
+    server = ServerProcess(tmp_path_factory.mktemp("guarded"), "--plugin-retries", "1")
     try:
         yield Guarded(server.start())
     finally:
@@ -149,6 +180,33 @@ def test_unknown_paths_look_like_known_ones_to_strangers(guarded: Guarded) -> No
     assert guarded.server.request("GET", "/nowhere", headers=headers).status == 404
 
 
+@pytest.mark.parametrize(("method", "route"), LISTS, ids=id_of)
+def test_a_list_names_no_database_that_the_token_may_not_see(
+    guarded: Guarded, method: str, route: Route
+) -> None:
+    """A new list is seen here when it is empty even for an administrator: give it something to show."""
+    whole = guarded.ask(method, route, guarded.admin).body
+    assert b"mine" in whole
+    assert b"theirs" in whole
+    for token, hidden in (
+        (guarded.reader, [b"theirs"]),
+        (guarded.other, [b"mine"]),
+        (guarded.scraper, [b"mine", b"theirs"]),
+    ):
+        shown = guarded.ask(method, route, token)
+        assert shown.status == 200
+        for name in hidden:
+            assert name not in shown.body
+
+
+def test_a_description_says_nothing_about_databases(guarded: Guarded) -> None:
+    for path in DESCRIPTIONS:
+        headers = {"Authorization": f"Bearer {guarded.scraper}"}
+        body = guarded.server.request("GET", path, headers=headers).body
+        assert b'"mine"' not in body
+        assert b'"theirs"' not in body
+
+
 def test_lists_show_only_what_the_token_may_see(guarded: Guarded) -> None:
     seen = {}
     for name in ("admin", "reader", "writer", "other", "scraper"):
@@ -159,7 +217,7 @@ def test_lists_show_only_what_the_token_may_see(guarded: Guarded) -> None:
         )
         seen[name] = (
             [row["iox::database"] for row in databases.json()],
-            [row["database"] for row in triggers.json()],
+            sorted({row["database"] for row in triggers.json()}),
         )
     assert seen == {
         "admin": (["mine", "theirs"], ["mine", "theirs"]),

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.server import ROOT, ServerProcess
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -189,6 +190,19 @@ def test_a_refused_client_that_never_sends_its_body_is_answered_soon(
         connection.sendall(head)
         assert b" 401 " in connection.recv(1000)
     assert time.monotonic() - started < 15
+
+
+def test_an_expired_token_opens_nothing_any_more(guarded: ServerProcess) -> None:
+    create(guarded, "--database", "*:read,write", "--name", "later", "--expiry", "1h")
+    secret = create(guarded, "--database", "*:read,write", "--name", "brief", "--expiry", "1s")
+    wait_for(lambda: status(guarded, f"Bearer {secret}") == 401, "it has expired", timeout_s=60)
+    headers = {"Authorization": f"Bearer {secret}"}
+    refused = guarded.request("GET", "/api/v3/configure/database", headers=headers)
+    assert refused.status == 401
+    # As one that never was, so that nobody learns that it was right once.
+    assert refused.json()["hint"] == "the token is unknown or has expired"
+    for name in ("later", "brief"):
+        assert guarded.cli("delete", "token", "--token-name", name, "--yes").returncode == 0
 
 
 def test_tokens_are_not_echoed(guarded: ServerProcess) -> None:

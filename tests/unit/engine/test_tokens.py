@@ -345,6 +345,33 @@ def test_a_known_token_is_hashed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert hashed == ["root"]
 
 
+class Uncomparable(str):
+    """A text that must not be compared with another one: how long that takes tells how much is right."""
+
+    __slots__ = ()
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        raise AssertionError("compared with a secret")
+
+
+def test_a_wrong_token_is_never_compared_with_a_right_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = Gate(table(ADMIN))
+    gate.admit(FakeRequest(authorization="Bearer root"), Right.ADMIN)
+    compared: list[int] = []
+
+    def compare(one: bytes, other: bytes) -> bool:
+        compared.append(len(one))
+        return one == other
+
+    monkeypatch.setattr("engine.catalog.tokens.hmac.compare_digest", compare)
+    for wrong in ("Bearer rooT", "Bearer root1", "Bearer roo"):
+        with pytest.raises(UnauthenticatedError):
+            gate.admit(FakeRequest(authorization=Uncomparable(wrong)), Right.ADMIN)
+    # Digests of all of it, by the function whose time does not depend on them.
+    assert compared == [64, 64, 64]
+
+
 def test_what_is_remembered_is_bounded_and_only_what_is_good(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
