@@ -1,7 +1,7 @@
 # The load of the benchmarks arrives: what the figures of docs/performance.md are about was stored.
 import pytest
 
-from load import ingest, one_line_writes
+from load import http_ceiling, ingest, one_line_writes
 from load.sender import send_in_turns
 from load.servers import Headrace
 
@@ -31,3 +31,21 @@ def test_one_line_writes_arrive(loaded):
     assert len(times) >= 3
     assert loaded.values_stored("cpu", fields=1) == len(times)
     loaded.stop()
+
+
+def test_the_ceiling_takes_the_same_requests(tmp_path):
+    bodies = http_ceiling.large_bodies(megabytes=1, count=2)
+    assert all(900_000 < len(body) <= 1_000_000 for body in bodies)
+    servers = [kind(tmp_path / kind.__name__) for kind in http_ceiling.KINDS]
+    try:
+        for server in servers:
+            server.start()
+        small, large = http_ceiling.measure(servers, 2, 0.1, bodies, rounds=1)
+        stored = servers[-1].values_stored("cpu", fields=1)
+    finally:
+        for server in servers:
+            server.kill()
+    assert all(len(rates) == 1 and rates[0] > 0 for rates in [*small.values(), *large.values()])
+    # What is compared is a write: the durable path has every line.
+    assert stored >= sum(body.count(b"\n") + 1 for body in bodies)
+    assert http_ceiling.share_of_bare(small, "bare granian") == 1

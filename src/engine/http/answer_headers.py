@@ -7,7 +7,7 @@ import re
 import time
 
 import engine
-from engine.http.asgi import Request, Response
+from engine.http.asgi import Request, Response, SentHeaders, encoded
 
 PREFLIGHT_HEADERS = [
     ("access-control-allow-methods", "*"),
@@ -44,22 +44,24 @@ def error_header(message: str) -> tuple[str, str]:
 
 
 class AnswerHeaders:
-    """Adds what all answers of a server have in common."""
+    """What all answers of a server have in common."""
 
     def __init__(self, cluster_uuid: str) -> None:
-        self._fixed = [
-            ("cluster-uuid", cluster_uuid),
-            ("access-control-allow-origin", "*"),
-            ("x-influxdb-version", engine.__version__),
-            ("x-influxdb-build", "Core"),
-        ]
+        self._fixed = encoded(
+            [
+                ("cluster-uuid", cluster_uuid),
+                ("access-control-allow-origin", "*"),
+                ("x-influxdb-version", engine.__version__),
+                ("x-influxdb-build", "Core"),
+            ]
+        )
 
-    def add(self, response: Response, request_id: str) -> None:
-        """Complete the headers of `response`."""
-        headers = response.headers
-        common = [*self._fixed, ("request-id", request_id), ("x-request-id", request_id)]
-        if headers:
-            # A plugin may have its own idea, of the origins for instance; twice would be wrong.
-            names = {name.lower() for name, _ in headers}
-            common = [header for header in common if header[0] not in names]
-        headers.extend(common)
+    def of(self, response: Response, request_id: str) -> SentHeaders:
+        """The common headers of `response`, without those that it has itself."""
+        sent_id = request_id.encode()
+        common = [*self._fixed, (b"request-id", sent_id), (b"x-request-id", sent_id)]
+        if not response.headers:
+            return common
+        # A plugin may have its own idea, of the origins for instance; twice would be wrong.
+        names = {name.lower().encode("latin-1") for name, _ in response.headers}
+        return [header for header in common if header[0] not in names]

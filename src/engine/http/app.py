@@ -128,14 +128,13 @@ class App:
         self._active[task] = request.connection
         try:
             response = await self._answer(request)
-            self._headers.add(response, request_id)
             if response.error_code:
                 self._errors.add(1, response.error_code)
             if response.status >= 400:
                 await request.discard_body()
             method = request.method if request.method in _METHODS_COUNTED else "other"
             self._requests.add(1, method, str(response.status))
-            await response.send(send)
+            await response.send(send, self._headers.of(response, request_id))
         finally:
             mark.is_over = True
             del self._active[task]

@@ -2,7 +2,7 @@
 """Requests and responses over ASGI."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -15,6 +15,8 @@ from engine.http.http_config import HttpConfig
 
 Scope = Mapping[str, Any]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
+# Names and values, encoded.
+SentHeaders = Sequence[tuple[bytes, bytes]]
 
 # Bodies above this are decompressed in a thread, so that the loop goes on.
 _INLINE_GUNZIP_BYTES_MAX = 64 * 1024
@@ -29,6 +31,11 @@ class UnsupportedMediaTypeError(RequestError):
     code = "unsupported_media_type"
 
 
+def encoded(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    """Headers as ASGI wants them."""
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+
+
 class Response(msgspec.Struct, frozen=True):
     """An answer; ``headers`` come on top of content-type and content-length."""
 
@@ -39,11 +46,9 @@ class Response(msgspec.Struct, frozen=True):
     # Which error it tells of, for the metrics; empty if none.
     error_code: str = ""
 
-    async def send(self, send: Send) -> None:
-        """Send it."""
-        headers = [
-            (name.encode("latin-1"), value.encode("latin-1")) for name, value in self.headers
-        ]
+    async def send(self, send: Send, common: SentHeaders = ()) -> None:
+        """Send it, with the headers that it has in `common` with others before its own."""
+        headers = [*common, *encoded(self.headers)] if self.headers else [*common]
         if self.content_type is not None:
             headers.append((b"content-type", self.content_type.encode("latin-1")))
         if self.status != 204:
@@ -76,12 +81,11 @@ class Request:
     ) -> None:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
-        raw_path = scope.get("raw_path")
-        self.raw_path: str = raw_path.decode("latin-1") if raw_path else self.path
+        self._raw_path: bytes | None = scope.get("raw_path")
         self.query_string: str = scope["query_string"].decode("latin-1")
+        # granian gives names in lower case.
         self.headers: dict[str, str] = {
-            name.decode("latin-1").lower(): value.decode("utf-8", "replace")
-            for name, value in scope["headers"]
+            str(name, "latin-1"): str(value, "utf-8", "replace") for name, value in scope["headers"]
         }
         # The other end of the connection: address and port.
         self.connection: tuple[str, int] | None = scope.get("client")
@@ -106,6 +110,11 @@ class Request:
             and "expect" not in self.headers
         ):
             self._first = receive()
+
+    @property
+    def raw_path(self) -> str:
+        """The path as the client has sent it, its escapes not decoded."""
+        return self._raw_path.decode("latin-1") if self._raw_path else self.path
 
     def receive(self) -> Awaitable[Message]:
         """The next message of ASGI."""
@@ -162,11 +171,11 @@ class Request:
             await self._gate.discard_unread(self.receive)
 
     def _declared_length(self) -> int | None:
-        length = self.headers.get("content-length", "")
+        length = self.headers.get("content-length")
         # With a transfer-encoding the length says nothing.
-        if not (length.isascii() and length.isdigit()) or "transfer-encoding" in self.headers:
+        if length is None or "transfer-encoding" in self.headers:
             return None
-        return int(length)
+        return int(length) if length.isascii() and length.isdigit() else None
 
     def _admit(self, nbytes: int) -> None:
         self.admitted_bytes += nbytes

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any, Protocol, TypeVar
 
-from engine.http.asgi import Response, Send
+from engine.http.asgi import Response, Send, SentHeaders, encoded
 from engine.http.bodies import ClientGoneError, Receive
 
 Result = TypeVar("Result")
@@ -36,7 +36,7 @@ class StreamedResponse(Response, frozen=True, kw_only=True):
     receive: Receive
     stall_s: float = STALL_TIMEOUT_S
 
-    async def send(self, send: Send) -> None:
+    async def send(self, send: Send, common: SentHeaders = ()) -> None:
         """Send the pieces as they come.
 
         An exception of theirs passes: the server then cuts the connection, which is how a client
@@ -45,9 +45,7 @@ class StreamedResponse(Response, frozen=True, kw_only=True):
         Raises:
             TimeoutError: The client did not take what was sent.
         """
-        headers = [
-            (name.encode("latin-1"), value.encode("latin-1")) for name, value in self.headers
-        ]
+        headers = [*common, *encoded(self.headers)]
         try:
             await send({"type": "http.response.start", "status": self.status, "headers": headers})
             await self._send_while_connected(send)
