@@ -64,11 +64,11 @@ from engine.plugins.retry import RetryPolicy
 from engine.plugins.trigger_factory import TriggerFactory
 from engine.plugins.trigger_status import TriggerStatus
 from engine.plugins.wal_runner import WalRunnerConfig
-from engine.query.dialect import ParseLimits
-from engine.query.executor import QueryConfig, QueryExecutor
+from engine.query.executor import QueryExecutor
 from engine.query.live_catalog import LiveQueryCatalog
 from engine.query.past import PastReader
-from engine.query.service import QueryNote, QueryService, QueryServiceConfig
+from engine.query.service import QueryNote, QueryService
+from engine.query_settings import executor_config, service_config
 from engine.server_metrics import show_damage, show_log, show_process, show_tables
 from engine.service_manager import ServiceManager
 from engine.storage import Recovered, recover_state, remove_orphans
@@ -295,27 +295,13 @@ class Server:
             self._damage.entries,
         )
         executor = QueryExecutor(
-            QueryConfig(
-                memory_limit_bytes=config.query_memory_limit,
-                timeout_ms=int(config.query_timeout * 1000),
-                files_directory=self._paths.parquet_dir.resolve(),
-                temp_directory=(
-                    str(self._paths.query_temp_dir.resolve()) if config.query_temp_max else ""
-                ),
-                temp_bytes_max=config.query_temp_max,
-                text_bytes_max=config.query_text_max,
-                parse_limits=ParseLimits(words_max=config.query_words_max),
-            ),
+            executor_config(config, self._paths),
             visible,
             faults=self._faults,
             caches=self._caches,
         )
         queries = self._queries = QueryService(
-            QueryServiceConfig(
-                concurrency_max=config.query_concurrency,
-                waiting_max=config.query_waiting_max,
-                slow_s=config.slow_query_time,
-            ),
+            service_config(config),
             executor,
             self._clock,
             self._metrics,
