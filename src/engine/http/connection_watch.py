@@ -25,6 +25,9 @@ from engine.metrics import MetricsRegistry
 logger = logging.getLogger(__name__)
 
 _LOOK_INTERVAL_S = 1.0
+# Turns of the event loop that a request of granian needs to become known: one to make its task, one
+# to start that, and one to spare.
+_TURNS_UNTIL_BUSY = 3
 # With more connections than this share of the places, those go that do nothing for a moment.
 _CROWDED_SHARE = 0.75
 _CROWDED_IDLE_S = 1.0
@@ -97,21 +100,28 @@ class ConnectionWatch:
         """Look again and again, until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
-            busy = self._busy_ports()
+            # Requests that wait for their first turn are in work, too.
+            for _ in range(_TURNS_UNTIL_BUSY):
+                await asyncio.sleep(0)
+            asked, busy = self._now(), self._busy_ports()
             # Thousands of connections take a tenth of a second.
             try:
-                await loop.run_in_executor(None, self.look, busy)
+                await loop.run_in_executor(None, self.look, busy, asked)
             except Exception:
                 logger.exception("the look at connections failed, it is tried again")
             await asyncio.sleep(_LOOK_INTERVAL_S)
 
-    def look(self, busy: set[int]) -> None:
-        """Look at all connections once; those of the ports `busy` have a request in work."""
+    def look(self, busy: set[int], asked: float | None = None) -> None:
+        """Look at all connections once.
+
+        Those of the ports `busy` have a request in work, as of the time `asked` (default: now).
+        """
         is_crowded = self.count > self._config.connections_max * _CROWDED_SHARE
         limit_s = self._config.idle_s
         if is_crowded:
             limit_s = min(limit_s, _CROWDED_IDLE_S)
         now = self._now()
+        asked = now if asked is None else asked
         beginning: dict[tuple[str, int], float] = {}
         count = closed = 0
         for connection in self._connections():
@@ -125,7 +135,9 @@ class ConnectionWatch:
             if traffic.received_bytes < _PREFACE_BYTES:
                 beginning[peer] = self._beginning.get(peer, now)
                 idle_s = max(idle_s, now - beginning[peer])
-            if idle_s >= limit_s and peer[1] not in busy:
+            # A request that has come since then may be in work.
+            unknown_s = self._now() - asked
+            if idle_s >= limit_s + unknown_s and peer[1] not in busy:
                 with contextlib.suppress(OSError):
                     # granian reads the end of the stream, and clears up.
                     connection.shutdown(socket.SHUT_RDWR)

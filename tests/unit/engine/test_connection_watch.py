@@ -78,6 +78,17 @@ def test_a_connection_with_a_request_in_work_is_left_alone(door: Door) -> None:
     assert not is_closed(busy)
 
 
+def test_what_came_after_the_question_who_is_busy_is_given_the_benefit(door: Door) -> None:
+    client = door.connect(BEGUN)
+    door.now = 1000.0
+    watch = door.watch()
+    # The thread that looks got its turn late: what came meanwhile is in none of its lists.
+    watch.look(set(), 0.0)
+    assert not is_closed(client)
+    watch.look(set(), 1000.0)
+    wait_for(lambda: is_closed(client), "it is closed when that is certain")
+
+
 def test_a_connection_that_was_used_lately_is_left_alone(door: Door) -> None:
     client = door.connect(BEGUN)
     watch = door.watch(idle_s=3600)
@@ -161,8 +172,9 @@ def test_a_look_that_fails_is_not_the_last(
     watch = door.watch()
     looks: list[int] = []
 
-    def fail(busy: set[int]) -> None:
+    def fail(busy: set[int], asked: float) -> None:
         looks.append(len(busy))
+        assert asked == door.now
         if len(looks) == 2:
             loop.call_soon_threadsafe(task.cancel)
         raise OSError("no descriptors left")
