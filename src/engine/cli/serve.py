@@ -10,6 +10,7 @@ from engine import config, logs
 from engine.errors import SettingError
 from engine.serve_options import FLAGS, OPTIONS, Option
 from engine.setting_values import parse_bytes, parse_mode, render_bytes
+from engine.unwanted_imports import refuse_unwanted
 
 
 def serve(namespace: argparse.Namespace) -> None:
@@ -21,6 +22,7 @@ def serve(namespace: argparse.Namespace) -> None:
     settings = config.load(_flags(namespace), os.environ)
     config.forget_secrets(os.environ)
     logs.configure(settings.log_level)
+    refuse_unwanted()
     # Imported late: the libraries behind it take a third of a second.
     from engine import server
 
