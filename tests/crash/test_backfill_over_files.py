@@ -13,7 +13,7 @@ from tests.support.waiting import wait_for, wait_for_value
 
 pytestmark = [pytest.mark.crash, pytest.mark.e2e, pytest.mark.timeout(300)]
 
-ROUNDS = int(os.environ.get("HEADRACE_BACKFILL_CRASH_ROUNDS", "4"))
+ROUNDS = int(os.environ.get("HEADRACE_BACKFILL_CRASH_ROUNDS", "3"))
 ROWS = 3_000
 STEP_NS = 50_000_000
 # Everything happens often: a few writes fill a segment, and each segment is persisted.

@@ -11,7 +11,7 @@ from tests.support.waiting import wait_for, wait_for_value
 
 pytestmark = [pytest.mark.crash, pytest.mark.e2e, pytest.mark.timeout(300)]
 
-ROUNDS = 20
+ROUNDS = 8
 WRITERS = 3
 
 SUMS = """
@@ -132,7 +132,7 @@ def test_lines_that_were_merged_survive_kill_9_each_for_itself(
     sent: dict[str, set[int]] = {f"w{number}": set() for number in range(writers)}
     first = [1] * writers
     frames, writes = 0, 0
-    for _ in range(5):
+    for _ in range(3):
         group = [Writer(server, number, first[number], (1,)) for number in range(writers)]
         for writer in group:
             writer.start()

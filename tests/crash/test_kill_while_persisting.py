@@ -12,7 +12,7 @@ from tests.support.waiting import wait_for, wait_for_value
 
 pytestmark = [pytest.mark.crash, pytest.mark.e2e, pytest.mark.timeout(300)]
 
-ROUNDS = int(os.environ.get("HEADRACE_PERSIST_CRASH_ROUNDS", "10"))
+ROUNDS = int(os.environ.get("HEADRACE_PERSIST_CRASH_ROUNDS", "5"))
 KEYS = 400
 STEP_NS = 50_000_000
 # Everything happens often: a few writes fill a segment, and each segment is persisted.

@@ -27,7 +27,7 @@ from tests.support.faulty_filesystem import NEVER, FaultyFileSystem, PowerCut
 from tests.support.faulty_storage import FaultyStorage
 from tests.support.storage import HandClock
 
-HISTORIES = int(os.environ.get("HEADRACE_FAULT_HISTORIES", "80"))
+HISTORIES = int(os.environ.get("HEADRACE_FAULT_HISTORIES", "40"))
 # Histories of one test case: a failure names its seed.
 BATCH = 20
 MINUTE_NS = 60 * 1_000_000_000

@@ -44,13 +44,16 @@ class Attempts:
     ) -> Ending:
         """Run `job` as often as the trigger's error behaviour asks for.
 
-        `has_rows` as `run_once`.
+        A job that `has_rows` which would be skipped is not given up for what others did to its
+        worker. Where they would be parked, or wait for a trigger that is disabled, it is: it may be
+        this plugin that does it, time and again.
         """
         behavior = self.runs.trigger.error_behavior
+        is_endless = has_rows and behavior is ErrorBehavior.LOG
         tries = 0
         while True:
             failure = await self.run_once(
-                job, first_line=first_line, hops=hops, record=record, has_rows=has_rows
+                job, first_line=first_line, hops=hops, record=record, is_endless=is_endless
             )
             tries += 1
             if failure is None:
@@ -73,13 +76,12 @@ class Attempts:
         return True
 
     async def run_once(
-        self, job: Job, *, first_line: str, hops: int, record: RunRecord, has_rows: bool = False
+        self, job: Job, *, first_line: str, hops: int, record: RunRecord, is_endless: bool = False
     ) -> Failure | None:
         """Run `job`, again when its worker went for another reason, whatever the behaviour.
 
         Neither the rows nor the trigger shall pay for what another plugin did to the process of
-        them all. Where the job `has_rows` that wait in the log, there is no end to it: giving up
-        would lose them.
+        them all. With `is_endless` it is never the trigger's fault, however often.
         """
         lost = 0
         while True:
@@ -89,8 +91,7 @@ class Attempts:
             if failure is None or outcome is None or outcome.failure not in ("lost", "stopped"):
                 return failure
             lost += 1
-            # Else limited all the same: it may be this plugin that does it, time and again.
-            wait_s = self._endless_wait_s(lost) if has_rows else self._wait_s(lost)
+            wait_s = self._endless_wait_s(lost) if is_endless else self._wait_s(lost)
             if wait_s is None:
                 return failure
             self.runs.log("WARN", "the run is repeated: its worker was lost, not its own doing")

@@ -77,7 +77,6 @@ class Parking:
                 first_line="",
                 hops=batch.hops,
                 record=batch.record_to(rows.end),
-                has_rows=True,
             )
             if failure is None:
                 search.succeeded()

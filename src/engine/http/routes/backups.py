@@ -63,7 +63,10 @@ def routes(services: Services) -> list[Route]:
         )
 
     async def end(request: Request) -> Response:
-        backups.end(request.query_parameters().get("id", ""))
+        backup_id = request.query_parameters().get("id")
+        if backup_id is None:
+            raise RequestError("missing query parameter 'id'")
+        backups.end(backup_id)
         return Response(204)
 
     name = Parameter("id", "the `backup_id`", required=True)
