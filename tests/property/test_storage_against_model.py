@@ -25,7 +25,7 @@ pytestmark = pytest.mark.timeout(1800)
 MINUTE_NS = 60 * 1_000_000_000
 DAY_NS = 24 * 60 * MINUTE_NS
 # Under the sanitizers each takes ten times as long.
-_EXAMPLES = "4" if "HEADRACE_SANITIZE" in os.environ else "25"
+_EXAMPLES = "4" if "HEADRACE_SANITIZE" in os.environ else "15"
 EXAMPLES = int(os.environ.get("HEADRACE_STORAGE_EXAMPLES", _EXAMPLES))
 COLUMNS = ("f", "g", "s", "b", "t", "u")
 FIELDS = ("f", "g", "s", "b")
