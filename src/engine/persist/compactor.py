@@ -150,13 +150,7 @@ class Compactor:
     def _look(
         self, database: LiveDatabase, table: LiveTable
     ) -> tuple[TableShape, int, Sequence[RowDelete]]:
-        shape = TableShape(
-            database_id=database.id,
-            database=database.name,
-            table=table.name,
-            began=table.began,
-            columns=database.columns_of(table),
-        )
+        shape = TableShape.of(database, table)
         return shape, self._state.next_file_number, table.deletes
 
     def _merge(

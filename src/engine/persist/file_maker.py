@@ -5,7 +5,7 @@
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
@@ -14,6 +14,7 @@ from engine.ids import DatabaseId, Position
 from engine.paths import DataPaths
 from engine.persist.rows import WindowRows, by_window
 from engine.store import parquet_file
+from engine.store.live import LiveDatabase, LiveTable
 from engine.store.manifest import FileEntry
 from engine.store.parquet_file import Columns
 from engine.store.time_ranges import TimeRange, clipped, common, union
@@ -30,6 +31,17 @@ class TableShape(msgspec.Struct, frozen=True, kw_only=True):
     table: str
     began: Position
     columns: Columns
+
+    @classmethod
+    def of(cls, database: LiveDatabase, table: LiveTable) -> Self:
+        """That of a table which is here, or was a moment ago."""
+        return cls(
+            database_id=database.id,
+            database=database.name,
+            table=table.name,
+            began=table.began,
+            columns=database.columns_of(table),
+        )
 
 
 class Rows(msgspec.Struct, frozen=True, kw_only=True):

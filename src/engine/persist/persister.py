@@ -127,13 +127,7 @@ class Persister:
         )
         return [
             TableRows(
-                shape=TableShape(
-                    database_id=database.id,
-                    database=database.name,
-                    table=table.name,
-                    began=table.began,
-                    columns=database.columns_of(table),
-                ),
+                shape=TableShape.of(database, table),
                 stretches=stretches,
                 deletes=table.deletes,
                 suspects=table.overlap_ranges,

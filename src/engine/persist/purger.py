@@ -104,13 +104,7 @@ class Purger:
     def _look(
         self, database: LiveDatabase, table: LiveTable
     ) -> tuple[TableShape, int, tuple[RowDelete, ...]]:
-        shape = TableShape(
-            database_id=database.id,
-            database=database.name,
-            table=table.name,
-            began=table.began,
-            columns=database.columns_of(table),
-        )
+        shape = TableShape.of(database, table)
         return shape, self._state.next_file_number, table.deletes
 
     def _cleaned(
