@@ -4,6 +4,7 @@
 #   make serve  run a server           make lint   style, types, layers
 #   make bench  quick benchmarks       make clean  remove what was built
 #   make sanitize  the tests of lp_core under AddressSanitizer and UBSan, in a build of its own
+#   make older     the tests of queries on the older line of DuckDB
 #   make fuzz      bytes of a fuzzer for parser, builders and frame reader, FUZZ_SECONDS=60 for each
 
 PYTHON ?= python3
@@ -14,7 +15,7 @@ PYTEST_FLAGS ?=
 # Most tests wait for a server most of the time.
 PYTEST_WORKERS ?= 2
 
-.PHONY: build demo test soak lint bench docs fuzz sanitize serve clean
+.PHONY: build demo test soak lint bench docs fuzz sanitize older serve clean
 
 build: $(VENV)/.built
 
@@ -82,6 +83,18 @@ sanitize: $(SANITIZED)/.built
 	HEADRACE_SANITIZE=1 LD_PRELOAD="$(SANITIZERS)" PYTHONPATH=$(SANITIZED)/lib PYTHONMALLOC=malloc \
 	  ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:quarantine_size_mb=16 UBSAN_OPTIONS=print_stacktrace=1 \
 	  $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist worksteal $(PYTEST_FLAGS) tests/unit/lp_core tests/property tests/fuzz
+
+# The line of DuckDB before the newest one, which pyproject.toml allows as well.
+OLDER := build/older
+
+$(OLDER)/.built: $(VENV)/.built
+	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade --target $(OLDER) 'duckdb>=1.5,<2'
+	@touch $@
+
+older: $(OLDER)/.built
+	PYTHONPATH=$(OLDER) $(BIN)/python -c 'import duckdb; assert duckdb.__version__.startswith("1.5."), duckdb.__version__'
+	PYTHONPATH=$(OLDER) $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist worksteal $(PYTEST_FLAGS) \
+	  $(foreach name,corpus escapes sandbox time_queries,tests/unit/query/test_$(name).py)
 
 # With clang the extensions are built apart so that the fuzzer sees which of their branches an input takes, and with
 # AddressSanitizer; without it the branches of the reference parser guide it.
