@@ -2,7 +2,6 @@
 # Arrow table. service.py calls it from threads of gRPC.
 """Answers to Flight clients."""
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -64,31 +63,6 @@ class Caller(msgspec.Struct, frozen=True):
         return values[-1] if values else None
 
 
-class Hold:
-    """Stops the query of one call from any thread, whether it has started or not."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._stop: Callable[[], None] | None = None
-        self._is_released = False
-
-    def started(self, stop: Callable[[], None]) -> None:
-        """A query has started, and `stop` stops it."""
-        with self._lock:
-            self._stop = stop
-            is_released = self._is_released
-        if is_released:
-            stop()
-
-    def release(self) -> None:
-        """Nobody waits any more: stop what runs, and what has not started yet."""
-        with self._lock:
-            self._is_released = True
-            stop = self._stop
-        if stop is not None:
-            stop()
-
-
 class FlightDesk:
     """Answers the questions of callers, each with the rights of its token."""
 
@@ -98,7 +72,7 @@ class FlightDesk:
         self._gatekeeper = gatekeeper
         self._catalog = catalog
 
-    async def rows(self, caller: Caller, ticket: bytes, hold: Hold) -> Any:
+    async def rows(self, caller: Caller, ticket: bytes) -> Any:
         """The answer to a ticket as a ``pyarrow.Table``.
 
         Raises:
@@ -106,7 +80,7 @@ class FlightDesk:
         """
         access = await self._admit(caller)
         if is_json(ticket):
-            return plain(await self._answer(access, read_ticket(ticket, caller.headers), hold))
+            return plain(await self._answer(access, read_ticket(ticket, caller.headers)))
         command = read_command(ticket)
         if isinstance(command, GetTables):
             database = self._database(access, caller)
@@ -121,7 +95,7 @@ class FlightDesk:
             access.none_required()
             return known
         question = _question(command, caller)
-        return plain(await self._answer(access, question, hold, "flightsql"))
+        return plain(await self._answer(access, question, "flightsql"))
 
     async def check(self, caller: Caller, ticket: bytes) -> None:
         """Whether a ticket would be answered, as far as can be said without asking.
@@ -156,7 +130,7 @@ class FlightDesk:
                 question = _question(command, caller)
         if question is None or question.language is not Language.SQL:
             # These take no time.
-            return (await self.rows(caller, ticket, Hold())).schema
+            return (await self.rows(caller, ticket)).schema
         access.require(question.database)
         _, found = await self._queries.plan(question.database, question.text)
         if found is None:
@@ -216,12 +190,10 @@ class FlightDesk:
             raise DatabaseNotFoundError(f"query error: database not found: {database}")
         return database
 
-    async def _answer(
-        self, access: Access, question: Question, hold: Hold, query_type: str = "sql"
-    ) -> Any:
+    async def _answer(self, access: Access, question: Question, query_type: str = "sql") -> Any:
         if question.language is Language.INFLUXQL:
             return await self._influxql.table(
-                access, question.text, question.params, question.database, on_start=hold.started
+                access, question.text, question.params, question.database
             )
         access.require(question.database)
         return await self._queries.table(
@@ -229,7 +201,6 @@ class FlightDesk:
             question.text,
             question.params,
             query_type=query_type,
-            on_start=hold.started,
         )
 
 

@@ -21,7 +21,7 @@ from engine.errors import (
     QueryCancelledError,
     RequestError,
 )
-from engine.flight.desk import Caller, FlightDesk, Headers, Hold
+from engine.flight.desk import Caller, FlightDesk, Headers
 from engine.flight.failures import Internal, Unavailable, failure_of
 from engine.flight.messages import (
     ClosePrepared,
@@ -169,7 +169,7 @@ class FlightService(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow h
         self._desk = desk
         self._streams = streams
         self._loop = asyncio.get_running_loop()
-        self._holds: set[Hold] = set()
+        self._waited_for: set[concurrent.futures.Future[Any]] = set()
         super().__init__(
             location,
             auth_handler=_Handshake(),
@@ -179,17 +179,16 @@ class FlightService(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow h
 
     def release_all(self) -> None:
         """Stop all queries under way."""
-        for hold in list(self._holds):
-            hold.release()
+        for future in list(self._waited_for):
+            future.cancel()
 
     # Methods of Flight, in threads of gRPC.
 
     def do_get(self, context: Any, ticket: Any) -> Any:
         """The rows of a ticket."""
-        hold = Hold()
 
         def work(caller: Caller) -> Any:
-            return self._wait(context, self._desk.rows(caller, ticket.ticket, hold), hold)
+            return self._wait(context, self._desk.rows(caller, ticket.ticket))
 
         table = self._answered(context, work)
         pieces = self._streams.followed(context.peer(), batches(table))
@@ -295,25 +294,22 @@ class FlightService(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow h
             )
         raise failure
 
-    def _wait(
-        self, context: Any, work: Coroutine[Any, Any, _Result], hold: Hold | None = None
-    ) -> _Result:
+    def _wait(self, context: Any, work: Coroutine[Any, Any, _Result]) -> _Result:
         """The result of `work` on the event loop; stopped once the client has gone."""
-        hold = hold or Hold()
-        self._holds.add(hold)
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        self._waited_for.add(future)
         try:
             while True:
                 done, _ = concurrent.futures.wait((future,), timeout=_LOOK_S)
                 if done:
                     return future.result()
                 _check_client(context)
-        except BaseException:
-            hold.release()
-            future.cancel()
-            raise
+        except concurrent.futures.CancelledError as error:
+            raise QueryCancelledError("the server is shutting down") from error
         finally:
-            self._holds.discard(hold)
+            # Where nobody waits any more: that stops its query too.
+            future.cancel()
+            self._waited_for.discard(future)
 
 
 def _check_client(context: Any) -> None:

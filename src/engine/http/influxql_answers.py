@@ -16,7 +16,6 @@ from engine.influxql.engine import databases_of
 from engine.influxql.parser import parse
 from engine.influxql.rendering import table
 from engine.influxql.results import Series
-from engine.query.executor import OnStart
 
 # Longer texts are parsed in threads, so that the loop goes on.
 _INLINE_CHARACTERS_MAX = 4_096
@@ -57,10 +56,8 @@ class InfluxqlAnswers:
     def __init__(self, services: Services) -> None:
         self._services = services
 
-    async def series(
-        self, access: Access, question: InfluxqlQuestion, on_start: OnStart | None = None
-    ) -> list[Series]:
-        """The answer to one statement; `on_start` as of `QueryExecutor.run`.
+    async def series(self, access: Access, question: InfluxqlQuestion) -> list[Series]:
+        """The answer to one statement.
 
         Raises:
             ForbiddenError: The client may not ask it.
@@ -84,7 +81,7 @@ class InfluxqlAnswers:
                     database,
                     question.text,
                     "influxql",
-                    lambda: services.influxql.series(statement, database, policy, on_start),
+                    lambda: services.influxql.series(statement, database, policy),
                 )
 
     async def table(
@@ -95,7 +92,6 @@ class InfluxqlAnswers:
         database: str,
         *,
         may_create: bool = False,
-        on_start: OnStart | None = None,
     ) -> Any:
         """The answer to the one statement of `text` as a ``pyarrow.Table``, as version 3 has it.
 
@@ -110,7 +106,7 @@ class InfluxqlAnswers:
         question = InfluxqlQuestion(
             statement=statement, text=text, database=database, may_create=may_create
         )
-        series = await self.series(access, question, on_start)
+        series = await self.series(access, question)
         if isinstance(statement, tree.Show) and statement.kind is tree.ShowKind.DATABASES:
             deleted = [
                 one.name

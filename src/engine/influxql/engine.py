@@ -11,7 +11,7 @@ from engine.influxql.names import matching
 from engine.influxql.results import Series, check_cells, num_cells
 from engine.influxql.selection import Runner, Selection, Table
 from engine.influxql.showing import shown
-from engine.query.executor import OnStart, QueryExecutor
+from engine.query.executor import QueryExecutor
 from engine.query.views import QueryCatalog
 
 # The policies that mean the plain database.
@@ -66,20 +66,13 @@ class InfluxqlEngine:
         self._catalog = catalog
         self._now_ns = now_ns
 
-    def series(
-        self,
-        statement: tree.Statement,
-        default: str,
-        policy: str,
-        on_start: OnStart | None = None,
-    ) -> list[Series]:
+    def series(self, statement: tree.Statement, default: str, policy: str) -> list[Series]:
         """The answer to one SELECT, or SHOW about tables.
 
         Args:
             statement: What is asked.
             default: Database of what names none.
             policy: Retention policy of what names none.
-            on_start: As of `QueryExecutor.run`; called for each query that it takes.
 
         Raises:
             DatabaseNotFoundError, QueryError: As they say.
@@ -87,39 +80,27 @@ class InfluxqlEngine:
         now_ns = self._now_ns()
         try:
             if isinstance(statement, tree.Select):
-                return self._selected(statement, default, policy, now_ns, on_start)
+                return self._selected(statement, default, policy, now_ns)
             assert isinstance(statement, tree.Show)
-            return self._shown(statement, default, policy, now_ns, on_start)
+            return self._shown(statement, default, policy, now_ns)
         except RecursionError as error:
             raise QueryError("the query is nested too deeply") from error
 
     def _selected(
-        self,
-        select: tree.Select,
-        default: str,
-        policy: str,
-        now_ns: int,
-        on_start: OnStart | None,
+        self, select: tree.Select, default: str, policy: str, now_ns: int
     ) -> list[Series]:
         series: list[Series] = []
         for source in select.sources:
             database = source_database(source, default, policy)
             for table in self._tables(database, [source]):
                 selection = Selection(select, table, now_ns)
-                series += selection.run(self._runner(database, on_start))
+                series += selection.run(self._runner(database))
                 check_cells(num_cells(series))
         limits = select.limits
         end = None if limits.series is None else limits.series_skipped + limits.series
         return series[limits.series_skipped : end]
 
-    def _shown(
-        self,
-        show: tree.Show,
-        default: str,
-        policy: str,
-        now_ns: int,
-        on_start: OnStart | None,
-    ) -> list[Series]:
+    def _shown(self, show: tree.Show, default: str, policy: str, now_ns: int) -> list[Series]:
         series: list[Series] = []
         for database in databases_of(show, default, policy):
             if show.kind is tree.ShowKind.RETENTION_POLICIES:
@@ -127,7 +108,7 @@ class InfluxqlEngine:
                 series.append(_POLICIES)
                 continue
             tables = self._tables(database, show.sources)
-            series += shown(show, tables, self._runner(database, on_start), now_ns)
+            series += shown(show, tables, self._runner(database), now_ns)
         return series
 
     def _require(self, database: str) -> None:
@@ -146,8 +127,8 @@ class InfluxqlEngine:
                 tables.append(Table(name, dict(snapshot.columns)))
         return tables
 
-    def _runner(self, database: str, on_start: OnStart | None) -> Runner:
-        return functools.partial(self._executor.run, database, on_start=on_start)
+    def _runner(self, database: str) -> Runner:
+        return functools.partial(self._executor.run, database)
 
 
 def _named(names: Iterable[str], sources: Sequence[tree.Source]) -> list[str]:

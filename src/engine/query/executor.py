@@ -88,8 +88,6 @@ _FILE_FAILURES = (
 _NO_PLAN = pyarrow.table(
     {name: pyarrow.array([], pyarrow.utf8()) for name in ("plan_type", "plan")}
 )
-# Takes a function that stops a query, from any thread.
-OnStart = Callable[[Callable[[], None]], None]
 
 
 class QueryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -165,7 +163,6 @@ class QueryExecutor:
         params: Mapping[str, object] | None = None,
         *,
         timeout_ms: int | None = None,
-        on_start: OnStart | None = None,
         is_schema_only: bool = False,
     ) -> Any:
         """Run one query and return its whole result as a ``pyarrow.Table``.
@@ -175,7 +172,6 @@ class QueryExecutor:
             sql: One statement.
             params: Values of ``$name`` placeholders; names that do not occur are ignored.
             timeout_ms: Shorter or longer than the configured limit; 0 means for ever.
-            on_start: Called with a function that stops the query from any thread.
             is_schema_only: Plan it only; the answer has its columns and no rows. Sums of whole
                 numbers may turn out wider than their column here.
 
@@ -202,8 +198,6 @@ class QueryExecutor:
             running = RunningQuery(cursor.interrupt, self._watchdog)
             self._running.add(running)
         try:
-            if on_start is not None:
-                on_start(running.cancel)
             asker = ASKER.get()
             if asker is not None:
                 asker.begun(running.cancel)

@@ -19,7 +19,7 @@ from engine.logs import keys
 from engine.metrics import MetricsRegistry
 from engine.query import formats
 from engine.query.asker import ASKER, Asker
-from engine.query.executor import OnStart, QueryExecutor
+from engine.query.executor import QueryExecutor
 from engine.query.export import Export
 from engine.store.time_ranges import TimeRange
 
@@ -147,9 +147,8 @@ class QueryService:
         params: Mapping[str, Any] | None,
         *,
         query_type: str = "sql",
-        on_start: OnStart | None = None,
     ) -> Any:
-        """The answer as a ``pyarrow.Table``; `on_start` is called in the query's thread.
+        """The answer as a ``pyarrow.Table``.
 
         Raises:
             QueryError, DatabaseNotFoundError: As `QueryExecutor.run`.
@@ -157,7 +156,7 @@ class QueryService:
         return await self._run(
             database,
             sql,
-            lambda: self._executor.run(database, sql, params, on_start=on_start),
+            lambda: self._executor.run(database, sql, params),
             query_type,
         )
 

@@ -10,7 +10,6 @@ import pytest
 from pyarrow import flight
 
 from engine import errors
-from engine.flight.desk import Hold
 from engine.flight.failures import Failed, InvalidArgument, failure_of
 from engine.flight.listener import FlightConfig, FlightListener
 from engine.flight.peers import address_of
@@ -69,18 +68,6 @@ def test_addresses_of_peers(peer: str, address: tuple[str, int]) -> None:
     assert address_of(peer) == address
 
 
-def test_a_hold_stops_what_runs_and_what_is_yet_to_run() -> None:
-    stopped: list[str] = []
-    hold = Hold()
-    hold.release()
-    hold.started(lambda: stopped.append("late"))
-    other = Hold()
-    other.started(lambda: stopped.append("running"))
-    assert stopped == ["late"]
-    other.release()
-    assert stopped == ["late", "running"]
-
-
 def test_every_error_has_a_status() -> None:
     def classes(base: type[Any]) -> list[type[Any]]:
         return [base, *(found for sub in base.__subclasses__() for found in classes(sub))]
@@ -131,7 +118,7 @@ async def cut_off_one_that_does_not_read() -> bytes:
     """What a client says that read one piece, and went on only after it was cut off."""
 
     class Desk:
-        async def rows(self, caller: Any, ticket: bytes, hold: Hold) -> Any:
+        async def rows(self, caller: Any, ticket: bytes) -> Any:
             # A hundred megabytes: more than sockets and gRPC keep.
             return pyarrow.table({"x": numpy.arange(13_000_000)})
 
@@ -153,6 +140,40 @@ async def cut_off_one_that_does_not_read() -> bytes:
     said, _ = await client.communicate(b"")
     await listener.stop(30)
     return said
+
+
+async def what_a_client_hears_at_shutdown() -> tuple[bytes, bool]:
+    """What a client says whose query runs when the server stops, and whether the query was stopped."""
+    asked, is_stopped = asyncio.Event(), False
+
+    class Desk:
+        async def rows(self, caller: Any, ticket: bytes) -> Any:
+            nonlocal is_stopped
+            asked.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                is_stopped = True
+                raise
+
+    config = FlightConfig(host="127.0.0.1", port=free_port())
+    listener = FlightListener(config, Desk(), MetricsRegistry())  # type: ignore[arg-type]
+    listener.start()
+    pipe = asyncio.subprocess.PIPE
+    url = f"grpc://127.0.0.1:{config.port}"
+    client = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", READ_ONE, url, stdin=pipe, stderr=pipe
+    )
+    await asked.wait()
+    await listener.stop(0)
+    _, said = await client.communicate(b"")
+    return said, is_stopped
+
+
+def test_a_query_under_way_is_stopped_at_shutdown() -> None:
+    said, is_stopped = asyncio.run(asyncio.wait_for(what_a_client_hears_at_shutdown(), 100))
+    assert is_stopped
+    assert b"Flight" in said
 
 
 def test_a_client_that_does_not_read_is_cut_off() -> None:

@@ -1,3 +1,4 @@
+import contextvars
 import threading
 
 import pyarrow
@@ -13,11 +14,24 @@ from engine.errors import (
     QueryTimeoutError,
     TableNotFoundError,
 )
+from engine.query.asker import ASKER, Asker
 from engine.query.executor import QueryConfig, QueryExecutor
 from lp_core.enums import ColumnType
 from tests.unit.query.fakes import CPU_COLUMNS, CPU_ROWS, T0, FakeCatalog, cpu, snapshot
 
 ENDLESS = "SELECT count(*) FROM generate_series(1, 100000000000) AS g(x) WHERE x % 7 = 3"
+
+
+class WatchedAsker(Asker):
+    """Tells when its query has begun."""
+
+    def __init__(self):
+        super().__init__()
+        self.has_begun = threading.Event()
+
+    def begun(self, stop):
+        super().begun(stop)
+        self.has_begun.set()
 
 
 @pytest.fixture(scope="module")
@@ -326,18 +340,19 @@ def test_a_query_that_runs_too_long_is_stopped(executor):
 
 def test_closing_stops_queries_under_way():
     executor = QueryExecutor(QueryConfig(threads=1), FakeCatalog())
-    started = threading.Event()
+    asker = WatchedAsker()
     ended: list[type[Exception]] = []
 
     def ask():
+        ASKER.set(asker)
         try:
-            executor.run("db", ENDLESS, timeout_ms=0, on_start=lambda stop: started.set())
+            executor.run("db", ENDLESS, timeout_ms=0)
         except QueryError as error:
             ended.append(type(error))
 
     asking = threading.Thread(target=ask)
     asking.start()
-    assert started.wait(10)
+    assert asker.has_begun.wait(10)
     executor.close()
     asking.join(10)
     assert ended == [QueryCancelledError]
@@ -346,18 +361,22 @@ def test_closing_stops_queries_under_way():
 
 
 def test_a_query_can_be_cancelled_from_another_thread(executor):
-    stops = []
-    threads = []
+    asker = WatchedAsker()
 
-    def on_start(stop):
-        stops.append(stop)
-        threads.append(threading.Thread(target=stop))
-        threads[0].start()
+    def leave():
+        asker.has_begun.wait(10)
+        asker.leave()
 
+    leaving = threading.Thread(target=leave)
+    leaving.start()
+    context = contextvars.copy_context()
+    context.run(ASKER.set, asker)
     with pytest.raises(QueryCancelledError):
-        executor.run("db", ENDLESS, on_start=on_start)
-    threads[0].join()
-    stops[0]()  # too late, and harmless
+        context.run(executor.run, "db", ENDLESS)
+    leaving.join()
+    asker.leave()  # too late, and harmless
+    with pytest.raises(QueryCancelledError):
+        context.run(executor.run, "db", ENDLESS)  # nobody waits for this one either
     assert executor.run("db", "SELECT 1 AS x").num_rows == 1
 
 
