@@ -236,13 +236,13 @@ class _Rewriter:
         if isinstance(node, exp.CurrentTime):
             return calls.translate(exp.Anonymous(this="current_time", expressions=[]))
         if isinstance(node, exp.AtTimeZone):
-            return calls.at_time_zone(node)
+            return calls.times.at_time_zone(node)
         if isinstance(node, exp.SimilarTo):
             return call("regexp_matches", node.this, node.expression)
         if isinstance(node, exp.Overlay):
             return _overlay(node)
         if isinstance(node, exp.Extract):
-            return calls.date_part(node.this, node.expression)
+            return calls.times.date_part(node.this, node.expression)
         if isinstance(node, exp.WithinGroup):
             return calls.within_group(node)
         if isinstance(node, exp.IgnoreNulls):
