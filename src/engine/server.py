@@ -14,12 +14,12 @@ import uvloop
 import engine
 from engine.caches.table_caches import TableCaches
 from engine.catalog.changes import CatalogChange, database_that_lost
-from engine.catalog.model import INTERNAL_DATABASE, Trigger
+from engine.catalog.model import INTERNAL_DATABASE
 from engine.clock import SystemClock
 from engine.config import ServeConfig
 from engine.damage import DamageBook
 from engine.disk_reserve import DiskReserve
-from engine.errors import ConfigError, PluginError
+from engine.errors import ConfigError
 from engine.filesystem import FileSystem
 from engine.flight.desk import FlightDesk
 from engine.flight.listener import FlightConfig, FlightListener
@@ -48,22 +48,11 @@ from engine.persist.backup_files import BackupDirectories
 from engine.persist.backups import Backups
 from engine.persist.checkpointer import Checkpointer
 from engine.persist.thread import PersistConfig, PersistThread
-from engine.plugin_ports import Committer, Switch
-from engine.plugins.dispatcher import Dispatcher, DispatcherConfig, DispatcherPorts
-from engine.plugins.dry_run import DryRuns
-from engine.plugins.environment import PluginPackages
+from engine.plugin_side import PluginSide
+from engine.plugins.dispatcher import Dispatcher
 from engine.plugins.flush_index import NOTE_ROWS_MAX, FlushIndex
-from engine.plugins.host import PluginConfig, PluginHost
-from engine.plugins.log_files import LogFiles, LogRetention
 from engine.plugins.log_history import LogHistory
 from engine.plugins.past_rows import Past
-from engine.plugins.plugin_files import PluginFile, PluginFiles, files_of
-from engine.plugins.plugin_log import LogEntry, PluginLog
-from engine.plugins.repository import DEFAULT_REPOSITORY_URL, PluginRepository
-from engine.plugins.retry import RetryPolicy
-from engine.plugins.trigger_factory import TriggerFactory
-from engine.plugins.trigger_status import TriggerStatus
-from engine.plugins.wal_runner import WalRunnerConfig
 from engine.query.executor import QueryExecutor
 from engine.query.live_catalog import LiveQueryCatalog
 from engine.query.past import PastReader
@@ -75,7 +64,6 @@ from engine.storage import Recovered, recover_state, remove_orphans
 from engine.storage_ports import LogAccess, StateAccess
 from engine.store.file_faults import FileFaults
 from engine.store.readers import Readers
-from engine.store.secrets import SecretStore
 from engine.wal.log import DurableFrame, Log, LogConfig
 
 logger = logging.getLogger(__name__)
@@ -99,23 +87,9 @@ class Server:
         self._state = ServerState()
         self._index = FlushIndex(min(NOTE_ROWS_MAX, config.plugin_batch_rows))
         self._access = StateAccess(self._state, self._index)
-        self._log_files = LogFiles(
-            self._paths.plugin_logs_dir,
-            self._filesystem,
-            self._clock,
-            LogRetention(
-                age_s=config.plugin_log_retention, size_bytes_max=config.plugin_log_size_max
-            ),
+        self._plugins = PluginSide(
+            config, self._paths, self._filesystem, self._clock, self._state, self._index
         )
-        self._plugin_log = PluginLog(self._log_files)
-        self._secrets = SecretStore(self._paths.secrets_dir, self._filesystem)
-        self._repository = PluginRepository(
-            config.plugins_path,
-            self._paths.fetched_plugins_dir,
-            self._filesystem,
-            config.plugin_repo or DEFAULT_REPOSITORY_URL,
-        )
-        self._plugin_files = PluginFiles(config.plugins_path, self._filesystem)
         self._readers = Readers()
         self._reserve = DiskReserve(self._paths.data_dir, self._filesystem, config.disk_reserve)
         self._damage = DamageBook(self._paths, self._filesystem, self._clock)
@@ -180,8 +154,7 @@ class Server:
             self._filesystem.remove(path)
 
     def _recover(self) -> Recovered:
-        self._plugin_files.recover()
-        self._secrets.load()
+        self._plugins.load()
 
         def note(durable: DurableFrame) -> None:
             self._index.begin_at(Position(self._state.persisted))
@@ -191,18 +164,8 @@ class Server:
 
         recovered = recover_state(self._paths, self._filesystem, self._state, note, self._damage)
         remove_orphans(self._paths, self._filesystem, self._state, self._damage, recovered)
-        self._restore_plugin_log()
+        self._plugins.restore_log()
         return recovered
-
-    def _restore_plugin_log(self) -> None:
-        created_ns = {
-            database.name: database.created_ns for database in self._state.catalog.databases()
-        }
-        for entry in self._log_files.load():
-            # Lines of a deleted database are not those of a later one of its name.
-            if entry.time_ns >= created_ns.get(entry.database, entry.time_ns + 1):
-                self._plugin_log.restore(entry)
-        self._log_files.start()
 
     def _announce(self, recovered: Recovered) -> None:
         report = recovered.report
@@ -288,10 +251,10 @@ class Server:
             self._state.dead_letters,
             self._readers,
             self._clock,
-            self._log_lines,
+            self._plugins.log_lines,
             self._query_notes,
-            self._status,
-            self._plugin_file_records,
+            self._plugins.status,
+            self._plugins.file_records,
             self._damage.entries,
         )
         executor = QueryExecutor(
@@ -322,20 +285,10 @@ class Server:
                 self._paths.parquet_dir.resolve(),
             )
         )
-        dispatcher = self._dispatcher = self._build_dispatcher(
-            pipeline, queries, writer, history, past
+        dispatcher = self._dispatcher = self._plugins.dispatcher(
+            pipeline, queries, writer, history, past, self._metrics
         )
-        host = PluginHost(
-            PluginConfig(
-                plugin_dir=config.plugins_path,
-                venv=config.venv_path,
-                run_timeout_s=config.plugin_timeout,
-                memory_bytes_max=config.plugin_memory_max,
-                nice=config.plugin_nice,
-                processes_max=config.plugin_processes_max,
-            ),
-            dispatcher,
-        )
+        host = self._plugins.host(dispatcher)
         http = HttpConfig(
             host=config.http_bind[0],
             port=config.http_bind[1],
@@ -369,28 +322,12 @@ class Server:
                 influxql=InfluxqlEngine(executor, visible, self._clock.now_ns),
                 dispatcher=dispatcher,
                 dead_letters=self._state.dead_letters,
-                trigger_factory=TriggerFactory(
-                    self._repository,
-                    self._clock,
-                    history,
-                    self._secrets,
-                    config.plugin_batch_rows,
-                ),
-                secrets=self._secrets,
-                plugin_repository=self._repository,
-                plugin_files=self._plugin_files,
-                packages=self._build_packages(host),
-                dry_runs=DryRuns(
-                    host,
-                    self._repository,
-                    catalog,
-                    self._state.store,
-                    self._state.plugin_state,
-                    self._secrets,
-                    queries,
-                    past,
-                    self._clock,
-                ),
+                trigger_factory=self._plugins.trigger_factory(history),
+                secrets=self._plugins.secrets,
+                plugin_repository=self._plugins.repository,
+                plugin_files=self._plugins.files,
+                packages=self._plugins.packages(host),
+                dry_runs=self._plugins.dry_runs(host, queries, past),
                 backups=backups,
                 health=ServerHealth(log, self._damage, self._reserve),
                 node_id=config.node_id,
@@ -420,7 +357,7 @@ class Server:
             pipeline.close()
             queries.close()
             await asyncio.to_thread(self._caches.close)
-            await asyncio.to_thread(self._log_files.stop)
+            await asyncio.to_thread(self._plugins.log_files.stop)
             self._filesystem.close(self._lock)
             logger.info("stopped", extra=keys(position=log.durable_position))
 
@@ -463,75 +400,9 @@ class Server:
             # The one before it and the log are enough.
             logger.warning("the last checkpoint could not be written", extra=keys(error=error))
 
-    def _log_lines(self, database: str) -> list[LogEntry]:
-        return self._plugin_log.entries(None if database == INTERNAL_DATABASE else database)
-
-    def _status(self, trigger: Trigger) -> TriggerStatus:
-        return (
-            TriggerStatus() if self._dispatcher is None else self._dispatcher.board.status(trigger)
-        )
-
-    def _plugin_file_records(self, database: str) -> list[PluginFile]:
-        is_internal = database == INTERNAL_DATABASE
-        records: list[PluginFile] = []
-        for trigger in self._state.catalog.triggers(None if is_internal else database):
-            try:
-                path = self._repository.locate(trigger.plugin_filename, trigger.plugin_digest)
-            except PluginError:
-                continue  # the trigger's own runs say what is wrong with it
-            records += files_of(trigger.name, trigger.database, path)
-        return records
-
     def _query_notes(self, database: str) -> list[QueryNote]:
         notes = [] if self._queries is None else list(self._queries.remembered)
         return [note for note in notes if database in (INTERNAL_DATABASE, note.database)]
-
-    def _build_dispatcher(
-        self,
-        pipeline: IngestPipeline,
-        queries: QueryService,
-        writer: CatalogWriter,
-        history: LogHistory,
-        past: Past,
-    ) -> Dispatcher:
-        config = self._config
-        return Dispatcher(
-            DispatcherConfig(
-                flush_interval_s=config.wal_flush_interval,
-                run_timeout_s=config.plugin_timeout,
-                wal=WalRunnerConfig(
-                    batch_rows_max=config.plugin_batch_rows,
-                    async_runs_max=config.async_trigger_concurrency_limit,
-                    retry=RetryPolicy(retries_max=config.plugin_retries),
-                ),
-            ),
-            self._repository,
-            DispatcherPorts(
-                catalog=self._state.catalog,
-                cursors=self._state.cursors,
-                state=self._state.plugin_state,
-                dead_letters=self._state.dead_letters,
-                backfills=self._state.backfills,
-                index=self._index,
-                history=history,
-                past=past,
-                passed_positions=self._state.passed_positions,
-                columns=self._state.store.columns,
-                secrets=self._secrets,
-                committer=Committer(pipeline),
-                questioner=queries,
-                switch=Switch(writer),
-                clock=self._clock,
-                metrics=self._metrics,
-            ),
-            self._plugin_log,
-        )
-
-    def _build_packages(self, host: PluginHost) -> PluginPackages:
-        config = self._config
-        manager = "disabled" if config.disable_package_management else config.package_manager
-        venv = config.venv_path.absolute()
-        return PluginPackages(venv, manager, on_change=host.renew_soon)
 
     @property
     def _tls(self) -> TlsFiles | None:
