@@ -2,9 +2,11 @@
 # those that are computed here.
 """Calls of aggregates."""
 
+import random
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from engine.errors import QueryError, QueryNotSupportedError
+from engine.errors import QueryError
 from engine.influxql import functions, tree
 from engine.influxql.conditions import Columns
 from lp_core.enums import ColumnType
@@ -44,26 +46,38 @@ def check_call(call: tree.Call, columns: Columns) -> None:
     """Refuse `call` on a table with these columns if it makes no sense.
 
     Raises:
-        QueryError, QueryNotSupportedError: It makes none.
+        QueryError: It makes none.
     """
     kind = columns.get(field_of(call))
     if kind is not None and kind is not ColumnType.TAG and kind not in _NUMBERS:
         is_ordered = call.name not in functions.ANY_TYPE
         if is_ordered:
             raise QueryError(f"{call.name}() works on numbers, and {field_of(call)} has none")
-    wanted = 2 if call.name in ("percentile", "top", "bottom") else 1
+    count = len(call.arguments)
+    if call.name in ("top", "bottom"):
+        _check_extremes(call)
+        return
+    wanted = 2 if call.name in ("percentile", "sample") else 1
     most = 2 if call.name == "integral" else wanted
-    if not wanted <= len(call.arguments) <= most:
-        if call.name in ("top", "bottom") and len(call.arguments) > 2:
-            raise QueryNotSupportedError(f"{call.name}() with tags is not supported")
+    if not wanted <= count <= most:
         raise QueryError(
-            f"invalid number of arguments for {call.name}, expected {wanted}, "
-            f"got {len(call.arguments)}"
+            f"invalid number of arguments for {call.name}, expected {wanted}, got {count}"
         )
     if call.name == "percentile":
         _percentile_share(call)
-    elif call.name in ("top", "bottom"):
+    elif call.name == "sample":
         _count_argument(call)
+
+
+def _check_extremes(call: tree.Call) -> None:
+    if len(call.arguments) < 2:
+        raise QueryError(
+            f"invalid number of arguments for {call.name}, expected at least 2, "
+            f"got {len(call.arguments)}"
+        )
+    if not all(isinstance(tag, tree.Reference) for tag in call.arguments[1:-1]):
+        raise QueryError(f"only fields or tags are allowed in {call.name}()")
+    _count_argument(call)
 
 
 def _percentile_share(call: tree.Call) -> float:
@@ -74,25 +88,79 @@ def _percentile_share(call: tree.Call) -> float:
 
 
 def _count_argument(call: tree.Call) -> int:
-    count = call.arguments[1]
+    count = call.arguments[-1]
     value = count.value if isinstance(count, tree.Literal) else None
     return functions.whole_argument(call.name, value)
 
 
-def of_list(call: tree.Call, times: list[int], values: functions.Values) -> Any:
-    """The value of an aggregate of `LIST_AGGREGATES`."""
-    if call.name == "percentile":
-        return functions.percentile(times, values, _percentile_share(call))
+def of_list(call: tree.Call, values: functions.Values) -> Any:
+    """The value of ``percentile`` or ``mode`` on the values of one interval."""
     if call.name == "mode":
-        return functions.mode(times, values)
+        return functions.mode(values)
+    at = functions.percentile(values, _percentile_share(call))
+    return None if at is None else values[at]
+
+
+def areas(
+    call: tree.Call, starts: Sequence[int], times: Sequence[Any], values: Sequence[Any]
+) -> functions.Values:
+    """What ``integral`` gives for each interval.
+
+    Args:
+        call: The call.
+        starts: Beginnings of the intervals, in the order of the answer.
+        times: For each a list of times, or None.
+        values: For each the list of values at these times, or None.
+
+    Raises:
+        QueryError: The second argument of the call is no duration.
+    """
     unit = call.arguments[1] if len(call.arguments) == 2 else None
-    if unit is not None and not isinstance(unit, tree.Duration):
-        raise QueryError("integral() takes a duration as its second argument")
-    return functions.integral(times, values, *([unit.ns] if unit is not None else []))
+    if unit is not None and (not isinstance(unit, tree.Duration) or unit.ns <= 0):
+        raise QueryError("integral() takes a duration above 0 as its second argument")
+    order = sorted(range(len(starts)), key=starts.__getitem__)
+    points = (
+        point for at in order for point in zip(times[at] or (), values[at] or (), strict=True)
+    )
+    ordered = functions.integrals(
+        points, [starts[at] for at in order], *([unit.ns] if unit is not None else [])
+    )
+    result: functions.Values = [None] * len(starts)
+    for at, area in zip(order, ordered, strict=True):
+        result[at] = area
+    return result
 
 
-def points(call: tree.Call, times: list[int], values: functions.Values) -> list[tuple[int, Any]]:
-    """Times and values that a function of `MULTI_ROW` gives."""
-    if call.name == "distinct":
-        return [(0, value) for value in dict.fromkeys(values)]
-    return functions.extremes(call.name, times, values, _count_argument(call))
+def picked(
+    call: tree.Call,
+    times: list[int],
+    values: functions.Values,
+    others: Mapping[str, functions.Values],
+) -> list[int]:
+    """Places in `values` of those that a function picks, in the order of time.
+
+    Args:
+        call: A function of `MULTI_ROW`, or ``percentile``.
+        times: Those of the values.
+        values: Those that the field has.
+        others: What other columns have in the same rows, by name.
+    """
+    match call.name:
+        case "distinct":
+            first: dict[Any, int] = {}
+            for at, value in enumerate(values):
+                first.setdefault(value, at)
+            return list(first.values())
+        case "sample":
+            count = min(_count_argument(call), len(values))
+            return sorted(random.sample(range(len(values)), count))
+        case "percentile":
+            place = functions.percentile(values, _percentile_share(call))
+            return [] if place is None else [place]
+        case _:
+            tags = [
+                others[tag.name]
+                for tag in call.arguments[1:-1]
+                if isinstance(tag, tree.Reference) and tag.name in others
+            ]
+            return functions.extremes(call.name, times, values, tags, _count_argument(call))

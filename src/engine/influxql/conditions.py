@@ -3,12 +3,14 @@
 """WHERE clauses as SQL."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import msgspec
 
 from engine.errors import QueryError, QueryNotSupportedError
 from engine.influxql import tree
-from engine.query.literals import TIME_NS_MAX, TIME_NS_MIN, parse_timestamp, value_sql
+from engine.influxql.zones import Zone
+from engine.query.literals import TIME_NS_MAX, TIME_NS_MIN, names_zone, parse_timestamp, value_sql
 from lp_core.enums import ColumnType
 
 Columns = Mapping[str, ColumnType]
@@ -21,10 +23,17 @@ _NUMBERS = frozenset({ColumnType.INT64, ColumnType.UINT64, ColumnType.FLOAT64})
 _TEXTS = frozenset({ColumnType.TAG, ColumnType.STRING})
 
 
-class Where(msgspec.Struct, frozen=True):
-    """A condition in SQL (empty for none), with the times that it permits, both ends included.
+class Calendar(NamedTuple):
+    """What a statement takes for now, and the zone of times that name none."""
 
-    Times stand in it as parameters: a dashboard asks again with other times, and finds its SQL
+    now_ns: int
+    zone: Zone
+
+
+class Where(msgspec.Struct, frozen=True):
+    """A condition in SQL (empty for none), and the times that it permits, both ends included.
+
+    Times stand in SQL as parameters: a dashboard asks again with other times, and finds its SQL
     translated.
     """
 
@@ -32,6 +41,15 @@ class Where(msgspec.Struct, frozen=True):
     low_ns: int | None = None
     high_ns: int | None = None
     parameters: dict[str, object] = {}
+
+    def whole(self) -> tuple[str, dict[str, object]]:
+        """The condition with its times in SQL, and the values of its parameters."""
+        conditions, parameters = [f"({self.sql})"] if self.sql else [], dict(self.parameters)
+        for name, operator, bound_ns in (("low", ">=", self.low_ns), ("high", "<=", self.high_ns)):
+            if bound_ns is not None:
+                conditions.append(f"time {operator} ${name}")
+                parameters[name] = bounded_ns(bound_ns)
+        return " AND ".join(conditions), parameters
 
 
 def quoted(name: str) -> str:
@@ -49,7 +67,7 @@ def bounded_ns(time_ns: int) -> int:
     return min(max(time_ns, TIME_NS_MIN + 1), TIME_NS_MAX)
 
 
-def where_of(condition: tree.Expression | None, columns: Columns, now_ns: int) -> Where:
+def where_of(condition: tree.Expression | None, columns: Columns, calendar: Calendar) -> Where:
     """What `condition` means for a table with these columns.
 
     Raises:
@@ -59,10 +77,12 @@ def where_of(condition: tree.Expression | None, columns: Columns, now_ns: int) -
         return Where()
     low: int | None = None
     high: int | None = None
-    writer = _Writer(columns, now_ns)
+    writer = _Writer(columns, calendar)
+    conditions: list[str] = []
     for part in _conjuncts(condition):
         bound = writer.bound(part)
         if bound is None:
+            conditions.append(writer.truth(part))
             continue
         operator, time_ns = bound
         if operator in (">", ">=", "="):
@@ -71,7 +91,17 @@ def where_of(condition: tree.Expression | None, columns: Columns, now_ns: int) -
         if operator in ("<", "<=", "="):
             most = time_ns - (operator == "<")
             high = most if high is None else min(high, most)
-    return Where(writer.truth(condition), low, high, writer.parameters)
+    return Where(" AND ".join(conditions), low, high, writer.parameters)
+
+
+def bounded(condition: tree.Expression | None, where: Where) -> tree.Expression | None:
+    """`condition`, within the times of `where` too."""
+    time = tree.Reference(_TIME)
+    for operator, bound_ns in ((">=", where.low_ns), ("<=", where.high_ns)):
+        if bound_ns is not None:
+            limit = tree.Binary(operator, time, tree.Literal(bound_ns))
+            condition = limit if condition is None else tree.Binary("AND", condition, limit)
+    return condition
 
 
 def _conjuncts(condition: tree.Expression) -> list[tree.Expression]:
@@ -85,9 +115,9 @@ def _is_time(expression: tree.Expression) -> bool:
 
 
 class _Writer:
-    def __init__(self, columns: Columns, now_ns: int) -> None:
+    def __init__(self, columns: Columns, calendar: Calendar) -> None:
         self._columns = columns
-        self._now_ns = now_ns
+        self._calendar = calendar
         self.parameters: dict[str, object] = {}
 
     def bound(self, part: tree.Expression) -> tuple[str, int] | None:
@@ -196,7 +226,7 @@ class _Writer:
                 time_ns = parse_timestamp(text)
                 if time_ns is None:
                     raise QueryError(f"invalid timestamp string '{text}'")
-                return time_ns
+                return time_ns if names_zone(text) else self._calendar.zone.instant_ns(time_ns)
             case tree.Literal(value=int(time_ns)) if not isinstance(time_ns, bool):
                 return time_ns
             case tree.Literal(value=float(time_ns)):
@@ -204,7 +234,7 @@ class _Writer:
             case tree.Duration(ns=ns):
                 return ns
             case tree.Now():
-                return self._now_ns
+                return self._calendar.now_ns
             case tree.Binary(operator="+"):
                 return self._time(expression.left) + self._time(expression.right)
             case tree.Binary(operator="-"):

@@ -3,16 +3,21 @@
 """Answers to InfluxQL."""
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from engine.errors import DatabaseNotFoundError, QueryError
 from engine.influxql import tree
+from engine.influxql.conditions import Calendar
 from engine.influxql.names import matching
-from engine.influxql.results import Series, check_cells, num_cells
-from engine.influxql.selection import Runner, Selection, Table
+from engine.influxql.results import Series, check_cells, limited, num_cells
+from engine.influxql.selection import Selection
 from engine.influxql.showing import shown
+from engine.influxql.subqueries import as_subquery, inherited, own_form
+from engine.influxql.tables import Runner, Table, derived
+from engine.influxql.zones import Zone
 from engine.query.executor import QueryExecutor
 from engine.query.views import QueryCatalog
+from lp_core.enums import ColumnType
 
 # The policies that mean the plain database.
 DEFAULT_POLICIES = frozenset({"", "autogen", "default"})
@@ -31,7 +36,9 @@ def databases_of(statement: tree.Statement, default: str, policy: str) -> list[s
     """
     match statement:
         case tree.Select(sources=sources):
-            found = [source_database(source, default, policy) for source in sources]
+            found = [
+                database for source in sources for database in _read_by(source, default, policy)
+            ]
         case tree.Show(kind=tree.ShowKind.DATABASES):
             return []
         case tree.Show():
@@ -45,6 +52,12 @@ def databases_of(statement: tree.Statement, default: str, policy: str) -> list[s
     if not all(found):
         raise QueryError("database is required", hint="add db=NAME to the request")
     return list(dict.fromkeys(found))
+
+
+def _read_by(source: tree.Source, default: str, policy: str) -> list[str]:
+    if source.select is None:
+        return [source_database(source, default, policy)]
+    return [name for inner in source.select.sources for name in _read_by(inner, default, policy)]
 
 
 def source_database(source: tree.Source, default: str, policy: str) -> str:
@@ -80,7 +93,8 @@ class InfluxqlEngine:
         now_ns = self._now_ns()
         try:
             if isinstance(statement, tree.Select):
-                return self._selected(statement, default, policy, now_ns)
+                series = self._selected(statement, default, policy, now_ns)
+                return limited(series, statement.limits)
             assert isinstance(statement, tree.Show)
             return self._shown(statement, default, policy, now_ns)
         except RecursionError as error:
@@ -89,18 +103,43 @@ class InfluxqlEngine:
     def _selected(
         self, select: tree.Select, default: str, policy: str, now_ns: int
     ) -> list[Series]:
+        calendar = Calendar(now_ns, Zone(select.zone))
         series: list[Series] = []
-        for source in select.sources:
-            database = source_database(source, default, policy)
-            for table in self._tables(database, [source]):
-                selection = Selection(select, table, now_ns)
-                series += selection.run(self._runner(database))
-                check_cells(num_cells(series))
-        limits = select.limits
-        end = None if limits.series is None else limits.series_skipped + limits.series
-        return series[limits.series_skipped : end]
+        read = list(self._read(select, default, policy, calendar))
+        columns: dict[str, ColumnType] = {}
+        for table, _ in read:
+            columns = {**table.columns, **columns}
+        for table, run in read:
+            series += Selection(own_form(select), table, calendar, columns).run(run)
+            check_cells(num_cells(series))
+        # Stable: those of one name are in their order already.
+        return sorted(series, key=lambda one: one.name, reverse=select.is_descending)
+
+    def _read(
+        self, select: tree.Select, default: str, policy: str, calendar: Calendar
+    ) -> Iterator[tuple[Table, Runner]]:
+        """The tables that `select` reads, and what runs SQL on each."""
+        sources = select.sources
+        if all(source.select is None for source in sources):
+            by_database: dict[str, list[tree.Source]] = {}
+            for source in sources:
+                by_database.setdefault(source_database(source, default, policy), []).append(source)
+            for database, named in by_database.items():
+                for table in self._tables(database, named):
+                    yield table, functools.partial(self._executor.run, database)
+            return
+        given: list[Series] = []
+        for source in sources:
+            inner = inherited(source.select or as_subquery(source), select, calendar)
+            given += self._selected(inner, default, policy, calendar.now_ns)
+            check_cells(num_cells(given))
+        database = next(name for source in sources for name in _read_by(source, default, policy))
+        for table in derived(given):
+            tables = {table.name: table.rows}
+            yield table, functools.partial(self._executor.run, database, given=tables)
 
     def _shown(self, show: tree.Show, default: str, policy: str, now_ns: int) -> list[Series]:
+        calendar = Calendar(now_ns, Zone(""))
         series: list[Series] = []
         for database in databases_of(show, default, policy):
             if show.kind is tree.ShowKind.RETENTION_POLICIES:
@@ -108,7 +147,8 @@ class InfluxqlEngine:
                 series.append(_POLICIES)
                 continue
             tables = self._tables(database, show.sources)
-            series += shown(show, tables, self._runner(database), now_ns)
+            run = functools.partial(self._executor.run, database)
+            series += shown(show, tables, run, calendar)
         return series
 
     def _require(self, database: str) -> None:
@@ -126,9 +166,6 @@ class InfluxqlEngine:
             if snapshot is not None:
                 tables.append(Table(name, dict(snapshot.columns)))
         return tables
-
-    def _runner(self, database: str) -> Runner:
-        return functools.partial(self._executor.run, database)
 
 
 def _named(names: Iterable[str], sources: Sequence[tree.Source]) -> list[str]:

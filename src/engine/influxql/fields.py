@@ -31,6 +31,10 @@ class Parts(msgspec.Struct, frozen=True):
     calls: tuple[tree.Call, ...]
     references: tuple[tree.Reference, ...]
     has_transformation: bool
+    # Calls that are not within another one but of mathematics; each gives rows of its own.
+    outermost: tuple[tree.Call, ...]
+    # How many intervals before the first one of the answer a transformation looks at.
+    intervals_before: int
 
 
 def outputs_of(select: tree.Select, columns: Columns, grouped: Sequence[str]) -> list[Output]:
@@ -44,12 +48,15 @@ def outputs_of(select: tree.Select, columns: Columns, grouped: Sequence[str]) ->
         for suffix, expression in _written_out(field.expression, columns, grouped):
             name = field.alias or _name_of(expression)
             named.append((f"{name}_{suffix}" if suffix else name, expression))
+            named += [(tag.name, tag) for tag in _tags_of(expression)]
         if len(named) > FIELDS_MAX:
             raise QueryError(f"more than {FIELDS_MAX} columns")
+    if all(_is_time(expression) for _, expression in named) and named:
+        raise QueryError("at least 1 non-time field must be queried")
     outputs: list[Output] = []
     taken: set[str] = set()
     for name, expression in named:
-        if isinstance(expression, tree.Reference) and expression.name.lower() == "time":
+        if _is_time(expression):
             continue
         unique, count = name, 0
         while unique in taken:
@@ -60,6 +67,27 @@ def outputs_of(select: tree.Select, columns: Columns, grouped: Sequence[str]) ->
     return outputs
 
 
+def _is_time(expression: tree.Expression) -> bool:
+    return isinstance(expression, tree.Reference) and expression.name.lower() == "time"
+
+
+def check_steps(outputs: Sequence[Output], *, has_interval: bool) -> None:
+    """Refuse functions from row to row whose rows are not what they say.
+
+    Raises:
+        QueryError: They work on aggregates without intervals, or on columns with such.
+    """
+    for output in outputs:
+        for leaf in _leaves(output.expression):
+            if not isinstance(leaf, tree.Call) or leaf.name not in functions.TRANSFORMATIONS:
+                continue
+            is_aggregate = isinstance(leaf.arguments[0], tree.Call)
+            if is_aggregate and not has_interval:
+                raise QueryError(f"{leaf.name} aggregate requires a GROUP BY interval")
+            if has_interval and not is_aggregate:
+                raise QueryError(f"aggregate function required inside the call to {leaf.name}")
+
+
 def parts_of(outputs: Sequence[Output]) -> Parts:
     """What `outputs` are computed from.
 
@@ -67,18 +95,49 @@ def parts_of(outputs: Sequence[Output]) -> Parts:
         QueryError, QueryNotSupportedError: A function does not exist, or is used wrongly.
     """
     calls: dict[tree.Call, None] = {}
+    outermost: dict[tree.Call, None] = {}
     references: dict[tree.Reference, None] = {}
-    has_transformation = False
+    before: list[int] = []
     for output in outputs:
+        outermost.update(dict.fromkeys(_outermost(output.expression)))
         for leaf in _leaves(output.expression):
             match leaf:
                 case tree.Call(name=name) if name in functions.TRANSFORMATIONS:
-                    has_transformation = True
+                    before.append(intervals_before(leaf))
                 case tree.Call():
                     calls[leaf] = None
                 case _:
                     references[leaf] = None
-    return Parts(tuple(calls), tuple(references), has_transformation)
+    return Parts(
+        tuple(calls), tuple(references), bool(before), tuple(outermost), max(before, default=0)
+    )
+
+
+def intervals_before(call: tree.Call) -> int:
+    """How many intervals before the first one of the answer `call` looks at.
+
+    Raises:
+        QueryError: Its arguments are wrong.
+    """
+    if call.name not in functions.TRANSFORMATIONS or call.name == "cumulative_sum":
+        return 0
+    if call.name == "moving_average":
+        return (_argument(call.name, call.arguments) or 1) - 1
+    return 1
+
+
+def _outermost(expression: tree.Expression) -> Iterator[tree.Call]:
+    match expression:
+        case tree.Call(name=name, arguments=arguments) if name in functions.MATH:
+            for argument in arguments:
+                yield from _outermost(argument)
+        case tree.Call():
+            yield expression
+        case tree.Binary(left=left, right=right):
+            yield from _outermost(left)
+            yield from _outermost(right)
+        case tree.Negation(operand=operand):
+            yield from _outermost(operand)
 
 
 def _leaves(expression: tree.Expression) -> Iterator[tree.Call | tree.Reference]:
@@ -123,6 +182,13 @@ def _leaves_of_call(
         raise QueryNotSupportedError(f"{name}() is not supported")
     else:
         raise QueryError(f"undefined function {name}()")
+
+
+def _tags_of(expression: tree.Expression) -> list[tree.Reference]:
+    """The tags in ``top(field, tag, count)``, which are columns of the answer too."""
+    if not isinstance(expression, tree.Call) or expression.name not in ("top", "bottom"):
+        return []
+    return [tag for tag in expression.arguments[1:-1] if isinstance(tag, tree.Reference)]
 
 
 # -- writing out wildcards ----------------------------------------------------------------------
@@ -243,7 +309,10 @@ def _argument(name: str, arguments: tuple[tree.Expression, ...]) -> int | None:
     if name == "moving_average":
         if not isinstance(second, tree.Literal):
             raise QueryError("moving_average() needs the number of points")
-        return functions.whole_argument(name, second.value)
+        window = functions.whole_argument(name, second.value)
+        if window == 1:
+            raise QueryError("moving_average window must be greater than 1, got 1")
+        return window
     if second is None:
         return None
     if not isinstance(second, tree.Duration) or second.ns <= 0:

@@ -5,7 +5,7 @@
 import itertools
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from engine.errors import QueryError
@@ -14,11 +14,13 @@ Values = list[Any]
 
 # Aggregates and how SQL computes them from the column in {0}.
 SQL_AGGREGATES = {
-    "count": "count({0})",
+    # What the count of an interval without values is, depends on what is filled in.
+    "count": "nullif(count({0}), 0)",
     "sum": "sum({0})",
     "mean": "avg({0})",
-    "median": "median({0})",
-    "stddev": "stddev({0})",
+    "median": "median(CAST({0} AS DOUBLE))",
+    # A single value has none, which is another thing than an interval without values.
+    "stddev": "CASE WHEN count({0}) = 1 THEN CAST('NaN' AS DOUBLE) ELSE stddev({0}) END",
     "spread": "(max({0}) - min({0}))",
     "min": "min({0})",
     "max": "max({0})",
@@ -33,11 +35,13 @@ SELECTORS = {
     "last": "time DESC",
 }
 # Work on text and truth values too.
-ANY_TYPE = frozenset({"count", "first", "last", "mode", "distinct", "elapsed"})
+ANY_TYPE = frozenset({"count", "first", "last", "mode", "distinct", "elapsed", "sample"})
 # Computed from all values of a group.
 LIST_AGGREGATES = frozenset({"percentile", "mode", "integral"})
 # The same, with any number of rows as the answer.
-MULTI_ROW = frozenset({"distinct", "top", "bottom"})
+MULTI_ROW = frozenset({"distinct", "top", "bottom", "sample"})
+# Give values of rows, so that other columns of these can stand beside them.
+ROW_PICKERS = frozenset({*SELECTORS, "percentile", "top", "bottom", "sample"})
 AGGREGATES = frozenset({*SQL_AGGREGATES, *LIST_AGGREGATES, *MULTI_ROW})
 # From row to row of a series.
 TRANSFORMATIONS = frozenset(
@@ -45,7 +49,7 @@ TRANSFORMATIONS = frozenset(
     | {"cumulative_sum", "moving_average", "elapsed"}
 )
 NOT_SUPPORTED = frozenset(
-    {"sample", "holt_winters", "holt_winters_with_fit", "histogram", "chande_momentum_oscillator"}
+    {"holt_winters", "holt_winters_with_fit", "histogram", "chande_momentum_oscillator"}
     | {"exponential_moving_average", "double_exponential_moving_average"}
     | {"triple_exponential_moving_average", "triple_exponential_derivative"}
     | {"relative_strength_index", "kaufmans_efficiency_ratio", "kaufmans_adaptive_moving_average"}
@@ -122,35 +126,62 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
 # -- aggregates over lists of times and values, none of them None -------------------------------
 
 
-def percentile(times: Sequence[int], values: Values, share: float) -> Any:
-    """The value at the nearest rank; None where the rank is below the first."""
-    del times
-    ordered = sorted(values)
+def percentile(values: Values, share: float) -> int | None:
+    """Where the value at the nearest rank is; None where the rank is below the first."""
+    ordered = sorted(range(len(values)), key=values.__getitem__)
     index = math.floor(len(ordered) * share / 100 + 0.5) - 1
     return ordered[index] if 0 <= index < len(ordered) else None
 
 
-def mode(times: Sequence[int], values: Values) -> Any:
+def mode(values: Values) -> Any:
     """The most frequent value; of equally frequent ones the first."""
-    del times
     return Counter(values).most_common(1)[0][0] if values else None
 
 
-def integral(times: Sequence[int], values: Values, unit_ns: int = _SECOND_NS) -> Any:
-    """The area under the curve, by trapezoids."""
-    if not values:
-        return None
-    area = 0.0
-    for index in range(1, len(values)):
-        width = (times[index] - times[index - 1]) / unit_ns
-        area += width * (values[index] + values[index - 1]) / 2
-    return area
+def integrals(
+    points: Iterable[tuple[int, Any]], starts: Sequence[int], unit_ns: int = _SECOND_NS
+) -> Values:
+    """The areas under the curve through `points`, by trapezoids, from each of `starts` to the next.
+
+    The curve goes on from one interval to the next one that has points.
+
+    Args:
+        points: Times and values, in the order of time.
+        starts: Beginnings of intervals; the last one has no end.
+        unit_ns: The time in which a value of one makes an area of one.
+    """
+    areas: Values = [None] * len(starts)
+    ends = iter([*starts[1:], None])
+    index, end, area = 0, next(ends, None), 0.0
+    before: tuple[int, Any] | None = None
+    for time, value in points:
+        while end is not None and time >= end:
+            if before is not None:
+                level = before[1] + (value - before[1]) * (end - before[0]) / (time - before[0])
+                areas[index] = area + (end - before[0]) / unit_ns * (level + before[1]) / 2
+                before = (end, level)
+            index, end, area = index + 1, next(ends, None), 0.0
+        if before is not None:
+            area += (time - before[0]) / unit_ns * (value + before[1]) / 2
+        before = (time, value)
+        areas[index] = area
+    return areas
 
 
-def extremes(name: str, times: Sequence[int], values: Values, count: int) -> list[tuple[int, Any]]:
-    """Times and values of the `count` largest (``top``) or smallest, in the order of time."""
+def extremes(
+    name: str, times: Sequence[int], values: Values, tags: Sequence[Values], count: int
+) -> list[int]:
+    """Where the `count` largest (``top``) or smallest values are, in the order of time.
+
+    With `tags` there is at most one of each combination of their values.
+    """
     sign = -1 if name == "top" else 1
-    ordered = sorted(zip(times, values, strict=True), key=lambda pair: (sign * pair[1], pair[0]))
+    ordered = sorted(range(len(values)), key=lambda at: (sign * values[at], times[at]))
+    if tags:
+        best: dict[tuple[Any, ...], int] = {}
+        for at in ordered:
+            best.setdefault(tuple(column[at] for column in tags), at)
+        ordered = list(best.values())
     return sorted(ordered[:count])
 
 
@@ -188,13 +219,15 @@ def transformed(name: str, times: Sequence[int], values: Values, argument: int |
 
 def _step(name: str, value: Any, before: Any, passed_ns: int, unit_ns: int) -> Any:
     if name == "elapsed":
-        return passed_ns // unit_ns
+        # Cut off towards zero.
+        return passed_ns // unit_ns if passed_ns >= 0 else -(-passed_ns // unit_ns)
     change = value - before
     if change < 0 and name.startswith("non_negative"):
         return None
     if name.endswith("difference"):
         return change
-    return change / (passed_ns / unit_ns) if passed_ns else None
+    # Backwards in time, where the latest comes first, the change is that from row to row too.
+    return change / (abs(passed_ns) / unit_ns) if passed_ns else None
 
 
 def whole_argument(name: str, value: object) -> int:

@@ -4,14 +4,26 @@
 
 from collections.abc import Mapping
 
+import msgspec
+
 from engine.errors import QueryError, QueryNotSupportedError
 from engine.influxql import tree
 from engine.influxql.expression_parser import ExpressionParser, number_of
 from engine.influxql.lexer import TokenKind, duration_ns, syntax_error, tokens_of
+from engine.influxql.zones import is_zone
 
 TEXT_CHARACTERS_MAX = 256 * 1024
 STATEMENTS_MAX = 100
+SUBQUERIES_MAX = 10
 
+# What SHOW … CARDINALITY counts, in its own words.
+_COUNTED = {
+    ("SERIES",): tree.ShowKind.SERIES,
+    ("MEASUREMENT",): tree.ShowKind.MEASUREMENTS,
+    ("TAG", "KEY"): tree.ShowKind.TAG_KEYS,
+    ("TAG", "VALUES"): tree.ShowKind.TAG_VALUES,
+    ("FIELD", "KEY"): tree.ShowKind.FIELD_KEYS,
+}
 # Statements and clauses of the language that are refused by name.
 _REFUSED = frozenset(
     {"ALTER", "DELETE", "DROP", "EXPLAIN", "GRANT", "KILL", "REVOKE", "SET", "CREATE"}
@@ -86,10 +98,9 @@ class _Parser(ExpressionParser):
         condition = self._expression() if self._took("WHERE") else None
         grouping = self._grouping() if self._took("GROUP", "BY") else tree.Grouping()
         fill = self._fill() if self._took("FILL") else tree.Fill()
+        is_ordered = self._is_word("ORDER", "BY")
         is_descending = self._ordering()
         limits = self._limits()
-        if self._is_word("TZ"):
-            raise QueryNotSupportedError("tz() is not supported", hint="times are in UTC")
         return tree.Select(
             fields=tuple(fields),
             sources=sources,
@@ -97,8 +108,30 @@ class _Parser(ExpressionParser):
             grouping=grouping,
             fill=fill,
             is_descending=is_descending,
+            is_ordered=is_ordered,
             limits=limits,
+            zone=self._zone() if self._took("TZ") else "",
         )
+
+    def _zone(self) -> str:
+        self._expect_symbol("(")
+        token = self._next()
+        self._expect_symbol(")")
+        if token.kind is not TokenKind.STRING:
+            raise syntax_error("tz() takes the name of a time zone in quotes", token.offset)
+        if not is_zone(token.text):
+            raise QueryError(f"unable to find time zone {token.text}")
+        return token.text
+
+    def _subquery(self) -> tree.Source:
+        self._depth += 1
+        if self._depth > SUBQUERIES_MAX:
+            raise QueryError(f"error parsing query: more than {SUBQUERIES_MAX} subqueries nested")
+        self._expect("SELECT")
+        select = self._select()
+        self._expect_symbol(")")
+        self._depth -= 1
+        return tree.Source(select=select)
 
     def _field(self) -> tree.Field:
         expression = self._expression()
@@ -111,8 +144,8 @@ class _Parser(ExpressionParser):
         return tuple(sources)
 
     def _source(self) -> tree.Source:
-        if self._is_symbol("("):
-            raise QueryNotSupportedError("subqueries are not supported in InfluxQL")
+        if self._took_symbol("("):
+            return self._subquery()
         parts: list[str] = []
         while True:
             if self._token.kind is TokenKind.REGEX:
@@ -204,6 +237,12 @@ class _Parser(ExpressionParser):
     # -- SHOW -------------------------------------------------------------------------------------
 
     def _show(self) -> tree.Show:
+        for words, kind in _COUNTED.items():
+            for more in (("CARDINALITY",), ("EXACT", "CARDINALITY")):
+                if self._took(*words, *more):
+                    shown = self._show_of(kind)
+                    is_exact = len(more) > 1
+                    return msgspec.structs.replace(shown, is_cardinality=True, is_exact=is_exact)
         for kind in tree.ShowKind:
             if self._took(*kind.value.split()):
                 return self._show_of(kind)
@@ -213,8 +252,6 @@ class _Parser(ExpressionParser):
         raise self._unexpected(" or ".join(tree.ShowKind))
 
     def _show_of(self, kind: tree.ShowKind) -> tree.Show:
-        if self._is_word("CARDINALITY") or self._is_word("EXACT"):
-            raise QueryNotSupportedError(f"SHOW {kind} CARDINALITY is not supported")
         database = policy = ""
         if self._took("ON"):
             database = self._name("database")
@@ -230,6 +267,8 @@ class _Parser(ExpressionParser):
         elif kind is tree.ShowKind.TAG_VALUES:
             raise self._unexpected("WITH KEY")
         condition = self._expression() if self._took("WHERE") else None
+        if self._is_word("GROUP"):
+            raise QueryNotSupportedError("SHOW with GROUP BY is not supported")
         if self._took("ORDER", "BY"):
             self._name()
             if not self._took("ASC") and self._is_word("DESC"):

@@ -4,8 +4,9 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pyarrow
@@ -13,6 +14,7 @@ import pyarrow
 from engine.errors import RequestError
 from engine.influxql.lexer import UNITS_NS
 from engine.influxql.results import Series, StatementResult
+from engine.influxql.tables import values_array
 
 MEASUREMENT = "iox::measurement"
 
@@ -103,13 +105,7 @@ def table(all_series: Sequence[Series]) -> Any:
 
 
 def _array(values: list[Any], *, is_time: bool) -> Any:
-    if is_time:
-        return pyarrow.array(values, pyarrow.timestamp("ns"))
-    try:
-        return pyarrow.array(values)
-    except pyarrow.ArrowException:
-        # A column that is text in one table and a number in another.
-        return pyarrow.array([None if value is None else str(value) for value in values])
+    return pyarrow.array(values, pyarrow.timestamp("ns")) if is_time else values_array(values)
 
 
 def _statement(index: int, result: StatementResult, form: Form) -> dict[str, Any]:
@@ -148,16 +144,18 @@ def _series(series: Series, values: list[list[Any]], form: Form) -> dict[str, An
 def _rows(series: Series, values: list[list[Any]], form: Form) -> list[list[Any]]:
     if not series.has_time:
         return [[_value(value) for value in row] for row in values]
-    return [[_time(row[0], form), *(_value(value) for value in row[1:])] for row in values]
+    zone = ZoneInfo(series.zone) if series.zone else UTC
+    return [[_time(row[0], form, zone), *(_value(value) for value in row[1:])] for row in values]
 
 
-def _time(time_ns: int, form: Form) -> int | str:
+def _time(time_ns: int, form: Form, zone: tzinfo) -> int | str:
     if form.epoch_ns is not None:
         return time_ns // form.epoch_ns
     seconds, nanos = divmod(time_ns, _NS_PER_SECOND)
-    text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    text = datetime.fromtimestamp(seconds, zone).isoformat(timespec="seconds")
     fraction = f".{nanos:09d}".rstrip("0") if nanos else ""
-    return f"{text}{fraction}Z"
+    offset = text[19:]
+    return f"{text[:19]}{fraction}{'Z' if offset == '+00:00' else offset}"
 
 
 def _value(value: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from engine.errors import QueryResourceError
+from engine.influxql.tree import Limits
 
 # Values of one request. Each takes some fifty bytes until it is written.
 CELLS_MAX = 5_000_000
@@ -22,6 +23,8 @@ class Series(msgspec.Struct):
     tags: dict[str, str] = msgspec.field(default_factory=dict)
     # Whether the first column is a time in nanoseconds.
     has_time: bool = False
+    # In which these times are shown; empty for UTC.
+    zone: str = ""
 
 
 class StatementResult(msgspec.Struct):
@@ -29,6 +32,12 @@ class StatementResult(msgspec.Struct):
 
     series: list[Series] = msgspec.field(default_factory=list)
     error: str = ""
+
+
+def limited(all_series: list[Series], limits: Limits) -> list[Series]:
+    """Those series that SLIMIT and SOFFSET leave."""
+    end = None if limits.series is None else limits.series_skipped + limits.series
+    return all_series[limits.series_skipped : end]
 
 
 def num_cells(all_series: Iterable[Series]) -> int:

@@ -1,285 +1,127 @@
-# Owns SELECT on one table: the SQL that fetches what it needs, and the forming of series from the
-# rows that come back: intervals filled, expressions computed, rows counted off.
+# Owns SELECT on one table: whether it makes sense there, and the forming of the series that are the
+# answer: intervals filled, expressions computed, rows counted off.
 """Running of SELECT statements."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import groupby
-from typing import Any
+from collections.abc import Iterable, Mapping
 
-import msgspec
-import pyarrow
-
-from engine.errors import QueryError, QueryNotSupportedError
+from engine.errors import QueryError
 from engine.influxql import functions, tree
-from engine.influxql.calls import check_call, distinct_inside, field_of, of_list, points
-from engine.influxql.conditions import Columns, Where, bounded_ns, quoted, where_of
-from engine.influxql.fields import Output, Parts, cast, outputs_of, parts_of, values_of
-from engine.influxql.filling import bins, filled
+from engine.influxql.calls import check_call, field_of
+from engine.influxql.conditions import Calendar, Columns, Where, where_of
+from engine.influxql.fetching import Fetch, Group
+from engine.influxql.fields import (
+    Output,
+    Parts,
+    check_steps,
+    intervals_before,
+    outputs_of,
+    parts_of,
+    values_of,
+)
+from engine.influxql.filling import Intervals, filled
 from engine.influxql.names import matching
-from engine.influxql.results import Series, check_cells
+from engine.influxql.results import Series
+from engine.influxql.tables import Runner, Table
 from lp_core.enums import ColumnType
-
-# Runs SQL, with the values of its parameters, in the database of the table.
-Runner = Callable[[str, Mapping[str, object]], Any]
-
-
-class Table(msgspec.Struct, frozen=True):
-    """A table as far as a SELECT needs to know it."""
-
-    name: str
-    columns: dict[str, ColumnType]
-
-    @property
-    def tags(self) -> list[str]:
-        """Names of the tags, sorted."""
-        return sorted(name for name, kind in self.columns.items() if kind is ColumnType.TAG)
-
-
-class Group(msgspec.Struct):
-    """Rows of one series while they are formed: times, and values of each leaf."""
-
-    tags: tuple[str, ...]
-    times: list[int]
-    leaves: dict[tree.Expression, functions.Values]
 
 
 class Selection:
     """One SELECT on one table."""
 
-    def __init__(self, select: tree.Select, table: Table, now_ns: int) -> None:
-        """Prepare it.
+    def __init__(
+        self,
+        select: tree.Select,
+        table: Table,
+        calendar: Calendar,
+        columns: Columns | None = None,
+    ) -> None:
+        """Prepare it; `columns` are those of all tables of the statement, where it has several.
 
         Raises:
             QueryError, QueryNotSupportedError: It makes no sense for the table.
         """
         self._select = select
         self._table = table
-        self._now_ns = now_ns
-        self._grouped = _grouped_tags(select.grouping, table)
-        self._outputs: list[Output] = outputs_of(select, table.columns, self._grouped)
+        self._calendar = calendar
+        columns = table.columns if columns is None else columns
+        self._grouped = _grouped_tags(select.grouping, columns)
+        self._outputs: list[Output] = outputs_of(select, columns, self._grouped)
         self._parts: Parts = parts_of(self._outputs)
-        self._where: Where = where_of(select.condition, table.columns, now_ns)
+        self._where: Where = where_of(select.condition, table.columns, calendar)
         self._interval_ns = select.grouping.interval_ns
         self._check()
+        self._fetch = Fetch(
+            select, table, self._parts, self._read(), self._grouped, calendar.now_ns
+        )
 
     def run(self, run: Runner) -> list[Series]:
         """The series of the answer."""
         calls = self._parts.calls
-        if not self._outputs or (
-            calls and all(self._known(field_of(call)) == "NULL" for call in calls)
-        ):
+        if not self._outputs or (calls and not any(map(self._is_known, calls))):
             return []
-        groups = self._aggregated(run) if self._parts.calls else self._raw(run)
+        groups = [group for group in self._fetch.groups(run) if group.has_values]
+        if self._interval_ns is not None and not self._fetch.is_picking:
+            intervals = Intervals(self._select, self._read(), self._calendar)
+            starts = intervals.starts(groups)
+            for group in groups:
+                filled(group, starts, self._select.fill, calls)
         return [series for group in groups if (series := self._series(group)).values]
 
-    # -- checks -----------------------------------------------------------------------------------
+    def _is_known(self, call: tree.Call) -> bool:
+        return self._table.columns.get(field_of(call)) not in (None, ColumnType.TAG)
 
     def _check(self) -> None:
         calls, references = self._parts.calls, self._parts.references
-        if self._interval_ns is not None and not calls:
+        if self._interval_ns is not None and not calls and not self._parts.has_transformation:
             raise QueryError("GROUP BY requires at least one aggregate function")
         if self._outputs and not calls and not references:
             raise QueryError("at least 1 non-time field must be queried")
-        is_single = len(calls) == 1 and calls[0].name in functions.SELECTORS
-        if calls and references and not is_single:
+        if not calls and self._select.fill.kind in (tree.FillKind.NONE, tree.FillKind.LINEAR):
+            raise QueryError(f"fill({self._select.fill.kind}) must be used with a function")
+        check_steps(self._outputs, has_interval=self._interval_ns is not None)
+        is_selecting = not self._parts.has_transformation and all(
+            call.name in functions.ROW_PICKERS for call in calls
+        )
+        if calls and references and not is_selecting:
             raise QueryError("mixing aggregate and non-aggregate queries is not supported")
-        if len(calls) > 1 and any(call.name in functions.MULTI_ROW for call in calls):
-            raise QueryNotSupportedError("distinct(), top() and bottom() must stand alone")
+        if len(calls) > 1 and references:
+            raise QueryError(
+                "mixing multiple selector functions with tags or fields is not supported"
+            )
         for call in calls:
+            if len(calls) > 1 and call.name in functions.MULTI_ROW:
+                raise QueryError(
+                    f"function {call.name}() cannot be combined with other functions or fields"
+                )
             check_call(call, self._table.columns)
 
-    # -- fetching ---------------------------------------------------------------------------------
+    def _read(self) -> Where:
+        """The condition, with the times to read.
 
-    def _raw(self, run: Runner) -> Iterator[Group]:
-        references = self._parts.references
-        fields = [
-            quoted(reference.name)
-            for reference in references
-            if self._table.columns.get(reference.name) not in (None, ColumnType.TAG)
-        ]
-        if not fields:
-            return  # rows are rows of fields: tags alone select none
-        names = [f"__g{index}" for index in range(len(self._grouped))]
-        items = [*self._group_items(names), "time AS __t"]
-        items += [f"{self._column(ref)} AS __c{index}" for index, ref in enumerate(references)]
-        condition = " OR ".join(f"{field} IS NOT NULL" for field in dict.fromkeys(fields))
-        is_reversed = self._select.is_descending and self._is_limit_pushed
-        direction = "DESC" if is_reversed else "ASC"
-        sql = f"SELECT {', '.join(items)} FROM {quoted(self._table.name)} WHERE "
-        sql += " AND ".join(f"({part})" for part in (self._where.sql, condition) if part)
-        sql += f" ORDER BY {', '.join([*names, f'__t {direction}'])}"
-        limits = self._select.limits
-        if self._is_limit_pushed and limits.rows is not None:
-            sql += f" LIMIT {limits.rows} OFFSET {limits.rows_skipped}"
-        yield from self._groups(_bounded(run(sql, self._where.parameters)), references, len(names))
-
-    @property
-    def _is_limit_pushed(self) -> bool:
-        """Whether SQL counts the rows off: of one series, as they are stored."""
-        has_parts = self._parts.calls or self._parts.has_transformation
-        return not self._grouped and not has_parts and self._select.limits.rows is not None
-
-    def _aggregated(self, run: Runner) -> Iterator[Group]:
-        call = self._parts.calls[0]
-        if call.name in functions.MULTI_ROW:
-            return self._several_rows(run, call)
-        return self._one_row(run)
-
-    def _one_row(self, run: Runner) -> Iterator[Group]:
-        """One row for each interval of each series."""
-        leaves: list[tree.Call | tree.Reference] = [*self._parts.calls, *self._parts.references]
-        names = [f"__g{index}" for index in range(len(self._grouped))]
-        columns: list[str] = []
-        for index, leaf in enumerate(leaves):
-            columns += self._leaf_items(leaf, index)
-        table = _bounded(run(self._aggregate_sql(names, columns), self._values))
-        groups = list(self._groups(table, leaves, len(names)))
-        if self._interval_ns is not None:
-            span = bins(groups, self._select, self._where, self._now_ns)
-            for group in groups:
-                filled(group, span, self._select.fill, self._parts.calls)
-        yield from groups
-
-    def _several_rows(self, run: Runner, call: tree.Call) -> Iterator[Group]:
-        """As many rows of each interval as the function gives."""
-        names = [f"__g{index}" for index in range(len(self._grouped))]
-        field = field_of(call)
-        if field not in self._table.columns:
-            return
-        columns = _list_items(quoted(field), 0)
-        table = _bounded(run(self._aggregate_sql(names, columns), self._values))
-        keys = [table.column(name).to_pylist() for name in names]
-        starts = _nanoseconds(table.column("__t")).to_pylist()
-        all_values = table.column("__c0").to_pylist()
-        all_times = _nanoseconds(table.column("__t0")).to_pylist()
-        rows = zip(zip(*keys, strict=True) if keys else [()] * len(starts), starts, strict=True)
-        for tags, indexed in groupby(enumerate(rows), key=lambda row: row[1][0]):
-            group = Group(tuple(tags), [], {call: []})
-            for index, (_, start) in indexed:
-                values, times = all_values[index] or [], all_times[index] or []
-                for time, value in points(call, times, values):
-                    is_moment = call.name != "distinct"
-                    group.times.append(time if is_moment else start)
-                    group.leaves[call].append(value)
-            yield group
-
-    @property
-    def _values(self) -> dict[str, object]:
-        """Values of the parameters of an aggregate's SQL."""
-        low_ns = self._where.low_ns or 0
-        own = {"low": bounded_ns(low_ns), "now": self._now_ns}
-        return {**self._where.parameters, **own}
-
-    def _aggregate_sql(self, names: Sequence[str], columns: Sequence[str]) -> str:
-        conditions = [self._where.sql]
-        if self._interval_ns is None:
-            calls = self._parts.calls
-            if len(calls) == 1 and calls[0].name in functions.SELECTORS:
-                time = _selected_time(calls[0], self._table.columns)
-            else:
-                time = "to_timestamp_nanos($low)"
+        What is computed from row to row looks at intervals before the first one of the answer.
+        """
+        where, interval_ns = self._where, self._interval_ns
+        if interval_ns is None or self._table.rows is not None:
+            return where
+        before_ns = self._parts.intervals_before * interval_ns
+        low, high = where.low_ns, where.high_ns
+        if self._select.is_descending:
+            high = None if high is None else high + before_ns
         else:
-            offset = self._select.grouping.offset_ns % self._interval_ns
-            origin = f"to_timestamp_nanos({offset})"
-            time = f"date_bin(INTERVAL '{self._interval_ns} nanoseconds', time, {origin})"
-            if self._where.high_ns is None:
-                conditions.append("time <= $now")
-        if len(self._parts.calls) == 1 and self._parts.references:
-            conditions.append(f"{quoted(field_of(self._parts.calls[0]))} IS NOT NULL")
-        items = [*self._group_items(names), f"{time} AS __t", *columns, "max(time) AS __n"]
-        sql = f"SELECT {', '.join(items)} FROM {quoted(self._table.name)}"
-        told = [f"({condition})" for condition in conditions if condition]
-        if told:
-            sql += f" WHERE {' AND '.join(told)}"
-        keys = [str(index + 1) for index in range(len(names) + (self._interval_ns is not None))]
-        if keys:
-            sql += f" GROUP BY {', '.join(keys)} ORDER BY {', '.join(keys)}"
-        return sql
-
-    def _group_items(self, names: Sequence[str]) -> list[str]:
-        items = []
-        for name, tag in zip(names, self._grouped, strict=True):
-            is_tag = self._table.columns.get(tag) is ColumnType.TAG
-            value = f"coalesce({quoted(tag)}, '')" if is_tag else "''"
-            items.append(f"{value} AS {name}")
-        return items
-
-    def _column(self, reference: tree.Reference) -> str:
-        kind = self._table.columns.get(reference.name)
-        is_wrong = (reference.cast == "tag" and kind is not ColumnType.TAG) or (
-            reference.cast == "field" and kind is ColumnType.TAG
-        )
-        return "NULL" if kind is None or is_wrong else quoted(reference.name)
-
-    def _leaf_items(self, leaf: tree.Call | tree.Reference, index: int) -> list[str]:
-        if isinstance(leaf, tree.Reference):
-            call = self._parts.calls[0]
-            order = functions.SELECTORS[call.name].format(quoted(field_of(call)))
-            return [f"first_value({self._column(leaf)} ORDER BY {order}) AS __c{index}"]
-        inner = distinct_inside(leaf)
-        if inner is not None:
-            return [f"count(DISTINCT {self._known(inner)}) AS __c{index}"]
-        field = self._known(field_of(leaf))
-        if leaf.name in functions.LIST_AGGREGATES:
-            return _list_items(field, index)
-        return [f"{functions.SQL_AGGREGATES[leaf.name].format(field)} AS __c{index}"]
-
-    def _known(self, name: str) -> str:
-        kind = self._table.columns.get(name)
-        return "NULL" if kind in (None, ColumnType.TAG) else quoted(name)
+            low = None if low is None else low - before_ns
+        return Where(where.sql, low, high, where.parameters)
 
     # -- forming ----------------------------------------------------------------------------------
 
-    def _groups(
-        self, table: Any, leaves: Sequence[tree.Call | tree.Reference], num_names: int
-    ) -> Iterator[Group]:
-        if not table.num_rows or (
-            "__n" in table.column_names and table.column("__n").null_count == table.num_rows
-        ):
-            return
-        times = _nanoseconds(table.column("__t")).to_pylist()
-        columns = [self._leaf_values(table, leaf, index) for index, leaf in enumerate(leaves)]
-        keys = [table.column(f"__g{index}").to_pylist() for index in range(num_names)]
-        if not keys:
-            yield Group((), times, {**dict(zip(leaves, columns, strict=True))})
-            return
-        start = 0
-        for tags, rows in groupby(zip(*keys, strict=True)):
-            end = start + sum(1 for _ in rows)
-            cut: dict[tree.Expression, functions.Values] = {
-                leaf: column[start:end] for leaf, column in zip(leaves, columns, strict=True)
-            }
-            yield Group(tuple(tags), times[start:end], cut)
-            start = end
-
-    def _leaf_values(
-        self, table: Any, leaf: tree.Call | tree.Reference, index: int
-    ) -> functions.Values:
-        values: functions.Values = table.column(f"__c{index}").to_pylist()
-        if isinstance(leaf, tree.Reference):
-            return [cast(value, leaf.cast) for value in values] if leaf.cast else values
-        if leaf.name not in functions.LIST_AGGREGATES:
-            return values
-        all_times = _nanoseconds(table.column(f"__t{index}")).to_pylist()
-        return [
-            of_list(leaf, times or [], items or [])
-            for times, items in zip(all_times, values, strict=True)
-        ]
-
     def _series(self, group: Group) -> Series:
+        known, is_row = self._known(group)
         columns = [
-            values_of(output.expression, group.times, group.leaves, self._interval_ns)
+            values_of(output.expression, group.times, known, self._interval_ns)
             for output in self._outputs
         ]
         rows = [list(row) for row in zip(group.times, *columns, strict=True)]
-        is_sparse = self._parts.has_transformation or (
-            self._parts.calls and self._select.fill.kind is tree.FillKind.NONE
-        )
-        if is_sparse or self._interval_ns is None:
-            rows = [row for row in rows if any(value is not None for value in row[1:])]
-        if self._select.is_descending and not (not self._parts.calls and self._is_limit_pushed):
-            rows.reverse()
-        if not self._is_limit_pushed:
+        rows = [row for row, is_shown in zip(rows, is_row, strict=True) if is_shown]
+        if not self._fetch.is_limited:
             limits = self._select.limits
             end = None if limits.rows is None else limits.rows_skipped + limits.rows
             rows = rows[limits.rows_skipped : end]
@@ -289,47 +131,86 @@ class Selection:
             values=rows,
             tags=dict(zip(self._grouped, group.tags, strict=True)),
             has_time=True,
+            zone=self._select.zone,
         )
 
+    def _known(self, group: Group) -> tuple[Mapping[tree.Expression, functions.Values], list[bool]]:
+        """Values of the calls and columns of the answer, and which rows it has.
 
-def _grouped_tags(grouping: tree.Grouping, table: Table) -> list[str]:
+        A row is there where one of the calls, or of the columns without any, gives it; a call that
+        does not has what is filled in.
+        """
+        calls, fill = self._parts.outermost, self._select.fill
+        if not calls:
+            return group.leaves, _any_known(group.leaves.values())
+        known: dict[tree.Expression, functions.Values]
+        known = {call: self._along(call, group) for call in calls}
+        is_filled = self._interval_ns is not None and not self._fetch.is_picking
+        has_rows = is_filled and fill.kind is not tree.FillKind.NONE
+        if has_rows and not self._parts.has_transformation and not self._is_integral:
+            is_row = [not self._is_before(time, 0) for time in group.times]
+        else:
+            is_row = _any_known(known.values())
+            if is_filled:
+                known = {call: _kept_up(values, is_row, fill) for call, values in known.items()}
+        return {**group.leaves, **known}, is_row
+
+    @property
+    def _is_integral(self) -> bool:
+        """Whether there is nothing but integrals, of which empty intervals have none."""
+        return all(call.name == "integral" for call in self._parts.calls)
+
+    def _along(self, call: tree.Call, group: Group) -> functions.Values:
+        """The values of a call; None in intervals before the answer."""
+
+        def masked(values: functions.Values, before: int) -> functions.Values:
+            if self._interval_ns is None or not self._parts.intervals_before:
+                return values
+            return [
+                None if self._is_before(time, before) else value
+                for time, value in zip(group.times, values, strict=True)
+            ]
+
+        before = intervals_before(call)
+        leaves = {leaf: masked(values, before) for leaf, values in group.leaves.items()}
+        return masked(values_of(call, group.times, leaves, self._interval_ns), 0)
+
+    def _is_before(self, time_ns: int, intervals: int) -> bool:
+        """Whether an interval was read only for those `intervals` behind it."""
+        width = self._interval_ns
+        if width is None or not self._parts.intervals_before:
+            return False
+        low, high = self._where.low_ns, self._where.high_ns
+        if self._select.is_descending:
+            return high is not None and time_ns > high + intervals * width
+        if low is None:
+            return False
+        offset = self._select.grouping.offset_ns % width
+        return time_ns < self._calendar.zone.interval_start(low - intervals * width, width, offset)
+
+
+def _kept_up(values: functions.Values, is_row: list[bool], fill: tree.Fill) -> functions.Values:
+    """`values`, filled where there is a row that another call gives."""
+    if fill.kind not in (tree.FillKind.VALUE, tree.FillKind.PREVIOUS):
+        return values
+    last = fill.value if fill.kind is tree.FillKind.VALUE else None
+    result: functions.Values = []
+    for value, is_shown in zip(values, is_row, strict=True):
+        result.append(last if value is None and is_shown else value)
+        if fill.kind is tree.FillKind.PREVIOUS and is_shown:
+            last = result[-1]
+    return result
+
+
+def _any_known(columns: Iterable[functions.Values]) -> list[bool]:
+    return [any(value is not None for value in row) for row in zip(*columns, strict=True)]
+
+
+def _grouped_tags(grouping: tree.Grouping, columns: Columns) -> list[str]:
+    tags = [name for name, kind in columns.items() if kind is ColumnType.TAG]
     names = set(grouping.tags)
     if grouping.has_all_tags:
-        names.update(table.tags)
+        names.update(tags)
     for pattern in grouping.regexes:
-        names.update(matching(pattern, table.tags))
+        names.update(matching(pattern, tags))
     return sorted(names)
-
-
-def _selected_time(call: tree.Call, columns: Columns) -> str:
-    name = field_of(call)
-    if columns.get(name) in (None, ColumnType.TAG):
-        return "to_timestamp_nanos(0)"
-    return f"selector_{call.name}({quoted(name)}, time)['time']"
-
-
-def _list_items(field: str, index: int) -> list[str]:
-    if field == "NULL":
-        return [f"NULL AS __c{index}", f"NULL AS __t{index}"]
-    known = f"FILTER (WHERE {field} IS NOT NULL)"
-    return [
-        f"array_agg({field} ORDER BY time) {known} AS __c{index}",
-        f"array_agg(time ORDER BY time) {known} AS __t{index}",
-    ]
-
-
-def _bounded(table: Any) -> Any:
-    """`table`, if it is small enough to become Python objects."""
-    count = table.num_rows * table.num_columns
-    for column in table.columns:
-        if pyarrow.types.is_list(column.type):
-            count += sum(len(chunk.flatten()) for chunk in column.chunks)
-    check_cells(count)
-    return table
-
-
-def _nanoseconds(column: Any) -> Any:
-    types = pyarrow.types
-    if types.is_list(column.type) and types.is_timestamp(column.type.value_type):
-        return column.cast(pyarrow.list_(pyarrow.int64()))
-    return column.cast(pyarrow.int64()) if types.is_timestamp(column.type) else column

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from engine.influxql import tree
-from engine.influxql.conditions import quoted, where_of
+from engine.influxql.conditions import Calendar, quoted, where_of
 from engine.influxql.names import matching
-from engine.influxql.results import Series
-from engine.influxql.selection import Runner, Table
+from engine.influxql.results import Series, limited
+from engine.influxql.tables import Runner, Table
 from lp_core.enums import ColumnType
 
 _FIELD_TYPES = {
@@ -20,23 +20,50 @@ _FIELD_TYPES = {
 }
 
 
-def shown(show: tree.Show, tables: Sequence[Table], run: Runner, now_ns: int) -> list[Series]:
+def shown(
+    show: tree.Show, tables: Sequence[Table], run: Runner, calendar: Calendar
+) -> list[Series]:
     """The answer to `show` about `tables`, those that its FROM clause names."""
+    if show.is_cardinality:
+        return _counted(show, tables, run, calendar)
     match show.kind:
         case tree.ShowKind.MEASUREMENTS:
-            names = [[table.name] for table in tables if _has_rows(show, table, run, now_ns)]
+            names = [[table.name] for table in tables if _has_rows(show, table, run, calendar)]
             return _series("measurements", ["name"], _limited(names, show.limits))
         case tree.ShowKind.SERIES:
-            keys = [[key] for table in tables for key in _series_keys(show, table, run, now_ns)]
+            keys = [[key] for table in tables for key in _series_keys(show, table, run, calendar)]
             return _series("", ["key"], _limited(keys, show.limits))
         case _:
             result: list[Series] = []
             for table in tables:
-                columns, rows = _of_table(show, table, run, now_ns)
+                columns, rows = _of_table(show, table, run, calendar)
                 result += _series(table.name, columns, _limited(rows, show.limits))
-            limits = show.limits
-            end = None if limits.series is None else limits.series_skipped + limits.series
-            return result[limits.series_skipped : end]
+            return limited(result, show.limits)
+
+
+def _counted(
+    show: tree.Show, tables: Sequence[Table], run: Runner, calendar: Calendar
+) -> list[Series]:
+    """How many there are: of each table, or, where an estimate is enough, of all."""
+    counts = {table.name: _count(show, table, run, calendar) for table in tables}
+    is_plain = not show.sources and show.condition is None and show.limits == tree.Limits()
+    has_total = show.kind in (tree.ShowKind.SERIES, tree.ShowKind.MEASUREMENTS)
+    if has_total and is_plain and not show.is_exact:
+        return [Series("", ["cardinality estimation"], [[sum(counts.values())]])]
+    if show.kind is tree.ShowKind.MEASUREMENTS:
+        counts = {"": sum(counts.values())}
+    found = [Series(name, ["count"], [[count]]) for name, count in counts.items() if count]
+    return limited(found, show.limits)
+
+
+def _count(show: tree.Show, table: Table, run: Runner, calendar: Calendar) -> int:
+    if show.kind is tree.ShowKind.MEASUREMENTS:
+        return int(_has_rows(show, table, run, calendar))
+    if show.kind is tree.ShowKind.SERIES:
+        sql, parameters = _distinct_series(show, table, calendar)
+        counted = run(f"SELECT count(*) AS __v FROM ({sql})", parameters)
+        return int(counted.column("__v")[0].as_py())
+    return len(_of_table(show, table, run, calendar)[1])
 
 
 def _series(name: str, columns: list[str], rows: list[list[Any]]) -> list[Series]:
@@ -49,7 +76,7 @@ def _limited(rows: list[list[Any]], limits: tree.Limits) -> list[list[Any]]:
 
 
 def _of_table(
-    show: tree.Show, table: Table, run: Runner, now_ns: int
+    show: tree.Show, table: Table, run: Runner, calendar: Calendar
 ) -> tuple[list[str], list[list[Any]]]:
     if show.kind is tree.ShowKind.FIELD_KEYS:
         fields = [
@@ -59,15 +86,15 @@ def _of_table(
         ]
         return ["fieldKey", "fieldType"], fields
     if show.kind is tree.ShowKind.TAG_KEYS:
-        keys = table.tags if _has_rows(show, table, run, now_ns) else []
+        keys = table.tags if _has_rows(show, table, run, calendar) else []
         return ["tagKey"], [[key] for key in keys]
     rows = []
     for key in (tag for tag in table.tags if _is_wanted(show, tag)):
         sql = f"SELECT DISTINCT {quoted(key)} AS __v FROM {quoted(table.name)}"
         sql += f" WHERE {quoted(key)} IS NOT NULL"
-        where = where_of(show.condition, table.columns, now_ns)
-        sql += f" AND ({where.sql})" if where.sql else ""
-        values = run(f"{sql} ORDER BY 1", where.parameters).column("__v").to_pylist()
+        condition, parameters = where_of(show.condition, table.columns, calendar).whole()
+        sql += f" AND {condition}" if condition else ""
+        values = run(f"{sql} ORDER BY 1", parameters).column("__v").to_pylist()
         rows += [[key, value] for value in values]
     return ["key", "value"], rows
 
@@ -80,21 +107,27 @@ def _is_wanted(show: tree.Show, tag: str) -> bool:
     return is_match != show.is_key_negated
 
 
-def _has_rows(show: tree.Show, table: Table, run: Runner, now_ns: int) -> bool:
-    where = where_of(show.condition, table.columns, now_ns)
-    if not where.sql:
+def _has_rows(show: tree.Show, table: Table, run: Runner, calendar: Calendar) -> bool:
+    condition, parameters = where_of(show.condition, table.columns, calendar).whole()
+    if not condition:
         return True
-    sql = f"SELECT 1 AS __v FROM {quoted(table.name)} WHERE {where.sql} LIMIT 1"
-    return bool(run(sql, where.parameters).num_rows)
+    sql = f"SELECT 1 AS __v FROM {quoted(table.name)} WHERE {condition} LIMIT 1"
+    return bool(run(sql, parameters).num_rows)
 
 
-def _series_keys(show: tree.Show, table: Table, run: Runner, now_ns: int) -> list[str]:
-    where = where_of(show.condition, table.columns, now_ns)
+def _distinct_series(
+    show: tree.Show, table: Table, calendar: Calendar
+) -> tuple[str, dict[str, object]]:
+    """SQL of the tags of each series, and the values of its parameters."""
+    condition, parameters = where_of(show.condition, table.columns, calendar).whole()
+    items = [f"{quoted(tag)} AS __v{index}" for index, tag in enumerate(table.tags)]
+    sql = f"SELECT DISTINCT {', '.join(items or ['1 AS __v0'])} FROM {quoted(table.name)}"
+    return (f"{sql} WHERE {condition}" if condition else sql), parameters
+
+
+def _series_keys(show: tree.Show, table: Table, run: Runner, calendar: Calendar) -> list[str]:
     tags = table.tags
-    items = [f"{quoted(tag)} AS __v{index}" for index, tag in enumerate(tags)] or ["1 AS __v0"]
-    sql = f"SELECT DISTINCT {', '.join(items)} FROM {quoted(table.name)}"
-    sql += f" WHERE {where.sql}" if where.sql else ""
-    found = run(sql, where.parameters)
+    found = run(*_distinct_series(show, table, calendar))
     if not tags:
         return [_escaped(table.name, ", ")] if found.num_rows else []
     columns = [found.column(f"__v{index}").to_pylist() for index in range(len(tags))]

@@ -68,12 +68,13 @@ Expression = Literal | Duration | Now | Regex | Reference | Wildcard | Call | Bi
 
 
 class Source(msgspec.Struct, frozen=True):
-    """A table, or those whose names match; with the database where one is given."""
+    """A table, or those whose names match; with the database where one is given. Or a subquery."""
 
     name: str = ""
     regex: str | None = None
     database: str = ""
     policy: str = ""
+    select: Select | None = None
 
 
 class Field(msgspec.Struct, frozen=True):
@@ -108,6 +109,8 @@ class Grouping(msgspec.Struct, frozen=True):
     tags: tuple[str, ...] = ()
     regexes: tuple[str, ...] = ()
     has_all_tags: bool = False
+    # Whether the interval is that of the query around this one.
+    is_inherited: bool = False
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -128,7 +131,11 @@ class Select(msgspec.Struct, frozen=True):
     grouping: Grouping = Grouping()
     fill: Fill = Fill()
     is_descending: bool = False
+    # Whether the direction was told.
+    is_ordered: bool = False
     limits: Limits = Limits()
+    # The time zone of intervals, of times without one, and of times in the answer; empty for UTC.
+    zone: str = ""
 
 
 class ShowKind(StrEnum):
@@ -155,6 +162,9 @@ class Show(msgspec.Struct, frozen=True):
     is_key_negated: bool = False
     condition: Expression | None = None
     limits: Limits = Limits()
+    # Not the list, but how many it has.
+    is_cardinality: bool = False
+    is_exact: bool = False
 
 
 class CreateDatabase(msgspec.Struct, frozen=True):
