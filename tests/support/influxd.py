@@ -21,7 +21,7 @@ from tests.support.waiting import wait_for
 
 BINARY = shutil.which("influxd")
 DIRECTORY = Path(__file__).resolve().parents[1] / "corpus" / "influxql"
-RECORDED_SEED, RECORDED_COUNT = 7, 60
+RECORDED_SEED, RECORDED_COUNT = 7, 25
 
 _CONFIG = """
 reporting-disabled = true
