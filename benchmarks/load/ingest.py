@@ -14,15 +14,16 @@ import statistics
 import tempfile
 import time
 from dataclasses import dataclass
-from operator import getitem
 from pathlib import Path
 
 import numpy as np
+import pyarrow
 
 from benchmarks.inputs import CPU_FIELDS, tsbs_hosts
 from benchmarks.measuring import machine
 from load.sender import percentile, send_bodies
 from load.servers import SERVERS, chosen
+from lp_core import build_lines
 
 HOSTS = 1_000
 FIELDS = 10
@@ -49,27 +50,33 @@ class Run:
     p99_s: float
 
 
-def make_bodies(count, seed=1, end_ns=None):
-    """Bodies of consecutive times, the last of which ends at `end_ns`, or now; each value walks at random."""
-    series = [
-        ",".join(["cpu", *(f"{key}={value}" for key, value in tags)]).encode() + b" "
-        for tags in tsbs_hosts(random.Random(seed), HOSTS)
-    ]
-    fields = [[b"%s=%di" % (name.encode(), value) for value in range(101)] for name in CPU_FIELDS]
-    rng = np.random.default_rng(seed)
-    walk = rng.uniform(0, 100, (HOSTS, len(fields)))
+def make_bodies(count, seed=1, end_ns=None, walk_seed=None):
+    """Bodies of consecutive times, the last of which ends at `end_ns`, or now; each value walks at random.
+
+    `seed` says which hosts there are, `walk_seed` how values walk, if that is to differ.
+    """
+    hosts = [dict(tags) for tags in tsbs_hosts(random.Random(seed), HOSTS)]
+    tags = {
+        name: pyarrow.array([host[name] for host in hosts] * TICKS_PER_BODY).dictionary_encode()
+        for name in hosts[0]
+    }
+    rng = np.random.default_rng(seed if walk_seed is None else walk_seed)
+    walk = rng.uniform(0, 100, (HOSTS, FIELDS))
     end_ns = time.time_ns() if end_ns is None else end_ns
     time_ns = (end_ns // TICK_NS - count * TICKS_PER_BODY) * TICK_NS
     bodies = []
     for _ in range(count):
-        parts = []
+        ticks = []
         for _ in range(TICKS_PER_BODY):
             walk = np.clip(walk + rng.normal(0, 1, walk.shape), 0, 100)
-            end = b" %d\n" % time_ns
-            for tags, values in zip(series, walk.astype(int).tolist(), strict=True):
-                parts += (tags, b",".join(map(getitem, fields, values)), end)
-            time_ns += TICK_NS
-        bodies.append(b"".join(parts))
+            ticks.append(walk.astype(np.int64))
+        values = np.concatenate(ticks)
+        columns = {**tags, **{name: values[:, at] for at, name in enumerate(CPU_FIELDS)}}
+        times = time_ns + np.arange(TICKS_PER_BODY) * TICK_NS
+        columns["time"] = pyarrow.array(np.repeat(times, HOSTS), pyarrow.timestamp("ns"))
+        rows = pyarrow.table(columns)
+        bodies.append(build_lines(rows, measurement="cpu", tags=list(tags)))
+        time_ns += TICKS_PER_BODY * TICK_NS
     return bodies
 
 

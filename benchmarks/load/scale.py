@@ -2,17 +2,19 @@
 # them beside plain DuckDB on the same rows in one sorted Parquet file, and the price of duplicates.
 """Many rows in one go, and queries over all of them beside plain DuckDB.
 
-    cd benchmarks && python -m load.scale [--million-rows 100] [--again 0,0.1,10] [--against-duckdb]
+    cd benchmarks && python -m load.scale DIRECTORY load [--million-rows 100] [--again 0]
+                     python -m load.scale DIRECTORY sort
+                     python -m load.scale DIRECTORY ask [--rounds 7]
 
-`--again` are shares, in percent, of rows that are sent a second time with other values, each in a
-server of its own: what deduplication costs where there is nothing to do, little, and a lot.
+`load` fills a server in DIRECTORY, which stays; `--again` is the share, in percent, of rows that are sent
+a second time with other values. `sort` writes the rows of `--again 0` into one sorted Parquet file. `ask`
+asks all servers that were filled, and plain DuckDB over the sorted file, in turns.
 """
 
 import argparse
+import json
 import random
-import resource
 import statistics
-import tempfile
 import time
 from pathlib import Path
 
@@ -20,29 +22,44 @@ import duckdb
 
 from benchmarks.measuring import machine
 from load.ingest import LINES_PER_BODY, TICK_NS, TICKS_PER_BODY, make_bodies
-from load.persist import BODIES_AT_ONCE, Persisting, disk, queries, query, restart
+from load.memory import MemoryWatch, limited
+from load.persist import BODIES_AT_ONCE, disk, queries, query, restart
+from load.queries import Client, PlainDuckDB
 from load.sender import send_bodies
+from load.servers import Headrace
 
-ROUNDS = 7
+# What a row that is sent again has in front of the digits of a value, which is below 101 otherwise.
+MARK = b"usage_idle=1000"
+FIGURES = "figures.json"
+SORTED = "sorted.parquet"
 
 
-class Emptied(Persisting):
-    """At its second start it moves the rest of the log to files too: plain DuckDB reads nothing else."""
+class Limited(Headrace):
+    """May not allocate more than so much."""
 
     flags = ()
 
+    def __init__(self, directory, memory_bytes_max=None):
+        super().__init__(directory)
+        if memory_bytes_max is not None:
+            self.before_start = limited(memory_bytes_max)
+
     def command(self):
         return [*super().command(), *self.flags]
+
+    def count(self, condition):
+        statement = f"SELECT count(*) AS n FROM cpu WHERE {condition}"
+        return query(self, statement)[0][0]["n"]
 
 
 def again(body, share, rng):
     """Some lines of `body` with other values, to be sent later; None when there are none."""
     lines = body.splitlines(keepends=True)
     chosen = rng.sample(lines, round(len(lines) * share))
-    return b"".join(line.replace(b"usage_idle=", b"usage_idle=1") for line in chosen) or None
+    return b"".join(line.replace(b"usage_idle=", MARK) for line in chosen) or None
 
 
-def load(server, million_rows, share, connections):
+def send(server, million_rows, share, connections):
     """Send all rows; returns rows, rows sent again, seconds of sending, and the time of the last row."""
     rng = random.Random(7)
     end_ns = time.time_ns() // TICK_NS * TICK_NS
@@ -52,7 +69,7 @@ def load(server, million_rows, share, connections):
         size = min(BODIES_AT_ONCE, count - start)
         left = (count - start - size) * TICKS_PER_BODY * TICK_NS
         # One seed: the same hosts with the same tags throughout.
-        bodies = make_bodies(size, seed=1, end_ns=end_ns - left)
+        bodies = make_bodies(size, seed=1, end_ns=end_ns - left, walk_seed=start)
         seconds += send_bodies(server.port, server.write_target, [*bodies, *late], connections)[1]
         late = [part for body in bodies if share and (part := again(body, share, rng))]
         repeated += sum(part.count(b"\n") for part in late)
@@ -61,40 +78,53 @@ def load(server, million_rows, share, connections):
     return count * LINES_PER_BODY, repeated, seconds, end_ns
 
 
-def run(directory, million_rows, share, connections):
-    """Load, settle, restart, ask; returns figures by name, and the directory of the Parquet files."""
-    server = Emptied(directory).start()
+def load(directory, million_rows, percent, connections, memory_bytes_max):
+    """Fill a server, kill it, and let it move what is left in the log to files; returns figures."""
+    server = Limited(directory, memory_bytes_max).start()
     try:
-        rows, repeated, seconds, end_ns = load(server, million_rows, share, connections)
-        begin = time.perf_counter()
-        server.settle()
+        with MemoryWatch(server.pid) as watch:
+            rows, repeated, seconds, end_ns = send(server, million_rows, percent / 100, connections)
+            begin = time.perf_counter()
+            server.settle()
+            settled_s = time.perf_counter() - begin
+        cost = server.cost()
+        kept = disk(server)
         figures = {
             "rows": rows,
             "sent again": repeated,
-            "rows/s": (rows + repeated) / seconds,
-            "settled after s": time.perf_counter() - begin,
-            "peak of loading MB": server.cost().memory_peak_bytes / 1e6,
-        }
-        kept = disk(server)
-        figures |= {
+            "rows/s while sending": (rows + repeated) / seconds,
+            "settled after s": settled_s,
+            "server's CPU s per million rows": cost.cpu_s / rows * 1e6,
+            "peak of loading, own MB": watch.own_bytes / 1e6,
+            "peak with mapped files MB": watch.all_bytes / 1e6,
             "log MB": kept["log"] / 1e6,
             "Parquet bytes/row": kept["parquet"] / rows,
             "Parquet files": kept["parquet files"],
         }
-        found = query(server, "SELECT count(*) AS n FROM cpu")[0][0]["n"]
-        assert found == rows, f"{found} rows of {rows}"
+        found = (server.count("true"), server.count("usage_idle >= 1000"))
+        assert found == (rows, repeated), f"{found} rows of {(rows, repeated)}"
         server.kill()
+        # What follows is about files alone, for plain DuckDB reads nothing else.
         server.flags = ("--persist-log-size", "1MB")
         figures["start after kill s"] = restart(server)
         server.settle()
-        for name, make in questions(end_ns).items():
-            times = [query(server, make())[1] for _ in range(ROUNDS)]
-            figures[f"{name} ms"] = statistics.median(times) * 1000
-        figures["peak of queries MB"] = server.cost().memory_peak_bytes / 1e6
+        figures["Parquet files in the end"] = disk(server)["parquet files"]
         server.stop()
     finally:
         server.kill()
-    return figures, end_ns
+    return {"end_ns": end_ns, "figures": figures}
+
+
+def sort(files, target):
+    """Write all rows below the directory `files` into one sorted Parquet file."""
+    with duckdb.connect() as connection:
+        connection.execute("SET timezone = 'UTC'")
+        connection.execute("SET memory_limit = '6GB'")
+        connection.execute(f"SET temp_directory = '{target}.tmp'")
+        connection.execute(
+            f"COPY (SELECT * FROM read_parquet('{files}/**/*.parquet', union_by_name=true) "
+            f"ORDER BY hostname, time) TO '{target}' (FORMAT parquet, COMPRESSION zstd)"
+        )
 
 
 def questions(end_ns):
@@ -105,60 +135,79 @@ def questions(end_ns):
     return {**queries(end_ns), "all of it": lambda: f"SELECT {everything} FROM cpu"}
 
 
-def plain_duckdb(directory, end_ns):
-    """The same rows in one sorted Parquet file, asked by DuckDB in this process."""
-    target = directory / "sorted.parquet"
-    connection = duckdb.connect()
-    connection.execute("SET timezone = 'UTC'")
-    connection.execute(
-        f"COPY (SELECT * FROM read_parquet('{directory}/**/*.parquet', union_by_name=true) "
-        f"ORDER BY hostname, time) TO '{target}' (FORMAT parquet, COMPRESSION zstd)"
-    )
-    connection.execute(f"CREATE VIEW cpu AS SELECT * FROM read_parquet('{target}')")
-    connection.execute(
-        "CREATE MACRO date_bin(width, moment) AS time_bucket(width, moment::TIMESTAMP)"
-    )
-    figures = {}
-    for name, make in questions(end_ns).items():
-        times = []
-        for _ in range(ROUNDS):
-            statement = make().replace(
-                "last_value(usage_user ORDER BY time)", "arg_max(usage_user, time)"
-            )
-            begin = time.perf_counter()
-            connection.sql(statement.replace("Z'", "'")).to_arrow_table()
-            times.append(time.perf_counter() - begin)
-        figures[f"{name} ms"] = statistics.median(times) * 1000
-    figures["Parquet MB"] = target.stat().st_size / 1e6
-    figures["peak of queries MB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+def ask(directory, loaded, rounds, only):
+    """Ask everybody everything in turns; returns figures by name of who was asked."""
+    servers = {f"{percent} % again": Limited(directory / f"again-{percent}") for percent in loaded}
+    ends = {f"{percent} % again": one["end_ns"] for percent, one in loaded.items()}
+    askers = {}
+    figures = {name: {} for name in servers}
+    try:
+        for name, server in servers.items():
+            askers[name] = Client(server.start(again=True))
+        if (directory / SORTED).exists():
+            askers["plain DuckDB"] = PlainDuckDB(directory / SORTED)
+            ends["plain DuckDB"] = loaded["0"]["end_ns"]
+            figures["plain DuckDB"] = {"Parquet MB": (directory / SORTED).stat().st_size / 1e6}
+        makers = {name: questions(end_ns) for name, end_ns in ends.items()}
+        for question in makers[next(iter(makers))]:
+            if only and question not in only:
+                continue
+            taken = {name: [] for name in askers}
+            for _ in range(rounds + 1):
+                for name, asker in askers.items():
+                    taken[name].append(asker.seconds(makers[name][question](), None))
+            for name, (first, *times) in taken.items():
+                figures[name][f"{question} ms"] = statistics.median(times) * 1000
+                figures[name][f"{question}, first ms"] = first * 1000
+        for name, server in servers.items():
+            figures[name]["peak of queries MB"] = server.cost().memory_peak_bytes / 1e6
+            server.stop()
+    finally:
+        for server in servers.values():
+            server.kill()
     return figures
+
+
+def print_table(results):
+    names = list(results)
+    print(f"| | {' | '.join(names)} |\n|---|{'---|' * len(names)}")
+    for key in dict.fromkeys(key for figures in results.values() for key in figures):
+        cells = [f"{results[name][key]:,.2f}" if key in results[name] else "-" for name in names]
+        print(f"| {key} | {' | '.join(cells)} |")
 
 
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("step", choices=("load", "sort", "ask"))
     parser.add_argument("--million-rows", type=float, default=100)
-    parser.add_argument("--again", default="0", help="percent, with commas between")
+    parser.add_argument("--again", default="0", help="percent")
     parser.add_argument("--connections", type=int, default=4)
-    parser.add_argument("--against-duckdb", action="store_true")
-    parser.add_argument("--directory", type=Path, default=None)
+    parser.add_argument("--memory-max-mb", type=int, default=None)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--only", nargs="*", default=(), help="names of questions")
     options = parser.parse_args()
     print(machine())
-    results = {}
-    with tempfile.TemporaryDirectory(dir=options.directory) as scratch:
-        for percent in options.again.split(","):
-            place = Path(scratch).resolve() / f"again-{percent}"
-            share = float(percent) / 100
-            figures, end_ns = run(place, options.million_rows, share, options.connections)
-            results[f"{percent} % again"] = figures
-            if options.against_duckdb and not share:
-                results["plain DuckDB"] = plain_duckdb(place, end_ns)
-    names = list(results)
-    print(f"| | {' | '.join(names)} |\n|---|{'---|' * len(names)}")
-    for key in dict.fromkeys(key for figures in results.values() for key in figures):
-        cells = [f"{results[name][key]:,.2f}" if key in results[name] else "-" for name in names]
-        print(f"| {key} | {' | '.join(cells)} |")
+    directory = options.directory.resolve()
+    directory.mkdir(exist_ok=True)
+    book = directory / FIGURES
+    loaded = json.loads(book.read_text()) if book.exists() else {}
+    if options.step == "load":
+        loaded[options.again] = load(
+            directory / f"again-{options.again}",
+            options.million_rows,
+            float(options.again),
+            options.connections,
+            options.memory_max_mb and options.memory_max_mb * 1_000_000,
+        )
+        book.write_text(json.dumps(loaded))
+        print_table({f"{percent} % again": one["figures"] for percent, one in loaded.items()})
+    elif options.step == "sort":
+        sort(directory / "again-0", directory / SORTED)
+    else:
+        print_table(ask(directory, loaded, options.rounds, options.only))
 
 
 if __name__ == "__main__":

@@ -40,6 +40,9 @@ class Server:
     promise = ""
     # How to get it.
     package = ""
+    # Called in its process before it becomes the server.
+    before_start = None
+    start_seconds_max = START_SECONDS_MAX
 
     def __init__(self, directory):
         self.directory = Path(directory)
@@ -56,9 +59,13 @@ class Server:
         log = (self.directory.parent / f"{self.directory.name}.log").open("wb")
         with log:
             self._process = subprocess.Popen(
-                self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                self.command(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                preexec_fn=self.before_start,
             )
-        deadline = time.monotonic() + START_SECONDS_MAX
+        deadline = time.monotonic() + self.start_seconds_max
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.kill()

@@ -4,6 +4,7 @@
 
 import logging
 from collections.abc import Sequence
+from weakref import WeakKeyDictionary
 
 from engine.clock import Clock
 from engine.filesystem import FileSystem
@@ -47,6 +48,11 @@ class Compactor:
         self._faults = faults
         self._levels = planner.levels_of(window_ns)
         self._memory_bytes_max = memory_bytes_max
+        # Tables in which there was nothing to merge, with what was looked at: with thousands of
+        # them a look at each takes longer than a merge.
+        self._settled: WeakKeyDictionary[
+            LiveTable, tuple[tuple[FileEntry, ...], tuple[Position, ...]]
+        ] = WeakKeyDictionary()
 
     def drop_expired(self) -> int:
         """Take files out of their tables whose rows are all past retention; return how many.
@@ -94,16 +100,21 @@ class Compactor:
         # The tuples of files are immutable, so looking at them need not hold up the event loop.
         for database, table in self._tables():
             files = table.files
+            seen = self._settled.get(table)
+            own_cuts = cuts.of(database.name, table.name)
+            if len(files) < 2 or (seen is not None and seen[0] is files and seen[1] == own_cuts):
+                continue
             plan = planner.next_compaction(
                 files,
                 self._levels,
                 memory_bytes_max=self._memory_bytes_max,
-                cuts=cuts.of(database.name, table.name),
+                cuts=own_cuts,
                 unreadable=frozenset(entry.number for entry in files if self._faults.known(entry)),
             )
             if plan is not None:
                 self._compact(database, table, files, plan)
                 return True
+            self._settled[table] = (files, own_cuts)
         return False
 
     def _compact(

@@ -19,8 +19,11 @@ WEEK_NS = 7 * DAY_NS
 # Longer than any reader needs, so that data of decades gives hundreds of files, not thousands.
 ERA_NS = 52 * WEEK_NS
 
-# A step that would make more files than this takes longer windows.
+# A step that would make more files than this takes longer windows, however long.
 FILES_PER_STEP_MAX = 64
+# And windows of up to a day, rather than files of fewer rows: small ones would only be merged soon
+# after, and opening a file takes a query as long as reading thousands of rows.
+ROWS_PER_FILE_WANTED = 500_000
 # So many files in one window are merged whatever their sizes.
 FILES_PER_WINDOW_MAX = 8
 # A large file is merged with later ones once these have this share of its size.
@@ -79,13 +82,19 @@ def window_for(times: "numpy.typing.NDArray[numpy.int64]", levels: Sequence[int]
     """The shortest window with which rows of these times give few enough files."""
     if not len(times):
         return levels[0]
-    least, greatest = int(times.min()), int(times.max())
+    wanted = min(max(2, len(times) // ROWS_PER_FILE_WANTED), FILES_PER_STEP_MAX)
     for window_ns in levels:
-        if greatest // window_ns - least // window_ns < FILES_PER_STEP_MAX:
-            return window_ns
-        if len(numpy.unique(times // window_ns)) <= FILES_PER_STEP_MAX:
+        # Longer windows than a day keep apart files that could be merged, so they need more reason.
+        most = wanted if window_ns < DAY_NS else FILES_PER_STEP_MAX
+        if _windows_are_few(times, window_ns, most):
             return window_ns
     return levels[-1]
+
+
+def _windows_are_few(times: "numpy.typing.NDArray[numpy.int64]", window_ns: int, most: int) -> bool:
+    if int(times.max()) // window_ns - int(times.min()) // window_ns < most:
+        return True
+    return len(numpy.unique(times // window_ns)) <= most
 
 
 def expired(files: Iterable[FileEntry], least_time_ns: int) -> tuple[FileEntry, ...]:

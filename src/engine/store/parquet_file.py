@@ -22,8 +22,9 @@ Columns = Sequence[tuple[str, ColumnType]]
 FORMAT_VERSION = 1
 # Of the key-value metadata in the footer.
 FOOTER_KEY = b"headrace"
-# Small enough that a row group holds few series: its statistics then tell whether it is of use.
-ROW_GROUP_ROWS = 65_536
+# Small enough that a row group holds few series, so that its statistics tell whether it is of use;
+# and no smaller, since looking at them takes DuckDB some 30 us for each.
+ROW_GROUP_ROWS = 131_072
 TIME_FIELD_ID = 0
 _ZSTD_LEVEL = 3
 _NAME_CHARACTERS_MAX = 100

@@ -69,7 +69,8 @@ def test_it_makes_what_was_there(storage: Storage, tmp_path: Path, state: str) -
         fill(storage, 30, 10)
     expected = storage.query(QUESTION)
     collected = begin(storage)
-    # What comes later is not in it, and what goes is.
+    # What comes later is not in it, and what goes is: a later hour lets files be merged.
+    storage.write(f"m,t=a v=1i {60 * MINUTE_NS}")
     fill(storage, 1_000, 10)
     storage.seal()
     fill(storage, 2_000, 10)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from engine.ids import Position
 from engine.persist import planner
-from engine.persist.planner import DAY_NS, HOUR_NS, SegmentExtent
+from engine.persist.planner import DAY_NS, HOUR_NS, WEEK_NS, SegmentExtent
 from engine.store.manifest import FileEntry
 
 MINUTES_10 = HOUR_NS // 6
@@ -69,9 +69,13 @@ def test_persisting_waits_for_enough_and_takes_what_fits(
 
 def test_scattered_rows_take_longer_windows() -> None:
     day = np.arange(60) * MINUTES_10
-    assert planner.window_for(day, LEVELS) == MINUTES_10
+    assert planner.window_for(day[:2], LEVELS) == MINUTES_10
+    assert planner.window_for(day[:12], LEVELS) == HOUR_NS
+    assert planner.window_for(day, LEVELS) == DAY_NS
+    assert planner.window_for(np.repeat(day[:3], 500_000), LEVELS) == MINUTES_10
     assert planner.window_for(np.array([0, 10**18]), LEVELS) == MINUTES_10
     assert planner.window_for(np.arange(100) * HOUR_NS, LEVELS) == DAY_NS
+    assert planner.window_for(np.arange(100) * DAY_NS, LEVELS) == WEEK_NS
     assert planner.window_for(np.arange(-5000, 5000) * DAY_NS, LEVELS) == LEVELS[-1]
     assert planner.window_for(np.array([], np.int64), LEVELS) == MINUTES_10
 

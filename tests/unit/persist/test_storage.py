@@ -393,9 +393,9 @@ def test_a_full_disk_loses_nothing_and_leaves_nothing_behind(
     disk = FullDisk()
     storage = Storage(tmp_path, PersistConfig(log_bytes=1), filesystem=disk)
     storage.create_database()
-    storage.write("\n".join(cpu("a", number * HOUR_NS, number) for number in range(4)))
+    storage.write("\n".join(cpu("a", number * DAY_NS, number) for number in range(4)))
     storage.seal()
-    storage.write(cpu("a", 9 * HOUR_NS, 9))
+    storage.write(cpu("a", 9 * DAY_NS, 9))
     before = storage.query(ALL)
     disk.files_left = files_left
     with pytest.raises(OSError, match="space"):
