@@ -133,26 +133,34 @@ def _windows(files: Sequence[FileEntry], window_ns: int) -> dict[int, list[FileE
     """The files that reach into each window of that length in which at least two lie wholly."""
     inside: dict[int, int] = {}
     for entry in files:
-        if entry.window_ns <= window_ns:
+        if _divides(entry, window_ns):
             start_ns = entry.window_start_ns // window_ns * window_ns
             inside[start_ns] = inside.get(start_ns, 0) + 1
-    longer = [entry for entry in files if entry.window_ns > window_ns]
+    others = [entry for entry in files if not _divides(entry, window_ns)]
     found: dict[int, list[FileEntry]] = {
         start_ns: [] for start_ns in sorted(inside) if inside[start_ns] >= 2
     }
     for entry in files:
         start_ns = entry.window_start_ns // window_ns * window_ns
-        if entry.window_ns <= window_ns and start_ns in found:
+        if _divides(entry, window_ns) and start_ns in found:
             found[start_ns].append(entry)
     for start_ns, members in found.items():
         around = [
             entry
-            for entry in longer
+            for entry in others
             if entry.min_time_ns < start_ns + window_ns and entry.max_time_ns >= start_ns
         ]
         if around:
             found[start_ns] = sorted([*members, *around], key=lambda entry: entry.order)
     return found
+
+
+def _divides(entry: FileEntry, window_ns: int) -> bool:
+    """Whether the window of a file lies wholly in one of that length.
+
+    Shorter ones need not: they may be from before `--persist-window` was another one.
+    """
+    return window_ns % entry.window_ns == 0
 
 
 def _runs(
@@ -168,7 +176,7 @@ def _runs(
     # Least position of the files of the last run.
     first = Position(0)
     for entry in members:
-        if entry.window_ns > window_ns or entry.number in unreadable:
+        if not _divides(entry, window_ns) or entry.number in unreadable:
             runs.append([])
             size = 0
             continue

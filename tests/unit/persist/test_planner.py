@@ -117,11 +117,25 @@ def test_a_longer_file_between_two_keeps_them_apart() -> None:
     assert plan([*files[:2], entry(3, 0, memory=50), files[3]]) == ([1, 2, 3], DAY_NS)
 
 
+def test_windows_of_another_setting_are_merged_where_they_fit() -> None:
+    levels = planner.levels_of(HOUR_NS // 4)
+    # From 10 to 20 minutes, of which a later file has the part from 15 on.
+    files = [
+        entry(1, MINUTES_10),
+        entry(2, HOUR_NS // 4, HOUR_NS // 4),
+        entry(3, 0, HOUR_NS // 4),
+        entry(9, DAY_NS),
+    ]
+    found = planner.next_compaction(files, levels, memory_bytes_max=10_000)
+    assert found is not None
+    assert ([one.number for one in found.files], found.window_ns) == ([1, 2, 3], HOUR_NS)
+
+
 @given(
     st.lists(
         st.tuples(
             st.integers(0, 40),
-            st.sampled_from((MINUTES_10, HOUR_NS, DAY_NS)),
+            st.sampled_from((MINUTES_10, HOUR_NS // 4, HOUR_NS, DAY_NS)),
             st.integers(1, 100),
         ),
         max_size=30,
