@@ -174,6 +174,13 @@ class _HeadraceParser(parser.Parser):
         self._steps_left = _PARSER_STEPS_MIN + _PARSER_STEPS_PER_WORD * len(raw_tokens)
         return super().parse(raw_tokens, sql)
 
+    def parse_into(
+        self, expression_types: Any, raw_tokens: list[Token], sql: str | None = None
+    ) -> list[exp.Expr | None]:
+        # The name of a type that sqlglot does not know has a parser of its own.
+        self._steps_left = _PARSER_STEPS_MIN
+        return super().parse_into(expression_types, raw_tokens, sql)
+
     def _advance(self, times: int = 1) -> None:
         self._steps_left -= 1
         if self._steps_left < 0:

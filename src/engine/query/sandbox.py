@@ -82,6 +82,9 @@ def check_query(query: exp.Query) -> None:
             _check_type(node)
         elif isinstance(node, exp.Var):
             _check_word(node)
+        elif isinstance(node, exp.Between) and node.args.get("symmetric"):
+            # Bounds that may be the wrong way round are none for those who look for bounds.
+            raise QueryNotSupportedError("This feature is not implemented: BETWEEN SYMMETRIC")
         elif isinstance(node, exp.Select) and not node.expressions:
             raise QueryError('SQL error: ParserError("Expected an expression after SELECT")')
 

@@ -16,7 +16,10 @@ _COMPARED = re.compile(
     r"|LIMIT)\b))",
     re.IGNORECASE | re.ASCII,
 )
-_CLAUSE = re.compile(r"\b(SELECT|WHERE|GROUP|HAVING|ORDER|LIMIT|QUALIFY|ON|CASE)\b", re.IGNORECASE)
+_CLAUSE = re.compile(
+    r"\b(SELECT|(?<!DISTINCT )FROM|WHERE|GROUP|HAVING|ORDER|LIMIT|QUALIFY|ON|CASE)\b|[()]",
+    re.IGNORECASE,
+)
 _TEXT = re.compile(r"'[^']*'")
 # No user's parameter, for a text with one has no shape.
 _PREFIX = "headrace_value_"
@@ -31,7 +34,7 @@ def shape_of(sql: str) -> tuple[str, dict[str, object]] | None:
         return None
     # As long as it was, so that places stay; words in texts are no clauses.
     bare = _TEXT.sub(lambda text: "'" + "_" * (len(text[0]) - 2) + "'", sql)
-    clauses = [(clause.start(), clause[1].upper()) for clause in _CLAUSE.finditer(bare)]
+    clauses = _clauses(bare)
     values: dict[str, object] = {}
     parts: list[str] = []
     end = 0
@@ -47,3 +50,23 @@ def shape_of(sql: str) -> tuple[str, dict[str, object]] | None:
         parts += [sql[end : begin - 1], f"${name}"]
         end = after + 1
     return ("".join([*parts, sql[end:]]), values) if values else None
+
+
+def _clauses(bare: str) -> list[tuple[int, str]]:
+    """The clause that begins at each place; all is SELECT within brackets of a SELECT list.
+
+    What stands there names a column of the answer, and must be as the user wrote it.
+    """
+    clauses: list[tuple[int, str]] = []
+    outer: list[tuple[str, bool]] = []
+    clause, is_list = "", False
+    for found in _CLAUSE.finditer(bare):
+        if found[0] == "(":
+            outer.append((clause, is_list))
+            is_list = is_list or clause == "SELECT"
+        elif found[0] == ")":
+            clause, is_list = outer.pop() if outer else (clause, is_list)
+        else:
+            clause = found[1].upper()
+        clauses.append((found.start(), "SELECT" if is_list else clause))
+    return clauses

@@ -166,6 +166,10 @@ INSERT INTO home VALUES (1)
 --! query_not_supported: INSERT statements are not supported
 SELECT derivative(co) FROM home
 --! query_not_supported: derivative is not supported
+SELECT co FROM home WHERE time BETWEEN SYMMETRIC '2022-01-02' AND '2022-01-01'
+--! query_not_supported: This feature is not implemented: BETWEEN SYMMETRIC
+SELECT co::float64 FROM home
+--! query_not_supported: Unsupported SQL type float64
 SELECT interval (interval (interval (interval (interval (interval (interval (interval (interval (interval (interval (interval (interval (interval (interval (interval (1))))))))))))))))
 --! query_error: too many steps to parse
 SELECT time + INTERVAL '1 month' + INTERVAL '1 month' + INTERVAL '1 month' + INTERVAL '1 month' + INTERVAL '1 month' + INTERVAL '1 month' + INTERVAL '1 month' + INTERVAL '1 month' + INTERVAL '1 month' + INTERVAL '1 month' + INTERVAL '1 month' + INTERVAL '1 month' FROM home

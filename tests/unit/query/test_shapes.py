@@ -35,6 +35,7 @@ MORE = [
     "SELECT * FROM home WHERE room = 'Kitchen' AND (time >= '2022-01-01T08:00:00Z' OR temp < '7')",
     "SELECT co FROM home WHERE time > '2022-01-01' AND time <= '2022-01-02 00:00:00' ORDER BY time",
     "SELECT max(co) FROM home WHERE room>='Kitchen' GROUP BY room",
+    "SELECT (co), upper((room)) FROM (SELECT * FROM home WHERE room = 'a') WHERE (room > 'a')",
 ]
 
 
@@ -72,6 +73,10 @@ def test_one_question_has_one_shape():
         "SELECT x FROM cpu WHERE x = '5' AND y < '2.5e3'",
         "SELECT ' WHERE x = ', 'a' FROM cpu",
         "SELECT x FROM cpu WHERE x IN (SELECT y = 'a' FROM z)",
+        # What makes the name of a column stays as it is.
+        "SELECT count(*) FILTER (WHERE x = 'a') FROM cpu",
+        "SELECT (SELECT max(y) FROM (SELECT y FROM cpu WHERE x = 'a') WHERE x = 'a') FROM cpu",
+        "SELECT x IS DISTINCT FROM (SELECT max(y) FROM cpu WHERE x = 'a') FROM cpu",
         "SELECT x FROM cpu WHERE time >= '2022-01-01'::timestamp",
         "SELECT x FROM cpu WHERE time >= '2022-01-01' - INTERVAL '1 hour'",
         "SELECT x FROM cpu WHERE time >= timestamp '2022-01-01'",
