@@ -32,6 +32,7 @@ WRITE = b"POST /api/v3/write_lp?db=hostile HTTP/1.1\r\nHost: localhost\r\n"
 LINE = b"m f=1i 1\n"
 WHOLE = WRITE + b"Content-Length: %d\r\n\r\n%s" % (len(LINE), LINE)
 GET = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+END = b"\r\nConnection: close\r\n\r\n"
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +106,33 @@ SILENT = {
     "a refused body, then nothing": b"POST /nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nx",
     "a TLS hello": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
 }
+
+
+def test_a_request_in_work_is_no_idleness(target: ServerProcess) -> None:
+    done = target.plugin_dir / "done"
+    source = """
+import os, time
+def process_request(influxdb3_local, query, headers, body, args=None):
+    while not os.path.exists(args["done"]):
+        time.sleep(0.01)
+    return "answer"
+"""
+    target.plugin("patient.py", source)
+    assert target.write("hostile", "m f=1i 1\n").status == 204
+    arguments = {"done": str(done)}
+    made = target.create_trigger(
+        "hostile", "patient", "request:patient", "patient.py", arguments=arguments
+    )
+    assert made.status == 200, made.body
+    with connect(target) as busy:
+        busy.sendall(GET.replace(b"/health", b"/api/v3/engine/patient").replace(b"\r\n\r\n", END))
+        # When the second is shown out the server has looked at least once at the first, too, that
+        # was silent for longer.
+        for _ in range(2):
+            with connect(target) as idle:
+                assert rest(idle) == b""
+        done.touch()
+        assert rest(busy).endswith(b"answer")
 
 
 def test_silent_clients_are_shown_out_and_others_are_served(target: ServerProcess) -> None:

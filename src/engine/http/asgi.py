@@ -87,8 +87,9 @@ class Request:
         self.headers: dict[str, str] = {
             str(name, "latin-1"): str(value, "utf-8", "replace") for name, value in scope["headers"]
         }
-        # The other end of the connection: address and port.
-        self.connection: tuple[str, int] | None = scope.get("client")
+        # The other end of the connection: address and port, which granian gives as text.
+        client = scope.get("client")
+        self.connection: tuple[str, int] | None = (client[0], int(client[1])) if client else None
         self.client: str = self.connection[0] if self.connection else ""
         # What the client may do; set before the handler runs.
         self.access: Access
