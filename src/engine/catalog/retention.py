@@ -18,7 +18,7 @@ _UNITS_S = {
     ("y", "year", "years"): 31_557_600,
 }
 _SECONDS_OF = {name: seconds for names, seconds in _UNITS_S.items() for name in names}
-_PART = re.compile(r"\s*(\d+)\s*([a-zA-Z]+)", re.ASCII)
+_PART = re.compile(r"\s*(\d{1,20})\s*([a-zA-Z]+)", re.ASCII)
 _SHORTEST_NS = _SECOND_NS
 _LONGEST_NS = 2**63 - 1
 

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from engine.errors import RequestError
+from engine.http.json_text import decoded
 
 # Names of the header, and of the member of a JSON ticket, that name the database; where several
 # are given they must agree.
@@ -56,7 +57,7 @@ def read_handle(handle: bytes) -> Prepared:
     """
     try:
         return msgspec.json.decode(handle, type=Prepared)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise RequestError(
             "the handle of the prepared statement is not one of this server"
         ) from None
@@ -73,10 +74,7 @@ def read_ticket(ticket: bytes, headers: Mapping[str, Sequence[str | bytes]]) -> 
     Raises:
         RequestError: It cannot be understood.
     """
-    try:
-        members = msgspec.json.decode(ticket, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise RequestError(f"the ticket is not a JSON object: {error}") from error
+    members = decoded(ticket, dict[str, Any], "the ticket is not a JSON object")
     named = {members[name] for name in _TICKET_DATABASE if isinstance(members.get(name), str)}
     database = _one(named, "in the ticket") or database_of(headers)
     text = members.get("sql_query", members.get("query"))

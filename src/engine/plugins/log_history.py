@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from engine.clock import Clock
+from engine.clock import Clock, time_of_number
 from engine.errors import PluginError
 from engine.ids import Position
 from engine.paths import DataPaths
@@ -147,8 +147,9 @@ def parse_time(text: str) -> int:
         PluginError: It is neither.
     """
     word = text.strip()
-    if word.removeprefix("-").isdecimal():
-        return int(word)
+    time_ns = time_of_number(word)
+    if time_ns is not None:
+        return time_ns
     try:
         moment = datetime.fromisoformat(word)
     except ValueError:

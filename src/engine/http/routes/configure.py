@@ -11,6 +11,7 @@ from engine.catalog.model import ErrorBehavior, Trigger
 from engine.errors import RequestError
 from engine.http.access import Right
 from engine.http.asgi import Request, Response, UnsupportedMediaTypeError, json_response
+from engine.http.json_text import decoded
 from engine.http.route_description import FORMAT, SOME_DATABASE, TABLE_TYPES, Answer, JsonBody
 from engine.http.routes.query import pick_format
 from engine.http.routing import Route
@@ -76,10 +77,7 @@ async def read_json(request: Request, kind: type[_Body]) -> _Body:
     body = await request.body()
     if not _JSON_TYPES.match(request.headers.get("content-type", "")):
         raise UnsupportedMediaTypeError("unacceptable content-type, expected: application/json")
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except msgspec.DecodeError as error:
-        raise RequestError(f"serde json error: {error}") from error
+    return decoded(body, kind)
 
 
 async def read_query_or_json(request: Request, kind: type[_Body]) -> _Body:

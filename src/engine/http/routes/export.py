@@ -23,7 +23,11 @@ def _times(parameters: dict[str, str]) -> TimeRange:
     """From `from` on, until before `to`."""
     low = parse_time(parameters["from"]) if parameters.get("from") else TIME_NS_MIN
     high = parse_time(parameters["to"]) - 1 if parameters.get("to") else TIME_NS_MAX
-    return max(low, TIME_NS_MIN), min(high, TIME_NS_MAX)
+    return _bounded(low), _bounded(high)
+
+
+def _bounded(time_ns: int) -> int:
+    return min(max(time_ns, TIME_NS_MIN), TIME_NS_MAX)
 
 
 def _format(name: str) -> ExportFormat:

@@ -3,6 +3,7 @@
 """InfluxQL routes."""
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl
@@ -13,8 +14,9 @@ from engine.errors import EngineError, ForbiddenError, RequestError
 from engine.http.access import Right
 from engine.http.asgi import Request, Response
 from engine.http.influxql_answers import InfluxqlAnswers, InfluxqlQuestion, parsed
+from engine.http.json_text import decoded
 from engine.http.route_description import FORMAT, TABLE_TYPES, Answer, JsonBody, Parameter, RawBody
-from engine.http.routes.query import WATCH_AFTER_S, pick_format
+from engine.http.routes.query import WATCH_AFTER_S, bound_values, pick_format
 from engine.http.routing import Route
 from engine.http.services import Services
 from engine.http.streaming import while_connected
@@ -23,6 +25,7 @@ from engine.influxql.results import StatementResult, check_cells, num_cells
 from engine.query.formats import CONTENT_TYPES, encode
 
 _CHUNK_ROWS = 10_000
+_CHUNK_SIZE = re.compile(r"[1-9][0-9]{0,17}")
 # Longer answers are worked on in threads, so that the loop goes on.
 _INLINE_ROWS_MAX = 500
 
@@ -58,18 +61,11 @@ async def _parameters(request: Request) -> dict[str, str]:
     return parameters
 
 
-def _bound(text: str) -> dict[str, Any]:
-    try:
-        return msgspec.json.decode(text or "{}", type=dict[str, Any])
-    except msgspec.DecodeError as error:
-        raise RequestError(f"query parameter 'params' is not a JSON object: {error}") from error
-
-
 def _form(parameters: dict[str, str]) -> Form:
     chunk_rows: int | None = None
     if parameters.get("chunked") == "true":
         text = parameters.get("chunk_size", "")
-        if text and (not text.isdecimal() or int(text) < 1):
+        if text and not _CHUNK_SIZE.fullmatch(text):
             raise RequestError(f"chunk_size must be a number above 0, not '{text}'")
         chunk_rows = int(text) if text else _CHUNK_ROWS
     return Form(
@@ -98,7 +94,7 @@ def routes(services: Services) -> list[Route]:
         text = parameters.get("q", "")
         if not text:
             raise RequestError("expected a query to be provided in the query string or body")
-        form, values = _form(parameters), _bound(parameters.get("params", ""))
+        form, values = _form(parameters), bound_values(parameters)
         database, policy = parameters.get("db", ""), parameters.get("rp", "")
         results: list[StatementResult] = []
         cells = 0
@@ -140,13 +136,10 @@ def routes(services: Services) -> list[Route]:
                 parameters["q"],
                 parameters.get("db", ""),
                 parameters.get("format"),
-                _bound(parameters.get("params", "")),
+                bound_values(parameters),
             )
         else:
-            try:
-                question = msgspec.json.decode(await request.body(), type=InfluxqlBody)
-            except msgspec.DecodeError as error:
-                raise RequestError(f"serde json error: {error}") from error
+            question = decoded(await request.body(), InfluxqlBody)
         result_format = pick_format(question.format, request.headers.get("accept", ""))
         table = await while_connected(
             request.receive,

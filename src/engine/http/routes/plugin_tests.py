@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from engine.clock import time_of_number
 from engine.errors import RequestError
 from engine.http.access import Right
 from engine.http.asgi import Request, Response, json_response
@@ -145,8 +146,9 @@ def _span(start: str | int | None, end: str | int | None) -> tuple[int, int] | N
 def _time_ns(name: str, value: str | int) -> int:
     if isinstance(value, int):
         return value
-    if value.lstrip("-").isdecimal():
-        return int(value)
+    time_ns = time_of_number(value)
+    if time_ns is not None:
+        return time_ns
     try:
         moment = datetime.datetime.fromisoformat(value)
     except ValueError as error:

@@ -8,6 +8,7 @@ import msgspec
 from engine.errors import RequestError
 from engine.http.access import Right
 from engine.http.asgi import Request, Response
+from engine.http.json_text import decoded
 from engine.http.route_description import (
     DATABASE,
     FORMAT,
@@ -43,6 +44,16 @@ def pick_format(name: str | None, accept: str) -> ResultFormat:
     return format_accepted(accept) if name is None else format_named(name)
 
 
+def bound_values(parameters: dict[str, str]) -> dict[str, Any]:
+    """Values of ``$name``, from the ``params`` parameter of the URL.
+
+    Raises:
+        RequestError: It is not a JSON object.
+    """
+    text = parameters.get("params") or "{}"
+    return decoded(text, dict[str, Any], "query parameter 'params' is not a JSON object")
+
+
 def _from_url(request: Request) -> QueryBody:
     parameters = request.query_parameters()
     missing = [name for name in ("db", "q") if name not in parameters]
@@ -51,20 +62,12 @@ def _from_url(request: Request) -> QueryBody:
             "missing query parameters " + " and ".join(f"'{name}'" for name in missing),
             hint="for example /api/v3/query_sql?db=NAME&q=SELECT+1",
         )
-    try:
-        params = msgspec.json.decode(parameters.get("params") or "{}", type=dict[str, Any])
-    except msgspec.DecodeError as error:
-        raise RequestError(f"query parameter 'params' is not a JSON object: {error}") from error
+    params = bound_values(parameters)
     return QueryBody(parameters["db"], parameters["q"], parameters.get("format"), params)
 
 
 def _from_body(body: bytes) -> QueryBody:
-    try:
-        return msgspec.json.decode(body, type=QueryBody)
-    except msgspec.DecodeError as error:
-        raise RequestError(
-            f"serde json error: {error}", hint='send {"db": "NAME", "q": "SELECT …"}'
-        ) from error
+    return decoded(body, QueryBody, hint='send {"db": "NAME", "q": "SELECT …"}')
 
 
 def routes(services: Services) -> list[Route]:

@@ -3,6 +3,7 @@
 
 import msgspec
 
+from engine.clock import time_of_number
 from engine.errors import QueryError, RequestError
 from engine.http.access import Right
 from engine.http.asgi import Request, Response, json_response
@@ -34,9 +35,8 @@ class _Count(msgspec.Struct):
 
 def _time_ns(name: str, value: str | int) -> int:
     text = str(value).strip()
-    if text.removeprefix("-").isdecimal() and text.isascii():
-        time_ns: int | None = int(text)
-    else:
+    time_ns = time_of_number(text)
+    if time_ns is None:
         try:
             time_ns = parse_timestamp(text)
         except QueryError:
