@@ -31,6 +31,6 @@ class SystemClock:
 
 
 def time_of_number(text: str) -> int | None:
-    """Nanoseconds since the Unix epoch that `text` is as a number of 64 bits; None if it is none."""
+    """Nanoseconds since the Unix epoch that `text` is as a 64-bit number; None if it is none."""
     time_ns = int(text) if _NUMBER.fullmatch(text) else None
     return time_ns if time_ns is not None and -(2**63) <= time_ns < 2**63 else None

@@ -6,6 +6,9 @@ from pathlib import Path
 
 SEGMENT_SUFFIX = ".wal"
 CHECKPOINT_SUFFIX = ".checkpoint"
+# Directories within each other below the plugin directory. Plugins may make more, which are left
+# alone: who walks into them needs as many calls or open files at a time.
+PLUGIN_PATH_PARTS_MAX = 32
 
 
 class DataPaths:

@@ -1,4 +1,4 @@
-# Owns the reading of JSON that clients send. Whatever is wrong with it is said as an error of theirs.
+# Owns the reading of JSON that clients send: whatever is wrong with it is said as their error.
 """JSON from clients."""
 
 from typing import TypeVar

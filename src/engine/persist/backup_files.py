@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from engine.ids import Position
-from engine.paths import DataPaths
+from engine.paths import PLUGIN_PATH_PARTS_MAX, DataPaths
 from engine.persist.checkpointer import Checkpointer
 from engine.persist.ports import LogPort, StatePort
 from engine.store.readers import Readers
@@ -157,6 +157,8 @@ def _loose_files(directory: Path, kind: FileKind) -> Iterator[BackupFile]:
             # An environment is made again from what was installed, it is not copied.
             names.clear()
             continue
+        if len(Path(place).relative_to(directory).parts) >= PLUGIN_PATH_PARTS_MAX:
+            names.clear()
         names[:] = sorted(
             name for name in names if not name.startswith(".") and name != "__pycache__"
         )

@@ -81,7 +81,7 @@ class PluginPackages:
         """
         self._check_allowed()
         is_url = re.fullmatch(r"https?://\S+", location) is not None
-        if not is_url and not await asyncio.to_thread(Path(location).is_file):
+        if not is_url and not await asyncio.to_thread(_is_file, location):
             raise RequestError(
                 f"no requirements file at {without_credentials(location)}",
                 hint="the path is one on the server",
@@ -147,6 +147,13 @@ class PluginPackages:
             await _run([sys.executable, "-m", "venv", str(self._venv)])
         await asyncio.to_thread(_link_server_packages, self._venv)
         return python
+
+
+def _is_file(location: str) -> bool:
+    try:
+        return Path(location).is_file()
+    except OSError:  # its name is too long
+        return False
 
 
 def _link_server_packages(venv: Path) -> None:

@@ -59,11 +59,13 @@ def resolve(plugin_dir: Path, filename: str) -> Path:
     root = plugin_dir.resolve()
     try:
         target = (root / relative).resolve()
-    except (OSError, RuntimeError) as error:  # a loop of links
-        raise PluginNotFoundError(f"Plugin not found: {root / relative}: {error}") from error
+        is_there = target.exists()
+    except (OSError, RuntimeError) as error:  # a name that is too long, a loop of links
+        reason = getattr(error, "strerror", None) or error
+        raise PluginNotFoundError(f"Plugin not found: {root / relative}: {reason}") from error
     if not target.is_relative_to(root):
         raise _escapes(filename)
-    if target == root or not target.exists():
+    if target == root or not is_there:
         raise PluginNotFoundError(
             f"Plugin not found: {root / relative}",
             hint=f"put the file into the plugin directory {root}, or use a name relative to it",

@@ -17,11 +17,14 @@ import msgspec
 
 from engine.errors import PluginError, PluginPathError
 from engine.filesystem import FileSystem
+from engine.paths import PLUGIN_PATH_PARTS_MAX
 from engine.plugins import loader
 from engine.plugins.source_check import check_sources
 
 # What is added to a name while it is written still fits into the 255 bytes of a file system.
 FILE_NAME_BYTES_MAX = 200
+# With the plugin directory before it, it still fits into the 4096 bytes of the system.
+PATH_BYTES_MAX = 1024
 PACKAGE_FILES_MAX = 1000
 # Where a file or package is written before it takes its place, and where the old one goes.
 _LEFT_OVER = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.(?P<kind>new|old)")
@@ -91,7 +94,9 @@ class PluginFiles:
         """Undo the replacement of a package, and remove the files, that a crash cut short."""
         if not self._root.is_dir():
             return
-        for _, directories, files, descriptor in os.fwalk(self._root):
+        for place, directories, files, descriptor in os.fwalk(self._root):
+            if len(Path(place).relative_to(self._root).parts) >= PLUGIN_PATH_PARTS_MAX:
+                directories.clear()
             for left in [name for name in (*directories, *files) if _LEFT_OVER.fullmatch(name)]:
                 match = _LEFT_OVER.fullmatch(left)
                 assert match is not None
@@ -202,6 +207,11 @@ def checked_parts(name: str) -> list[str]:
     is_odd = not name.isprintable() or "\\" in name or name.endswith("/")
     if not parts or path.is_absolute() or is_odd:
         raise _escapes(name, "write a path relative to the plugin directory")
+    if len(parts) > PLUGIN_PATH_PARTS_MAX or len(name.encode()) > PATH_BYTES_MAX:
+        raise _escapes(
+            name[:PATH_BYTES_MAX],
+            f"a path may have {PLUGIN_PATH_PARTS_MAX} parts and {PATH_BYTES_MAX} bytes",
+        )
     for part in parts:
         # Hidden names are the server's own: the virtual environment, files half written.
         if part.startswith("."):

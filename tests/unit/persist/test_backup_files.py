@@ -11,6 +11,7 @@ from engine.persist.backup_files import BackupDirectories, Collected, FileKind, 
 from engine.persist.persister import StoppedError
 from engine.persist.thread import PersistConfig
 from engine.storage_ports import StateAccess
+from tests.support.deep_directories import deep_directories
 from tests.support.storage import Storage
 
 CONFIG = PersistConfig(log_bytes=1, checkpoint_log_bytes=1 << 40, window_ns=60_000_000_000)
@@ -122,7 +123,8 @@ def test_what_belongs_to_plugins(storage: Storage, tmp_path: Path) -> None:
         path.write_text(name)
     (plugins / "link.py").symlink_to("/etc/passwd")
     (plugins / "linked").symlink_to("/etc")
-    collected = begin(storage, plugins)
+    with deep_directories(plugins):
+        collected = begin(storage, plugins)
     found = [file.path for file in collected.files if file.kind is FileKind.PLUGIN]
     assert found == ["a.py", "package/b.py"]
     collected.hold.close()

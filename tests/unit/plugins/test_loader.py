@@ -28,6 +28,12 @@ def test_a_link_that_stays_inside_is_followed(plugin_dir):
     assert resolve(plugin_dir, "link.py") == plugin_dir / "sub" / "import.py"
 
 
+@pytest.mark.parametrize("name", ["n" * 300 + ".py", "n/" * 3_000 + "p.py"])
+def test_a_name_that_no_file_can_have_is_not_found(tmp_path, name):
+    with pytest.raises(PluginNotFoundError, match="File name too long"):
+        resolve(tmp_path, name)
+
+
 @pytest.mark.parametrize("name", ["../outside.py", "sub/../../outside.py", "/etc/passwd", "a\0b"])
 def test_names_that_lead_outside_are_refused(plugin_dir, name):
     with pytest.raises(PluginPathError, match="Path traversal detected"):

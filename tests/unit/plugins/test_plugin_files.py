@@ -8,6 +8,7 @@ import pytest
 from engine.errors import PluginError, PluginLoadError, PluginPathError
 from engine.filesystem import FileSystem
 from engine.plugins.plugin_files import PluginFiles, files_of
+from tests.support.deep_directories import deep_directories
 
 HOSTILE_NAMES = [
     "../x.py",
@@ -22,6 +23,8 @@ HOSTILE_NAMES = [
     "a\0b.py",
     "a\\..\\x.py",
     "n" * 300,
+    "d/" * 32 + "x.py",
+    ("n" * 199 + "/") * 6 + "x.py",
     "😀" * 63,
     "a\nb.py",
     "\ud800.py",
@@ -175,6 +178,14 @@ def test_a_replacement_that_a_crash_cut_short_is_undone(tmp_path):
     assert names_in(tmp_path / "in") == ["pack"]
     assert (tmp_path / ".venv" / ".x.0123abcd.new").is_dir()
     PluginFiles(tmp_path / "absent", FileSystem()).recover()
+
+
+def test_directories_without_end_do_not_stop_a_start(tmp_path):
+    files = PluginFiles(tmp_path, FileSystem())
+    (tmp_path / ".p.py.89abcdef.new").write_text("half")
+    with deep_directories(tmp_path):
+        files.recover()
+    assert names_in(tmp_path) == []
 
 
 def test_what_is_left_over_is_removed_where_it_was_made(tmp_path, monkeypatch):
