@@ -122,10 +122,33 @@ def test_a_silent_body_gets_408_and_others_go_on(make_server: Callable[..., Serv
         "GET /ping HTTP/1.1\r\nHost: localhost\r\nOrigin: http://evil.example\r\n\r\n",
         "GET /ping HTTP/1.1\r\nHost: localhost\r\nOrigin: http://\u00e9vil\r\n\r\n",
         "GET /ping HTTP/1.1\r\nHost: localhost\r\nOrigin: null\r\n\r\n",
+        "GET /ping HTTP/1.1\r\nHost: localhost\r\nSec-Fetch-Site: cross-site\r\n\r\n",
     ],
 )
 def test_other_hosts_and_origins_are_refused(shared_server: ServerProcess, text: str) -> None:
     assert exchange(shared_server, text).startswith(b"HTTP/1.1 403")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "none"},
+        {"Sec-Fetch-Site": "same-origin"},
+        {"Sec-Fetch-Site": "cross-site", "Origin": "http://127.0.0.1:3000"},
+    ],
+)
+def test_pages_of_this_machine_are_served(
+    shared_server: ServerProcess, headers: dict[str, str]
+) -> None:
+    for _ in range(2):
+        assert shared_server.request("GET", "/ping", headers=headers).status == 200
+
+
+def test_text_that_is_not_escaped_in_the_url_is_utf_8(shared_server: ServerProcess) -> None:
+    shared_server.write("bare", "m f=1i 1\n")
+    question = "/api/v3/query_sql?db=bare&q=SELECT%20'\u00e9'%20AS%20x"
+    answer = exchange(shared_server, f"GET {question} HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert answer.endswith('[{"x":"\u00e9"}]'.encode())
 
 
 def test_old_and_odd_requests_are_answered(shared_server: ServerProcess) -> None:

@@ -164,8 +164,9 @@ class Gatekeeper:
         if self._is_open or self.needs_token:
             return
         # Clients of HTTP/1.0 (load balancers, mostly) name no host; browsers always do.
-        host = request.headers.get("host")
-        if host == self._last_host and "origin" not in request.headers:
+        headers = request.headers
+        host = headers.get("host")
+        if host == self._last_host and "origin" not in headers and "sec-fetch-site" not in headers:
             return
         try:
             if host and _host_of(host) not in self._hosts:
@@ -174,8 +175,13 @@ class Gatekeeper:
                     hint="use localhost or 127.0.0.1, or create a token: headrace create token "
                     "--admin",
                 )
-            origin = request.headers.get("origin")
-            if origin is not None and (urlsplit(origin).hostname or "").lower() not in self._hosts:
+            origin = headers.get("origin")
+            if origin is not None:
+                is_foreign = (urlsplit(origin).hostname or "").lower() not in self._hosts
+            else:
+                # Images, links and forms that GET say nothing of where they stand but this.
+                is_foreign = headers.get("sec-fetch-site") == "cross-site"
+            if is_foreign:
                 raise _foreign_page()
             # Taking an authority apart costs more than the rest of the check.
             self._last_host = host
