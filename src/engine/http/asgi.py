@@ -82,7 +82,7 @@ class Request:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self._raw_path: bytes | None = scope.get("raw_path")
-        self.query_string: str = scope["query_string"].decode("latin-1")
+        self.query_string: str = scope["query_string"].decode("utf-8", "replace")
         # granian gives names in lower case.
         self.headers: dict[str, str] = {
             str(name, "latin-1"): str(value, "utf-8", "replace") for name, value in scope["headers"]
