@@ -2,34 +2,41 @@
 # them beside plain DuckDB on the same rows in one sorted Parquet file, and the price of duplicates.
 """Many rows in one go, and queries over all of them beside plain DuckDB.
 
-    cd benchmarks && python -m load.scale DIRECTORY load [--million-rows 100] [--again 0]
+    cd benchmarks && python -m load.scale DIRECTORY load [--million-rows 100]
+                     python -m load.scale DIRECTORY again [--percent 10]
                      python -m load.scale DIRECTORY sort
                      python -m load.scale DIRECTORY ask [--rounds 7]
 
-`load` fills a server in DIRECTORY, which stays; `--again` is the share, in percent, of rows that are sent
-a second time with other values. `sort` writes the rows of `--again 0` into one sorted Parquet file. `ask`
-asks all servers that were filled, and plain DuckDB over the sorted file, in turns.
+`load` fills a server in DIRECTORY, which stays. `again` sends a share of its rows, from all over the time,
+a second time with other values to a server with a copy of its files. `sort` writes the rows of the first
+server into one sorted Parquet file. `ask` asks all servers, and plain DuckDB over the sorted file, in turns.
 """
 
 import argparse
 import json
 import random
+import shutil
 import statistics
 import time
 from pathlib import Path
 
 import duckdb
+import numpy as np
+import pyarrow
 
+from benchmarks.inputs import tsbs_hosts
 from benchmarks.measuring import machine
-from load.ingest import LINES_PER_BODY, TICK_NS, TICKS_PER_BODY, make_bodies
+from load.ingest import HOSTS, LINES_PER_BODY, TICK_NS, TICKS_PER_BODY, make_bodies
 from load.memory import MemoryWatch, limited
 from load.persist import BODIES_AT_ONCE, disk, queries, query, restart
 from load.queries import Client, PlainDuckDB
 from load.sender import send_bodies
 from load.servers import Headrace
+from lp_core import build_lines
 
-# What a row that is sent again has in front of the digits of a value, which is below 101 otherwise.
-MARK = b"usage_idle=1000"
+# The `usage_idle` of a row that is sent again; of others it is below 101.
+MARK = 1_000
+ROWS_AT_ONCE = BODIES_AT_ONCE * LINES_PER_BODY
 FIGURES = "figures.json"
 SORTED = "sorted.parquet"
 
@@ -52,67 +59,108 @@ class Limited(Headrace):
         return query(self, statement)[0][0]["n"]
 
 
-def again(body, share, rng):
-    """Some lines of `body` with other values, to be sent later; None when there are none."""
-    lines = body.splitlines(keepends=True)
-    chosen = rng.sample(lines, round(len(lines) * share))
-    return b"".join(line.replace(b"usage_idle=", MARK) for line in chosen) or None
-
-
-def send(server, million_rows, share, connections):
-    """Send all rows; returns rows, rows sent again, seconds of sending, and the time of the last row."""
-    rng = random.Random(7)
+def send(server, million_rows, connections):
+    """Send all rows; returns how many, seconds of sending, and the time of the last row."""
     end_ns = time.time_ns() // TICK_NS * TICK_NS
     count = round(million_rows * 1_000_000 / LINES_PER_BODY)
-    seconds, repeated, late = 0.0, 0, []
+    seconds = 0.0
     for start in range(0, count, BODIES_AT_ONCE):
         size = min(BODIES_AT_ONCE, count - start)
         left = (count - start - size) * TICKS_PER_BODY * TICK_NS
         # One seed: the same hosts with the same tags throughout.
         bodies = make_bodies(size, seed=1, end_ns=end_ns - left, walk_seed=start)
-        seconds += send_bodies(server.port, server.write_target, [*bodies, *late], connections)[1]
-        late = [part for body in bodies if share and (part := again(body, share, rng))]
-        repeated += sum(part.count(b"\n") for part in late)
-    if late:
-        seconds += send_bodies(server.port, server.write_target, late, connections)[1]
-    return count * LINES_PER_BODY, repeated, seconds, end_ns
+        seconds += send_bodies(server.port, server.write_target, bodies, connections)[1]
+    return count * LINES_PER_BODY, seconds, end_ns
 
 
-def load(directory, million_rows, percent, connections, memory_bytes_max):
-    """Fill a server, kill it, and let it move what is left in the log to files; returns figures."""
-    server = Limited(directory, memory_bytes_max).start()
+def send_again(server, rows, share, end_ns, connections):
+    """Send so many of the rows again, in order of time, with another `usage_idle`; as `send`."""
+    rng = np.random.default_rng(7)
+    hosts = [dict(tags) for tags in tsbs_hosts(random.Random(1), HOSTS)]
+    names = {name: pyarrow.array([host[name] for host in hosts]) for name in hosts[0]}
+    first_ns = end_ns - rows // HOSTS * TICK_NS
+    seconds, repeated = 0.0, 0
+    for start in range(0, rows, ROWS_AT_ONCE):
+        size = min(ROWS_AT_ONCE, rows - start)
+        chosen = start + np.sort(rng.choice(size, round(size * share), replace=False))
+        bodies = []
+        for own in np.array_split(chosen, max(1, len(chosen) // LINES_PER_BODY)):
+            columns = {
+                name: values.take(pyarrow.array(own % HOSTS)) for name, values in names.items()
+            }
+            columns["usage_idle"] = pyarrow.array(np.full(len(own), MARK))
+            times = first_ns + own // HOSTS * TICK_NS
+            columns["time"] = pyarrow.array(times, pyarrow.timestamp("ns"))
+            rows_again = pyarrow.table(columns)
+            bodies.append(build_lines(rows_again, measurement="cpu", tags=list(names)))
+        seconds += send_bodies(server.port, server.write_target, bodies, connections)[1]
+        repeated += len(chosen)
+    return repeated, seconds
+
+
+def filled(server, fill):
+    """Let `fill` send rows, kill the server, and let it move what is left in the log to files.
+
+    Returns figures; `fill` returns some, and how many rows there must be, and with a MARK.
+    """
+    server.start(again=server.directory.exists())
     try:
         with MemoryWatch(server.pid) as watch:
-            rows, repeated, seconds, end_ns = send(server, million_rows, percent / 100, connections)
+            figures, expected = fill(server)
             begin = time.perf_counter()
             server.settle()
-            settled_s = time.perf_counter() - begin
+        figures["settled after s"] = time.perf_counter() - begin
         cost = server.cost()
         kept = disk(server)
-        figures = {
-            "rows": rows,
-            "sent again": repeated,
-            "rows/s while sending": (rows + repeated) / seconds,
-            "settled after s": settled_s,
-            "server's CPU s per million rows": cost.cpu_s / rows * 1e6,
+        figures |= {
+            "server's CPU s": cost.cpu_s,
             "peak of loading, own MB": watch.own_bytes / 1e6,
             "peak with mapped files MB": watch.all_bytes / 1e6,
             "log MB": kept["log"] / 1e6,
-            "Parquet bytes/row": kept["parquet"] / rows,
+            "Parquet MB": kept["parquet"] / 1e6,
             "Parquet files": kept["parquet files"],
         }
-        found = (server.count("true"), server.count("usage_idle >= 1000"))
-        assert found == (rows, repeated), f"{found} rows of {(rows, repeated)}"
+        found = (server.count("true"), server.count(f"usage_idle = {MARK}"))
+        assert found == expected, f"{found} rows of {expected}"
         server.kill()
         # What follows is about files alone, for plain DuckDB reads nothing else.
         server.flags = ("--persist-log-size", "1MB")
         figures["start after kill s"] = restart(server)
         server.settle()
         figures["Parquet files in the end"] = disk(server)["parquet files"]
+        found = (server.count("true"), server.count(f"usage_idle = {MARK}"))
+        assert found == expected, f"{found} rows of {expected} after a restart"
         server.stop()
     finally:
         server.kill()
-    return {"end_ns": end_ns, "figures": figures}
+    return figures
+
+
+def load(directory, million_rows, connections, memory_bytes_max):
+    """Fill a new server; returns what is to be known of it."""
+    known = {}
+
+    def fill(server):
+        rows, seconds, known["end_ns"] = send(server, million_rows, connections)
+        return {"rows": rows, "rows/s while sending": rows / seconds}, (rows, 0)
+
+    known["figures"] = filled(Limited(directory / "again-0", memory_bytes_max), fill)
+    return known
+
+
+def again(directory, first, percent, connections, memory_bytes_max):
+    """Copy the first server's files and send some of its rows again; as `load`."""
+    rows = first["figures"]["rows"]
+
+    def fill(server):
+        repeated, seconds = send_again(server, rows, percent / 100, first["end_ns"], connections)
+        figures = {"rows": rows, "sent again": repeated, "rows/s while sending": repeated / seconds}
+        return figures, (rows, repeated)
+
+    place = directory / f"again-{percent:g}"
+    shutil.copytree(directory / "again-0", place)
+    figures = filled(Limited(place, memory_bytes_max), fill)
+    return {"end_ns": first["end_ns"], "figures": figures}
 
 
 def sort(files, target):
@@ -181,9 +229,9 @@ def main():
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("directory", type=Path)
-    parser.add_argument("step", choices=("load", "sort", "ask"))
+    parser.add_argument("step", choices=("load", "again", "sort", "ask"))
     parser.add_argument("--million-rows", type=float, default=100)
-    parser.add_argument("--again", default="0", help="percent")
+    parser.add_argument("--percent", type=float, default=10)
     parser.add_argument("--connections", type=int, default=4)
     parser.add_argument("--memory-max-mb", type=int, default=None)
     parser.add_argument("--rounds", type=int, default=7)
@@ -194,14 +242,14 @@ def main():
     directory.mkdir(exist_ok=True)
     book = directory / FIGURES
     loaded = json.loads(book.read_text()) if book.exists() else {}
-    if options.step == "load":
-        loaded[options.again] = load(
-            directory / f"again-{options.again}",
-            options.million_rows,
-            float(options.again),
-            options.connections,
-            options.memory_max_mb and options.memory_max_mb * 1_000_000,
-        )
+    memory_bytes_max = options.memory_max_mb and options.memory_max_mb * 1_000_000
+    if options.step in ("load", "again"):
+        settings = (options.connections, memory_bytes_max)
+        if options.step == "load":
+            loaded["0"] = load(directory, options.million_rows, *settings)
+        else:
+            name = f"{options.percent:g}"
+            loaded[name] = again(directory, loaded["0"], options.percent, *settings)
         book.write_text(json.dumps(loaded))
         print_table({f"{percent} % again": one["figures"] for percent, one in loaded.items()})
     elif options.step == "sort":

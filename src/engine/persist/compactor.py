@@ -6,6 +6,8 @@ import logging
 from collections.abc import Sequence
 from weakref import WeakKeyDictionary
 
+import msgspec
+
 from engine.clock import Clock
 from engine.filesystem import FileSystem
 from engine.ids import Position
@@ -23,6 +25,19 @@ from engine.store.row_deletes import RowDelete, last_position, without
 from engine.store.time_ranges import union
 
 logger = logging.getLogger(__name__)
+
+
+# Of so many tables at once, since a sync and a record for each would take most of the time.
+MERGES_MAX = 64
+
+
+class _Merge(msgspec.Struct, frozen=True):
+    """What is to be merged of one table, and all the files and deletes that it has."""
+
+    shape: TableShape
+    files: tuple[FileEntry, ...]
+    plan: Compaction
+    deletes: Sequence[RowDelete]
 
 
 class Compactor:
@@ -87,91 +102,86 @@ class Compactor:
                 )
         return changes
 
-    def compact(self) -> bool:
-        """Merge the files of one window of one table; return whether there was anything to do.
+    def compact(self) -> int:
+        """Merge the files of a window of a table, or of several small ones; return of how many.
 
         Raises:
-            OSError: The disk does not take the file; nothing has changed.
+            OSError: The disk does not take a file; nothing has changed.
             WalError, BackPressureError: The log does not take the record; nothing has changed.
             FileDamagedError: A file cannot be read; the next plan leaves it out.
         """
-        # A trigger that begins from now on begins behind all files.
-        cuts = self._log.call(self._state.cuts)
-        # The tuples of files are immutable, so looking at them need not hold up the event loop.
-        for database, table in self._tables():
-            files = table.files
-            seen = self._settled.get(table)
-            own_cuts = cuts.of(database.name, table.name)
-            if len(files) < 2 or (seen is not None and seen[0] is files and seen[1] == own_cuts):
-                continue
-            plan = planner.next_compaction(
-                files,
-                self._levels,
-                memory_bytes_max=self._memory_bytes_max,
-                cuts=own_cuts,
-                unreadable=frozenset(entry.number for entry in files if self._faults.known(entry)),
-            )
-            if plan is not None:
-                self._compact(database, table, files, plan)
-                return True
-            self._settled[table] = (files, own_cuts)
-        return False
-
-    def _compact(
-        self,
-        database: LiveDatabase,
-        table: LiveTable,
-        files: tuple[FileEntry, ...],
-        plan: Compaction,
-    ) -> None:
-        shape, number, deletes = self._log.call(lambda: self._look(database, table))
+        merges = self._next()
+        if not merges:
+            return 0
+        number = self._log.call(lambda: self._state.next_file_number)
         maker = FileMaker(self._paths, self._filesystem, number)
+        changes = []
         try:
-            added = self._merge(maker, shape, files, plan, deletes)
+            for merge in merges:
+                added = self._merge(maker, merge)
+                removed = tuple(entry.number for entry in merge.plan.files)
+                changes.append(
+                    TableFiles(
+                        database_id=merge.shape.database_id,
+                        table=merge.shape.table,
+                        began=merge.shape.began,
+                        added=added,
+                        removed=removed,
+                    )
+                )
             maker.sync()
         except BaseException:
             maker.abandon()
             raise
-        removed = tuple(entry.number for entry in plan.files)
-        self._log.append(
-            FilesRecord(
-                tables=(
-                    TableFiles(
-                        database_id=database.id,
-                        table=table.name,
-                        began=table.began,
-                        added=added,
-                        removed=removed,
-                    ),
-                )
-            )
-        )
-        logger.info(
-            "files compacted",
-            extra=keys(
-                database=database.name,
-                table=table.name,
-                files=len(plan.files),
-                into=len(added),
-                rows=sum(entry.rows for entry in added),
-                window_s=plan.window_ns // 1_000_000_000,
-            ),
+        self._log.append(FilesRecord(tables=tuple(changes)))
+        for merge, change in zip(merges, changes, strict=True):
+            _tell(merge, change)
+        return len(merges)
+
+    def _next(self) -> list[_Merge]:
+        """What to merge now, each of another table, as much as fits into memory."""
+        # A trigger that begins from now on begins behind all files.
+        cuts = self._log.call(self._state.cuts)
+        found: list[tuple[LiveDatabase, LiveTable, tuple[FileEntry, ...], Compaction]] = []
+        size = 0
+        # The tuples of files are immutable, so looking at them need not hold up the event loop.
+        for database, table in self._tables():
+            files = table.files
+            plan = self._plan(table, files, cuts.of(database.name, table.name))
+            if plan is None:
+                continue
+            size += sum(entry.memory_bytes for entry in plan.files)
+            if found and size > self._memory_bytes_max:
+                break
+            found.append((database, table, files, plan))
+            if len(found) == MERGES_MAX:
+                break
+        return self._log.call(
+            lambda: [
+                _Merge(TableShape.of(database, table), files, plan, table.deletes)
+                for database, table, files, plan in found
+            ]
         )
 
-    def _look(
-        self, database: LiveDatabase, table: LiveTable
-    ) -> tuple[TableShape, int, Sequence[RowDelete]]:
-        shape = TableShape.of(database, table)
-        return shape, self._state.next_file_number, table.deletes
+    def _plan(
+        self, table: LiveTable, files: tuple[FileEntry, ...], cuts: tuple[Position, ...]
+    ) -> Compaction | None:
+        seen = self._settled.get(table)
+        if len(files) < 2 or (seen is not None and seen[0] is files and seen[1] == cuts):
+            return None
+        plan = planner.next_compaction(
+            files,
+            self._levels,
+            memory_bytes_max=self._memory_bytes_max,
+            cuts=cuts,
+            unreadable=frozenset(entry.number for entry in files if self._faults.known(entry)),
+        )
+        if plan is None:
+            self._settled[table] = (files, cuts)
+        return plan
 
-    def _merge(
-        self,
-        maker: FileMaker,
-        shape: TableShape,
-        files: tuple[FileEntry, ...],
-        plan: Compaction,
-        deletes: Sequence[RowDelete],
-    ) -> tuple[FileEntry, ...]:
+    def _merge(self, maker: FileMaker, merge: _Merge) -> tuple[FileEntry, ...]:
+        shape, plan, deletes = merge.shape, merge.plan, merge.deletes
         rows = joined(
             [
                 without(
@@ -197,7 +207,7 @@ class Compactor:
                 suspects=union(part for entry in plan.files for part in entry.overlaps),
                 earlier=[
                     entry
-                    for entry in files
+                    for entry in merge.files
                     if entry.number not in merged and entry.order < plan.files[-1].order
                 ],
             )
@@ -209,3 +219,17 @@ class Compactor:
             for database in self._state.store.databases()
             for table in database.tables()
         ]
+
+
+def _tell(merge: _Merge, change: TableFiles) -> None:
+    logger.info(
+        "files compacted",
+        extra=keys(
+            database=merge.shape.database,
+            table=merge.shape.table,
+            files=len(change.removed),
+            into=len(change.added),
+            rows=sum(entry.rows for entry in change.added),
+            window_s=merge.plan.window_ns // 1_000_000_000,
+        ),
+    )

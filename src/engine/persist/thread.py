@@ -112,7 +112,7 @@ class PersistThread:
         self._thread: threading.Thread | None = None
         self._rows = metrics.counter("headrace_persist_rows_total", "Rows written to files.")
         self._compactions = metrics.counter(
-            "headrace_compactions_total", "Merges of files into one."
+            "headrace_compactions_total", "Merges of files of a table into fewer."
         )
         self._errors = metrics.counter(
             "headrace_persist_errors_total", "Steps of persisting that failed."
@@ -216,13 +216,14 @@ class PersistThread:
         # Rows that wait in the log come before files that could be fewer.
         while self.due() is None and not self._log.is_stopping():
             try:
-                if not self.compactor.compact():
-                    break
+                merged = self.compactor.compact()
             except FileDamagedError as error:
                 # It is noted, and left out from now on.
                 self._failed(error)
                 continue
-            self._compactions.add(1)
+            if not merged:
+                break
+            self._compactions.add(merged)
             self.reap()
         self.reap()
 
