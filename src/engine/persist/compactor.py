@@ -17,6 +17,7 @@ from engine.persist import planner
 from engine.persist.file_maker import FileMaker, Rows, TableShape
 from engine.persist.planner import Compaction
 from engine.persist.ports import LogPort, StatePort
+from engine.persist.repeats import Repeats
 from engine.persist.rows import joined, since
 from engine.store.file_faults import FileFaults
 from engine.store.live import LiveDatabase, LiveTable
@@ -61,6 +62,7 @@ class Compactor:
         self._state = state
         self._log = log
         self._faults = faults
+        self._repeats = Repeats(faults)
         self._levels = planner.levels_of(window_ns)
         self._memory_bytes_max = memory_bytes_max
         # Tables in which there was nothing to merge, with what was looked at: with thousands of
@@ -114,7 +116,7 @@ class Compactor:
         if not merges:
             return 0
         number = self._log.call(lambda: self._state.next_file_number)
-        maker = FileMaker(self._paths, self._filesystem, number)
+        maker = FileMaker(self._paths, self._filesystem, self._repeats, number)
         changes = []
         try:
             for merge in merges:

@@ -12,6 +12,7 @@ import msgspec
 from engine.filesystem import FileSystem
 from engine.ids import DatabaseId, Position
 from engine.paths import DataPaths
+from engine.persist.repeats import Repeats
 from engine.persist.rows import WindowRows, by_window
 from engine.store import parquet_file
 from engine.store.live import LiveDatabase, LiveTable
@@ -59,9 +60,12 @@ class Rows(msgspec.Struct, frozen=True, kw_only=True):
 class FileMaker:
     """Writes files, and gives each a number."""
 
-    def __init__(self, paths: DataPaths, filesystem: FileSystem, next_number: int) -> None:
+    def __init__(
+        self, paths: DataPaths, filesystem: FileSystem, repeats: Repeats, next_number: int
+    ) -> None:
         self._paths = paths
         self._filesystem = filesystem
+        self._repeats = repeats
         self.next_number = next_number
         self._written: list[Path] = []
 
@@ -84,7 +88,7 @@ class FileMaker:
             earlier: The files that rows written before are in.
 
         Raises:
-            OSError: The disk does not take it.
+            OSError: The disk does not take it, or an earlier file cannot be opened.
         """
         return [
             self._write(shape, rows, window, window_ns, suspects, earlier)
@@ -143,6 +147,10 @@ class FileMaker:
         relative = parquet_file.file_path(
             shape.database_id, shape.database, shape.table, (window.start_ns, window_ns), number
         )
+        doubts = overlaps_with(times, suspects, earlier)
+        if doubts:
+            names = (shape.database, shape.table)
+            doubts = self._repeats.among(names, shape.columns, window.rows, doubts, earlier)
         path = self._paths.parquet_dir / relative
         self._filesystem.prepare_directory(path.parent)
         self._written.append(path)
@@ -159,7 +167,7 @@ class FileMaker:
             max_time_ns=times[1],
             first_position=rows.first,
             last_position=rows.last,
-            overlaps=overlaps_with(times, suspects, earlier),
+            overlaps=doubts,
             deletes_through=rows.deletes_through,
         )
 

@@ -16,8 +16,10 @@ from engine.paths import DataPaths
 from engine.persist import planner
 from engine.persist.file_maker import FileMaker, Rows, TableShape
 from engine.persist.ports import LogPort, StatePort
+from engine.persist.repeats import Repeats
 from engine.persist.rows import gathered_without, since, times_of
 from engine.store.cuts import Cuts
+from engine.store.file_faults import FileFaults
 from engine.store.live import Stretch
 from engine.store.manifest import FileEntry, FilesRecord, TableFiles
 from engine.store.row_deletes import RowDelete, last_position
@@ -51,6 +53,7 @@ class Persister:
         clock: Clock,
         state: StatePort,
         log: LogPort,
+        faults: FileFaults,
         *,
         window_ns: int,
     ) -> None:
@@ -59,6 +62,7 @@ class Persister:
         self._clock = clock
         self._state = state
         self._log = log
+        self._repeats = Repeats(faults)
         self._levels = planner.levels_of(window_ns)
 
     def persist(self, through: Position) -> int:
@@ -71,7 +75,7 @@ class Persister:
         """
         cuts, number = self._log.call(self._look)
         tables = self._tables(through, cuts)
-        maker = FileMaker(self._paths, self._filesystem, number)
+        maker = FileMaker(self._paths, self._filesystem, self._repeats, number)
         try:
             changes = []
             for table in tables:

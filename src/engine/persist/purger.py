@@ -14,6 +14,7 @@ from engine.logs import keys
 from engine.paths import DataPaths
 from engine.persist.file_maker import FileMaker, Rows, TableShape
 from engine.persist.ports import LogPort, StatePort
+from engine.persist.repeats import Repeats
 from engine.store.file_faults import FileFaults
 from engine.store.live import LiveDatabase, LiveTable
 from engine.store.manifest import FileEntry, FilesRecord, TableFiles
@@ -42,6 +43,7 @@ class Purger:
         self._state = state
         self._log = log
         self._faults = faults
+        self._repeats = Repeats(faults)
 
     def is_urgent(self) -> bool:
         """Whether the files of some table have many deletes waiting."""
@@ -79,7 +81,7 @@ class Purger:
         shape, number, known = self._log.call(lambda: self._look(database, table))
         through = max(last_position(known), entry.deletes_through)
         deletes = [delete for delete in known if delete.concerns(entry)]
-        maker = FileMaker(self._paths, self._filesystem, number)
+        maker = FileMaker(self._paths, self._filesystem, self._repeats, number)
         try:
             added = self._cleaned(maker, shape, table, entry, deletes, through)
             maker.sync()

@@ -83,6 +83,18 @@ def since(rows: Any, least_time_ns: int) -> Any:
     return rows if is_kept.all() else rows.filter(pyarrow.array(is_kept))
 
 
+def pieces_by_time(rows: Any, bytes_max: int) -> list[Any]:
+    """`rows` in parts of about so many bytes at most, no two with rows of the same time."""
+    count = -(-rows.nbytes // bytes_max) if rows.num_rows else 0
+    if count < 2:
+        return [rows]
+    times = times_of(rows)
+    bounds = numpy.unique(numpy.quantile(times, numpy.arange(1, count) / count, method="lower"))
+    parts = numpy.searchsorted(bounds, times, side="right")
+    pieces = [rows.filter(pyarrow.array(parts == part)) for part in range(len(bounds) + 1)]
+    return [piece for piece in pieces if piece.num_rows]
+
+
 def by_window(rows: Any, columns: Columns, window_ns: int) -> list[WindowRows]:
     """`rows`, which stand in the order of the log in one chunk, by windows of time.
 
@@ -92,7 +104,7 @@ def by_window(rows: Any, columns: Columns, window_ns: int) -> list[WindowRows]:
     if not rows.num_rows:
         return []
     times = times_of(rows)
-    series = _series_ranks(rows, columns)
+    series = series_ranks(rows, columns)
     windows = numpy.floor_divide(times, window_ns)
     # Stable: among rows of one identity the order of the log stays.
     order = numpy.lexsort((times, series, windows))
@@ -142,7 +154,7 @@ def _last_values(rows: Any, columns: Columns, order: _Array, firsts: _Array) -> 
     return pyarrow.table(taken, names=rows.column_names)
 
 
-def _series_ranks(rows: Any, columns: Columns) -> _Array:
+def series_ranks(rows: Any, columns: Columns) -> _Array:
     """A number for each row, equal for equal tags, and rising with them."""
     ranks = numpy.zeros(rows.num_rows, numpy.int64)
     size = 1

@@ -191,13 +191,13 @@ def _free_name(columns: Sequence[_Column]) -> str:
 
 def doubtful_ranges(snapshot: TableSnapshot) -> tuple[TimeRange, ...]:
     """Times in which a row of a file may be repeated, by a later file or a live row."""
-    of_files = (one for entry in snapshot.files for one in entry.overlaps)
-    doubts = union([*of_files, *snapshot.overlap_ranges])
-    return tuple(
-        one
-        for one in doubts
-        if any(common(one, entry.times) is not None for entry in snapshot.files)
-    )
+    files = snapshot.files
+    doubts = [
+        (doubt, files[:index]) for index, later in enumerate(files) for doubt in later.overlaps
+    ]
+    doubts += [(doubt, files) for doubt in snapshot.overlap_ranges]
+    parts = (common(doubt, entry.times) for doubt, earlier in doubts for entry in earlier)
+    return union(part for part in parts if part is not None)
 
 
 def _touches(entry: FileEntry, ranges: Sequence[TimeRange]) -> bool:

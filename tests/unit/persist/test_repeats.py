@@ -1,0 +1,120 @@
+"""Rows of later files that repeat earlier ones: what is in doubt, and how that ends."""
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from engine.ids import Position
+from engine.persist import planner
+from engine.persist.repeats import times_as_ranges
+from engine.persist.thread import PersistConfig
+from engine.query.file_views import doubtful_ranges
+from engine.store.manifest import FileEntry
+from tests.support.storage import Storage
+from tests.unit.persist.test_planner import entry
+
+ALL = "SELECT * FROM m ORDER BY time, t"
+
+
+def files(storage: Storage) -> tuple[FileEntry, ...]:
+    database = storage.state.store.database("db")
+    assert database is not None
+    table = database.table("m")
+    assert table is not None
+    return table.files
+
+
+def persist(storage: Storage, lines: str) -> None:
+    """Into files, and nothing is merged."""
+    storage.write(lines)
+    storage.persist_all()
+
+
+def is_folded(storage: Storage) -> bool:
+    database = storage.state.store.database("db")
+    assert database is not None
+    snapshot = database.snapshot("m")
+    assert snapshot is not None
+    return doubtful_ranges(snapshot) != ()
+
+
+def make(directory: Path) -> Storage:
+    storage = Storage(directory, PersistConfig(log_bytes=1, window_ns=10))
+    storage.create_database()
+    return storage
+
+
+def test_rows_out_of_order_are_in_no_doubt_when_each_is_there_once(tmp_path: Path) -> None:
+    storage = make(tmp_path)
+    persist(storage, "m,t=a f=1i 1\nm,t=a f=1i 5\nm,t=b,u=x f=1i 3")
+    # Each is behind the last row of its series, and none is there already.
+    persist(storage, "m,t=a f=2i 2\nm,t=a,u=x f=2i 3\nm,t=b,u=x f=2i 1\nm,t=b f=2i 3")
+    assert [one.overlaps for one in files(storage)] == [(), ()]
+    assert not is_folded(storage)
+    assert len(storage.query(ALL)) == 7
+
+
+def test_rows_that_are_there_twice_go_where_they_were_first(tmp_path: Path) -> None:
+    storage = make(tmp_path)
+    for start in (0, 50, 90):
+        persist(storage, "\n".join(f"m,t=a f=1i,g=1i {start + time}" for time in range(10)))
+    persist(storage, "m,t=a f=2i 5\nm,t=a f=2i 55\nm,t=b f=2i 55\nm,t=a f=2i 200")
+    persist(storage, "m,t=a g=3i 55\nm,t=a f=3i 95")
+    overlaps = [one.overlaps for one in files(storage) if one.overlaps]
+    assert overlaps == [((5, 5), (55, 55)), ((55, 55),), ((95, 95),)]
+    assert is_folded(storage)
+    before = storage.query(ALL)
+    assert [row for row in before if row["f"] != 1 or row["g"] != 1] == [
+        {"f": 2, "g": 1, "t": "a", "time": 5},
+        {"f": 2, "g": 3, "t": "a", "time": 55},
+        {"f": 2, "g": None, "t": "b", "time": 55},
+        {"f": 3, "g": 1, "t": "a", "time": 95},
+        {"f": 2, "g": None, "t": "a", "time": 200},
+    ]
+    while storage.persist.folder.fold():
+        assert storage.query(ALL) == before
+    assert all(not one.overlaps for one in files(storage))
+    assert not is_folded(storage)
+    assert sum(one.rows for one in files(storage)) == len(before)
+    again = storage.restart()
+    assert again.query(ALL) == before
+    again.persist.work()
+    assert again.query(ALL) == before
+
+
+def test_a_fold_takes_files_in_their_order_and_within_its_limits() -> None:
+    def doubtful(number: int, *ranges: tuple[int, int], start_ns: int = 0) -> FileEntry:
+        return msgspec.structs.replace(entry(number, start_ns, 100), overlaps=ranges)
+
+    def fold(*found: FileEntry, memory: int = 1_000, cuts: tuple[int, ...] = ()) -> object:
+        plan = planner.next_fold(
+            found, memory_bytes_max=memory, cuts=[Position(cut) for cut in cuts]
+        )
+        if plan is None:
+            return None
+        return plan.later.number, [one.number for one in plan.earlier]
+
+    first, second = entry(1, 0, 100), entry(2, 200, 100)
+    assert fold(first, second) is None
+    assert fold(first, second, doubtful(3, (150, 160))) is None
+    assert fold(first, second, doubtful(3, (50, 250))) == (3, [1, 2])
+    assert fold(first, second, doubtful(3, (50, 250)), memory=150) is None
+    assert fold(first, second, doubtful(3, (50, 250)), cuts=(2,)) is None
+    # The rows of 3 are to be in place before those of 4 may pass it.
+    assert fold(first, doubtful(3, (5, 5)), doubtful(4, (5, 9))) == (3, [1])
+    assert fold(first, doubtful(3, (5, 5)), doubtful(4, (5, 9)), cuts=(1,)) == (4, [3])
+    # Of two files of one time only the first one.
+    assert fold(first, entry(2, 50, 100), doubtful(3, (60, 70))) == (3, [1])
+
+
+def test_times_are_few_ranges() -> None:
+    assert times_as_ranges(np.array([], np.int64)) == []
+    assert times_as_ranges(np.array([3])) == [(3, 3)]
+    many = np.arange(0, 10_000, 10)
+    many[500:] += 1_000
+    ranges = times_as_ranges(many)
+    assert len(ranges) == 64
+    assert (ranges[0][0], ranges[-1][1]) == (0, 10_990)
+    assert all(low <= high for low, high in ranges)
+    assert not any(low < 5_500 < high for low, high in ranges)
