@@ -4,6 +4,7 @@ by half, and what is cut off is said."""
 import copy
 import errno
 import itertools
+import logging
 import os
 import random
 from collections import Counter
@@ -11,16 +12,27 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow
 import pytest
 
-from engine.catalog.changes import DeleteDatabase, DeleteTrigger, encode_change
+from engine.catalog.changes import (
+    DeleteDatabase,
+    DeleteTable,
+    DeleteTrigger,
+    encode_change,
+)
 from engine.catalog.model import Trigger
 from engine.damage import Damage
 from engine.errors import DiskFullError
 from engine.ids import DatabaseId, Position, TriggerId
+from engine.paths import DataPaths
+from engine.persist.rows import gathered_without
 from engine.persist.thread import PersistConfig
+from engine.query.delete_conditions import parse_condition
+from engine.query.literals import TIME_NS_MAX, TIME_NS_MIN
 from engine.store import parquet_file
 from engine.store.live import LiveTable
+from engine.store.row_deletes import DeleteRowsRecord, encode_delete, without
 from engine.store.run_records import RunRecord, Step, encode_record
 from lp_core import FrameKind, Section, parse
 from tests.support.faulty_filesystem import NEVER, FaultyFileSystem, PowerCut
@@ -77,6 +89,8 @@ class History:
         self.notes: list[Damage] = []
         self.counts = Counter[str]()
         self.generation = 0
+        # Where the power goes: in the middle of a group of frames, in any step, or between two.
+        self.cut_in = ""
         self.segment_bytes_max = self.choice.choice((2_048, 12_288, 65_536, 65_536))
         root.mkdir()
         self.copies_on_write = self.choice.random() < 0.5
@@ -87,8 +101,8 @@ class History:
         filesystem = filesystem or FaultyFileSystem(directory)
         filesystem.copies_on_write = self.copies_on_write
         config = PersistConfig(
-            log_bytes=1,
-            checkpoint_log_bytes=self.choice.choice((1, 4_000)),
+            log_bytes=self.choice.choice((1, 1, 8_000)),
+            checkpoint_log_bytes=self.choice.choice((1, 4_000, 50_000)),
             window_ns=10 * MINUTE_NS,
             memory_bytes_max=1 << 20,
         )
@@ -103,9 +117,7 @@ class History:
 
     def run(self) -> None:
         for _ in range(self.choice.randint(1, CUTS_MAX)):
-            # Somewhere in the steps to come, or in the recovery after them.
-            disk = self.storage.filesystem
-            disk.cut_at = disk.steps + int(self.choice.expovariate(1 / 80))
+            self.cut_in = self.choice.choice(("group", "group", "step", "step", "step", "nothing"))
             try:
                 for _ in range(STEPS_MAX):
                     self.step()
@@ -124,14 +136,19 @@ class History:
             self.change_databases,
             self.change_triggers,
             *[self.commit] * 3,
+            self.delete_rows,
+            self.delete_table,
             lambda: self.storage.seal(),
-            *[lambda: self.storage.persist.work(with_retention=True)] * 2,
+            *[lambda: self.storage.persist.work(with_retention=True)] * 3,
             lambda: self.storage.persist_all(),
             lambda: self.storage.persist.checkpointer.write(),
             self.let_time_pass,
             self.fill_disk,
         ]
         disk = self.storage.filesystem
+        if self.cut_in == "step" and self.choice.random() < 0.1:
+            # In what comes now, or soon after it.
+            disk.cut_at = min(disk.cut_at, disk.steps + int(self.choice.expovariate(1 / 12)))
         try:
             self.choice.choice(steps)()
         except (DiskFullError, OSError) as error:
@@ -212,6 +229,57 @@ class History:
             change = DeleteDatabase(catalog.database(name).id, name)
             self.append([(FrameKind.CATALOG, [], encode_change(change))], [delete])
 
+    def delete_rows(self) -> None:
+        """Rows of one tag or all, of some times or all."""
+        table = self.some_table()
+        if table is None:
+            return
+        database, live = table
+        tag = self.choice.choice("abc*")
+        low, high = self.choice.choice(((0, 9), (5, DAY_NS), (TIME_NS_MIN, TIME_NS_MAX)))
+        columns = dict(self.storage.state.store.columns(database, live.name))
+        record = DeleteRowsRecord(
+            database_id=self.storage.state.catalog.database(database).id,
+            table=live.name,
+            began=live.began,
+            times=(low, high),
+            condition=None if tag == "*" else parse_condition(f"t = '{tag}'", columns),
+        )
+
+        def effect(model: Model) -> None:
+            model.rows = {
+                key: row
+                for key, row in model.rows.items()
+                if key[:2] != (database, live.name)
+                or tag not in ("*", key[2])
+                or not low <= key[3] <= high
+            }
+
+        self.append([(FrameKind.COMMIT, [], encode_delete(record))], [effect])
+
+    def delete_table(self) -> None:
+        table = self.some_table()
+        if table is None or self.choice.random() < 0.5:
+            return
+        database, live = table
+
+        def effect(model: Model) -> None:
+            model.rows = {
+                key: row for key, row in model.rows.items() if key[:2] != (database, live.name)
+            }
+
+        found = self.storage.state.catalog.database(database)
+        change = DeleteTable(found.id, database, live.name)
+        self.append([(FrameKind.CATALOG, [], encode_change(change))], [effect])
+
+    def some_table(self) -> tuple[str, LiveTable] | None:
+        found = [
+            (database.name, table)
+            for database in self.storage.state.store.databases()
+            for table in database.tables()
+        ]
+        return self.choice.choice(found) if found else None
+
     def change_triggers(self) -> None:
         catalog = self.storage.state.catalog
         if self.model.triggers and self.choice.random() < 0.3:
@@ -267,10 +335,8 @@ class History:
 
     def append(self, frames: list[tuple[FrameKind, list[Section], bytes]], effects: Any) -> None:
         self.pending = effects
-        if self.choice.random() < 0.1:
-            # Most steps are others, but this is the moment: written and not synced.
-            disk = self.storage.filesystem
-            disk.cut_at = disk.steps + self.choice.choice((1, 1, 2, 3))
+        if self.cut_in == "group" and self.choice.random() < 0.1:
+            self.storage.filesystem.cuts_at_sync = True
         for effect in effects[: self.storage.append_group(frames)]:
             effect(self.model)
         self.pending = []
@@ -286,6 +352,7 @@ class History:
             directory = self.root / str(self.generation)
             disk.crash(directory, self.choice)
             disk.close_all()
+            self.counts["checkpoints rotten"] += rot_checkpoint(directory, self.choice)
             before = log_bytes(directory)
             disk = FaultyFileSystem(directory)
             if self.choice.random() < 0.3:
@@ -312,6 +379,7 @@ class History:
             raise AssertionError(f"found {found}\nbut had {self.model.visible(now_ns)}")
         self.model, self.pending = model, []
         self.check_report(before)
+        self.check_log()
         entries = [entry for table in tables(self.storage) for entry in table.files]
         root = self.storage.paths.parquet_dir
         left = {str(path.relative_to(root)) for path in root.rglob("*.parquet")}
@@ -336,6 +404,8 @@ class History:
         self.counts["holes reported"] += len(notes)
         for note in notes:
             assert note.kind == "log"
+            # Before the next file was begun this one was synced.
+            assert Path(note.file).name == max(before)
             assert note.after_position is not None
             assert note.after_position >= self.acknowledged or note.lost_positions == 0
             assert (self.storage.paths.node_dir / note.kept).exists()
@@ -343,6 +413,24 @@ class History:
         # What is not told may be the header of a file without a frame.
         assert lost <= told + 64, "bytes went without a word"
         self.acknowledged = self.storage.state.position
+
+    def check_log(self) -> None:
+        """What triggers have not read is in the log."""
+        segments = self.storage.paths.segments()
+        first = int(segments[0].stem) if segments else self.storage.state.position + 1
+        for reader in self.storage.persist.log_files._state.log_readers():
+            assert first <= reader.passed + 1, "a trigger's rows are cut off the log"
+
+
+def rot_checkpoint(directory: Path, choice: random.Random) -> bool:
+    """Damage the newest checkpoint now and then, where there is another one."""
+    paths = DataPaths(directory, "node0").checkpoints()
+    if len(paths) < 2 or choice.random() < 0.7:
+        return False
+    content = bytearray(paths[-1].read_bytes())
+    content[choice.randrange(len(content))] ^= 1
+    paths[-1].write_bytes(content)
+    return True
 
 
 def subsets(effects: list[Effect]) -> Iterator[tuple[Effect, ...]]:
@@ -372,22 +460,16 @@ def visible(storage: FaultyStorage) -> tuple[Any, ...]:
     for database in state.store.databases():
         kept = databases[database.name]
         for table in database.tables():
-            parts: list[list[dict[str, Any]]] = []
+            parts = []
             for entry in table.files:
                 content = parquet_file.read(storage.paths.parquet_dir / entry.path)
                 assert content.num_rows == entry.rows
-                names = content.column_names
-                columns = [
-                    content["time"].cast("int64").to_pylist()
-                    if name == "time"
-                    else content[name].to_pylist()
-                    for name in names
-                ]
-                parts.append(
-                    [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
-                )
-            parts += [batch.rows() for batch in table.batches]
-            for row in itertools.chain.from_iterable(parts):
+                concern = [delete for delete in table.deletes if delete.concerns(entry)]
+                parts.append(without(content, concern))
+            if table.batches:
+                batches = list(zip(table._positions, table.batches, strict=True))
+                parts.append(gathered_without(batches, table.deletes))
+            for row in itertools.chain.from_iterable(rows_of(part) for part in parts):
                 if kept is not None and row["time"] < now_ns - kept:
                     continue
                 key = (database.name, table.name, row["t"], row["time"])
@@ -407,9 +489,41 @@ def visible(storage: FaultyStorage) -> tuple[Any, ...]:
     return databases, rows, triggers
 
 
+def rows_of(content: Any) -> list[dict[str, Any]]:
+    """Rows of an Arrow table, with the time as a number."""
+    place = content.column_names.index("time")
+    rows: list[dict[str, Any]] = content.set_column(
+        place, "time", content["time"].cast(pyarrow.int64())
+    ).to_pylist()
+    return rows
+
+
+class Steps(logging.Handler):
+    """Counts what the persist thread says that it has done."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts = Counter[str]()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.counts[record.getMessage()] += 1
+
+
+@pytest.fixture
+def steps() -> Iterator[Steps]:
+    handler = Steps()
+    logger = logging.getLogger("engine.persist")
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    yield handler
+    logger.removeHandler(handler)
+    logger.setLevel(level)
+
+
 @pytest.mark.parametrize("batch", range((HISTORIES + BATCH - 1) // BATCH))
 def test_what_was_acknowledged_survives_power_cuts(
-    tmp_path: Path, batch: int, record_property: Callable[[str, object], None]
+    tmp_path: Path, batch: int, record_property: Callable[[str, object], None], steps: Steps
 ) -> None:
     seeds = range(batch * BATCH, min((batch + 1) * BATCH, HISTORIES))
     counts = Counter[str]()
@@ -421,6 +535,7 @@ def test_what_was_acknowledged_survives_power_cuts(
             error.add_note(f"history {seed}")
             raise
         counts += history.counts
+    counts += steps.counts
     record_property("histories", len(seeds))
     print(
         f"{len(seeds)} histories:", ", ".join(f"{count} {name}" for name, count in counts.items())

@@ -44,6 +44,7 @@ class FaultyFileSystem(FileSystem):
     Attributes:
         steps: How many steps, which change or sync something, were taken.
         cut_at: The power goes before that step.
+        cuts_at_sync: The power goes before the next sync of a log's frames.
         room_bytes: What can still be written before the disk is full.
         copies_on_write: What is written over takes room, too.
         failing_syncs: So many syncs fail next.
@@ -54,6 +55,7 @@ class FaultyFileSystem(FileSystem):
         self.root = root
         self.steps = 0
         self.cut_at = NEVER
+        self.cuts_at_sync = False
         self.room_bytes = NEVER
         self.copies_on_write = False
         self.failing_syncs = 0
@@ -115,6 +117,8 @@ class FaultyFileSystem(FileSystem):
         self._refuse_rest(room, size)
 
     def sync_data(self, descriptor: int) -> None:
+        if self.cuts_at_sync:
+            self.cut_at = 0
         self._sync(descriptor)
 
     def sync_file(self, descriptor: int) -> None:
@@ -308,14 +312,29 @@ def _left_of(durable: bytes, current: bytes, choice: random.Random) -> bytes:
     if durable == current:
         return current
     size = choice.choice((len(durable), len(current)))
-    # Some power cuts lose all of it, some nothing.
-    share = choice.choice((0.0, 0.3, 0.6, 0.9, 1.0))
+    # Some power cuts lose nothing of it.
+    share = choice.choice((0.0, 0.2, 0.5, 0.8, 1.0))
     content = bytearray(durable[:size].ljust(size, b"\0"))
     for start in range(0, size, PAGE_BYTES):
         page = current[start : min(start + PAGE_BYTES, size)]
         if choice.random() < share:
             content[start : start + len(page)] = page
-        elif choice.random() < 0.7:
-            torn = SECTOR_BYTES * choice.randrange(PAGE_BYTES // SECTOR_BYTES)
-            content[start : start + len(page[:torn])] = page[:torn]
+        else:
+            _tear(content, page, start, choice)
     return bytes(content)
+
+
+def _tear(content: bytearray, page: bytes, start: int, choice: random.Random) -> None:
+    """Write some of the sectors of a page that changed: the first ones, or any."""
+    changed = [
+        place
+        for place in range(0, len(page), SECTOR_BYTES)
+        if content[start + place : start + place + SECTOR_BYTES]
+        != page[place : place + SECTOR_BYTES]
+    ]
+    written = changed[: choice.randrange(len(changed) + 1)]
+    if choice.random() < 0.3:
+        written = [place for place in changed if choice.random() < 0.5]
+    for place in written:
+        sector = page[place : place + SECTOR_BYTES]
+        content[start + place : start + place + len(sector)] = sector
