@@ -172,6 +172,14 @@ class ServerState:
         return passed
 
     def _apply_files(self, record: FilesRecord) -> None:
+        is_next = record.after <= self.persisted
+        if not is_next:
+            # The rows between these positions have no files here, for the record that told of them
+            # is lost: they stay where they are, in the log, and with them all that came behind.
+            logger.error(
+                "the log has lost a move of rows to files: they stay in the log",
+                extra=keys(after=self.persisted, through=record.after),
+            )
         holders = self._holders()
         by_database: dict[DatabaseId, list[TableFiles]] = {}
         for change in record.tables:
@@ -191,12 +199,15 @@ class ServerState:
                 self.unreferenced.extend(change.added)
         for database in self.store.databases():
             changes = by_database.get(database.id, [])
-            if record.through > self.persisted:
+            if is_next and record.through > self.persisted:
                 database.persist(record.through, changes)
             else:
                 for change in changes:
-                    self.unreferenced.extend(database.change_files(change))
-        self.persisted = max(self.persisted, record.through)
+                    self.unreferenced.extend(
+                        database.change_files(change, are_live_too=not is_next)
+                    )
+        if is_next:
+            self.persisted = max(self.persisted, record.through)
         self.live_bytes.drop(self.persisted)
 
     def _has_lost(self, change: TableFiles) -> bool:

@@ -73,7 +73,7 @@ class Persister:
             WalError, BackPressureError: The log does not take the record; nothing has changed.
             StoppedError: The server stops; nothing has changed.
         """
-        cuts, number = self._log.call(self._look)
+        cuts, number, after = self._log.call(self._look)
         tables = self._tables(through, cuts)
         maker = FileMaker(self._paths, self._filesystem, self._repeats, number)
         try:
@@ -93,7 +93,7 @@ class Persister:
         except BaseException:
             maker.abandon()
             raise
-        self._log.append(FilesRecord(through=through, tables=tuple(changes)))
+        self._log.append(FilesRecord(through=through, after=after, tables=tuple(changes)))
         entries = [entry for change in changes for entry in change.added]
         rows = sum(entry.rows for entry in entries)
         logger.info(
@@ -112,8 +112,8 @@ class Persister:
         if self._log.is_stopping():
             raise StoppedError
 
-    def _look(self) -> tuple[Cuts, int]:
-        return self._state.cuts(), self._state.next_file_number
+    def _look(self) -> tuple[Cuts, int, Position]:
+        return self._state.cuts(), self._state.next_file_number, self._state.persisted
 
     def _tables(self, through: Position, cuts: Cuts) -> list[TableRows]:
         """What there is up to `through`.

@@ -127,9 +127,15 @@ class LiveTable:
         """Whether a record about a table that began there is about this one."""
         return began == self.began or 0 in (began, self.began)
 
-    def change_files(self, change: TableFiles) -> tuple[FileEntry, ...]:
-        """Take over new files; return those that are gone."""
+    def change_files(self, change: TableFiles, *, are_live_too: bool) -> tuple[FileEntry, ...]:
+        """Take over new files, whose rows may be live, too; return those that are gone."""
         with self._lock:
+            known = {entry.number for entry in self.files}
+            # What the log has lost may have said that rows of a source are in files: here they are
+            # live as well.
+            if are_live_too or not known.issuperset(change.removed):
+                for entry in change.added:
+                    self._mark(entry.last_position, entry.times)
             self.files, gone = changed(self.files, change)
             self._settle()
         return gone
@@ -337,9 +343,9 @@ class LiveDatabase:
             return all(entry.last_position >= table.began for entry in change.added)
         return table.is_the_one_of(change.began)
 
-    def change_files(self, change: TableFiles) -> tuple[FileEntry, ...]:
-        """Take over new files of a table; return those that are gone."""
-        return self._tables[change.table].change_files(change)
+    def change_files(self, change: TableFiles, *, are_live_too: bool) -> tuple[FileEntry, ...]:
+        """As LiveTable, of one table."""
+        return self._tables[change.table].change_files(change, are_live_too=are_live_too)
 
     def persist(self, through: Position, changes: Iterable[TableFiles]) -> None:
         """Replace the batches of all tables up to `through` by the files of `changes`."""

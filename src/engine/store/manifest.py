@@ -74,10 +74,12 @@ class FilesRecord(msgspec.Struct, frozen=True, kw_only=True, tag="files", omit_d
 
     Attributes:
         through: Rows up to this position are in files now, those of all tables; 0 says nothing.
+        after: Up to here they were before; 0 in records from before that was said.
         tables: What changes.
     """
 
     through: Position = Position(0)
+    after: Position = Position(0)
     tables: tuple[TableFiles, ...] = ()
 
 

@@ -1,12 +1,14 @@
 """What is damaged costs what is in it, is said, and nothing else."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from engine.catalog.changes import DeleteDatabase
 from engine.errors import FileDamagedError
 from engine.ids import Position, TriggerId
+from engine.persist.planner import Compaction
 from engine.store.run_records import RunRecord, Step
 from lp_core import SegmentReader
 from tests.support.storage import Storage
@@ -226,3 +228,61 @@ def test_frames_that_are_missing_at_the_beginning_are_noted_once(tmp_path: Path)
         assert len(storage.query(ALL)) == 2
     (shown,) = storage.query("SELECT reason FROM system.damage")
     assert shown == {"reason": "frames before are missing"}
+
+
+def test_rows_whose_move_to_files_is_lost_outlive_the_next_move(tmp_path: Path) -> None:
+    storage = make(tmp_path)
+    storage.write(cpu("a", DAY_NS, 1))
+    storage.write(cpu("b", DAY_NS, 2))
+    storage.persist_all()
+    lost = storage.state.position
+    storage.write(cpu("a", DAY_NS + 1, 3))
+    storage.delete_rows("m", where="t = 'b'")
+    storage.persist_all()
+    storage.write(cpu("a", DAY_NS + 2, 4))
+    expected = storage.query(ALL)
+    assert len(expected) == 3
+    damage_frames(storage, lost)
+    again = storage.restart()
+    assert again.query(ALL) == expected
+    # A checkpoint, another move and a merge take over what was mended.
+    again.persist.checkpointer.write()
+    again = again.restart()
+    assert again.query(ALL) == expected
+    again.persist_all()
+    assert again.query(ALL) == expected
+    again.write(cpu("a", 9 * DAY_NS, 5))
+    again.persist_all()
+    again.persist.work()
+    assert len(files(again)) == 2
+    assert len(again.restart().query(ALL)) == 4
+
+
+def test_rows_whose_move_to_files_is_lost_are_not_doubled_by_a_merge(tmp_path: Path) -> None:
+    storage = make(tmp_path)
+    storage.write(cpu("a", DAY_NS, 1))
+    storage.persist_all()
+    storage.persist.checkpointer.write()
+    storage.write(cpu("a", DAY_NS + 1, 2))
+    storage.persist_all()
+    lost = storage.state.position
+    storage.write(cpu("a", 9 * DAY_NS, 3))
+    assert storage.persist.compactor.compact() is False
+    storage.persist.compactor._compact(*merged(storage))
+    assert len(files(storage)) == 1
+    expected = storage.query(ALL)
+    damage_frames(storage, lost)
+    again = storage.restart()
+    assert again.query(ALL) == expected
+    again.persist_all()
+    assert again.restart().query(ALL) == expected
+
+
+def merged(storage: Storage) -> tuple[Any, ...]:
+    """All files of the table, to be merged."""
+    database = storage.state.store.database("db")
+    assert database is not None
+    table = database.table("m")
+    assert table is not None
+    plan = Compaction(table.files, DAY_NS, DAY_NS)
+    return database, table, table.files, plan
