@@ -23,6 +23,8 @@ class DataPaths:
         self.cluster_uuid_file = self.node_dir / "cluster-uuid"
         # Values that trigger arguments name; readable for the server's user alone.
         self.secrets_dir = self.node_dir / "secrets"
+        # The tokens once more, for the case that the log loses a change of them.
+        self.tokens_file = self.node_dir / "tokens"
         # Log lines of plugins, in files numbered from the oldest on.
         self.plugin_logs_dir = self.node_dir / "plugin-logs"
         self.lock_file = self.node_dir / "lock"

@@ -40,6 +40,7 @@ from engine.ingest.pipeline import IngestConfig, IngestPipeline
 from engine.ingest.row_deleter import RowDeleter
 from engine.ingest.state import ServerState
 from engine.ingest.structure import StructureWriter
+from engine.ingest.token_copy import TokenCopy
 from engine.listeners import Listeners
 from engine.logs import keys
 from engine.metrics import MetricsRegistry
@@ -233,7 +234,8 @@ class Server:
     async def _serve(self, log: Log, recovered: Recovered) -> None:
         config = self._config
         catalog = self._state.catalog
-        writer = CatalogWriter(catalog, log, self._clock)
+        tokens = TokenCopy(self._paths, self._filesystem)
+        writer = CatalogWriter(catalog, log, self._clock, keep_tokens=tokens.keep)
         pipeline = IngestPipeline(
             IngestConfig(),
             log,

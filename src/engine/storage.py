@@ -10,12 +10,14 @@ from pathlib import Path
 import msgspec
 
 from engine.catalog.changes import DeleteDatabase
+from engine.catalog.tokens import TokensImage
 from engine.damage import Damage, DamageBook
 from engine.errors import RecoveryError
 from engine.filesystem import FileSystem
 from engine.ids import Position
 from engine.ingest.state import ServerState
 from engine.ingest.state_image import decode_image
+from engine.ingest.token_copy import TokenCopy
 from engine.logs import keys
 from engine.paths import DataPaths
 from engine.store.file_faults import FileFaults
@@ -68,11 +70,13 @@ def recover_state(
         state.restore(image)
     read_from = state.persisted
     _check_beginning(paths, read_from, has_checkpoint=found is not None)
-    replay = _Replay(state, book, covered, on_frame)
+    copy = TokenCopy(paths, filesystem)
+    replay = _Replay(state, book, covered, on_frame, copy.read())
     report = recover(paths, filesystem, replay.apply, book, after=read_from)
     if report.last_position < covered and read_from < covered:
         _note_early_end(report, covered, book)
     report.last_position = max(report.last_position, covered)
+    replay.end(copy)
     faults = FileFaults(paths, filesystem, book)
     _check_files(state, faults, is_in_doubt=bool(book.gaps_behind(covered)))
     return Recovered(report=report, checkpoint=covered, read_from=read_from)
@@ -112,8 +116,12 @@ class _Replay:
         book: DamageBook,
         covered: Position,
         on_frame: Callable[[DurableFrame], None],
+        tokens: tuple[Position, TokensImage] | None,
     ) -> None:
         self._state = state
+        self._tokens = tokens
+        # What the checkpoint knows is not older.
+        self._copied = tokens if tokens is not None and tokens[0] > covered else None
         self._book = book
         self._covered = covered
         self._on_frame = on_frame
@@ -127,6 +135,8 @@ class _Replay:
     def apply(self, durable: DurableFrame) -> None:
         """Take over one frame."""
         state = self._state
+        if self._copied is not None and durable.position > self._copied[0]:
+            self._take_tokens(self._copied[1])
         if durable.position <= self._covered:
             state.add_rows(durable)
         elif self._is_in_doubt(durable.position):
@@ -135,6 +145,22 @@ class _Replay:
             state.apply(durable)
         self._on_frame(durable)
         self._progress.came_to(durable.position)
+
+    def end(self, copy: TokenCopy) -> None:
+        """Nothing more comes; `copy` gets the tokens that there are now."""
+        if self._copied is not None:
+            self._take_tokens(self._copied[1])
+        tokens = self._state.catalog.tokens.image()
+        if tokens != (TokensImage() if self._tokens is None else self._tokens[1]):
+            copy.write(self._state.position, tokens)
+
+    def _take_tokens(self, image: TokensImage) -> None:
+        """Have the tokens that were kept apart, whatever the log has lost of them."""
+        self._copied = None
+        tokens = self._state.catalog.tokens
+        if tokens.image() != image:
+            tokens.restore(image)
+            logger.error("the log has lost changes of tokens: taken from their copy")
 
     def _is_in_doubt(self, position: Position) -> bool:
         """Whether frames before `position` are lost that the checkpoint does not know."""

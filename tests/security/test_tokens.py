@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from lp_core import SegmentReader
 from tests.support.server import ROOT, ServerProcess
 from tests.support.waiting import wait_for
 
@@ -57,7 +58,18 @@ def test_the_first_admin_token_closes_the_server_for_everybody_else(server: Serv
     assert again.status == 409
 
 
-def test_tokens_survive_a_kill_and_a_restart(make_server: MakeServer) -> None:
+def damage_last_frame(server: ServerProcess) -> None:
+    """Flip a bit in what the log has last."""
+    path = max((server.data_dir / "node0" / "wal").glob("*.wal"))
+    content = bytearray(path.read_bytes())
+    *_, frame = SegmentReader(bytes(content)).scan()
+    content[frame.offset + 70] ^= 1
+    path.write_bytes(content)
+
+
+def test_tokens_survive_a_kill_and_a_restart_and_no_deleted_one_a_damaged_log(
+    make_server: MakeServer,
+) -> None:
     server = make_server().start()
     admin = create(server, "--admin")
     server.environment["HEADRACE_AUTH_TOKEN"] = admin
@@ -65,7 +77,9 @@ def test_tokens_survive_a_kill_and_a_restart(make_server: MakeServer) -> None:
     gone = create(server, "--database", "db:write", "--name", "gone")
     assert server.cli("delete", "token", "--token-name", "gone", "--yes").returncode == 0
     server.kill()
+    damage_last_frame(server)
     server.start()
+    assert "the log has lost changes of tokens" in server.log_text
     assert status(server, f"Bearer {admin}") == 204
     assert status(server, f"Bearer {reader}") == 403
     assert status(server, f"Bearer {gone}") == 401

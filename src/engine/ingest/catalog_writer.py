@@ -4,13 +4,15 @@
 """Durable catalog changes."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 from engine.catalog.caches import DistinctCacheDraft, LastCacheDraft
 from engine.catalog.catalog import Catalog
 from engine.catalog.changes import (
     CatalogChange,
+    CreateToken,
+    DeleteToken,
     DeleteTrigger,
     DisableTrigger,
     EnableTrigger,
@@ -20,11 +22,17 @@ from engine.catalog.changes import (
     encode_change,
 )
 from engine.catalog.model import DistinctCache, LastCache, Token, Trigger
+from engine.catalog.tokens import TokensImage
 from engine.clock import Clock
 from engine.errors import TriggerEnabledError, TriggerNotFoundError
+from engine.ids import Position
 from engine.ingest.holds import Holds
 from engine.wal.log import DurableFrame, Log
 from lp_core import FrameKind, encode_frame
+
+
+async def _nowhere(position: Position, tokens: TokensImage) -> None:
+    """Keep no copy of the tokens."""
 
 
 class CatalogWriter:
@@ -33,8 +41,17 @@ class CatalogWriter:
     ``holds`` are for those who change tables.
     """
 
-    def __init__(self, catalog: Catalog, log: Log, clock: Clock) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        log: Log,
+        clock: Clock,
+        *,
+        keep_tokens: Callable[[Position, TokensImage], Awaitable[None]] = _nowhere,
+    ) -> None:
+        """Write to `log`; `keep_tokens` is given all tokens after each change of one."""
         self._catalog = catalog
+        self._keep_tokens = keep_tokens
         self._log = log
         self._clock = clock
         self.holds = Holds()
@@ -273,13 +290,15 @@ class CatalogWriter:
                 frame = encode_frame(FrameKind.CATALOG, [], encode_change(change))
                 # Who is cancelled must not leave the lock, or a hold, while the change is on its
                 # way: the next one would be checked against a state that is about to go.
-                await _end_of(self._log.append(frame))
+                durable = await _end_of(self._log.append(frame))
+                if isinstance(change, CreateToken | RegenerateToken | DeleteToken):
+                    await self._keep_tokens(durable.position, self._catalog.tokens.image())
 
 
-async def _end_of(done: asyncio.Future[DurableFrame]) -> None:
+async def _end_of(done: asyncio.Future[DurableFrame]) -> DurableFrame:
     """Wait for `done`, which the log is sure to end, through whatever cancellation."""
     try:
-        await asyncio.shield(done)
+        return await asyncio.shield(done)
     except asyncio.CancelledError:
         while not done.done():
             with suppress(asyncio.CancelledError):
