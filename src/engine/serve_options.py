@@ -232,6 +232,14 @@ OPTIONS = (
         "DURATION",
     ),
     Option(
+        "--http-connections-per-address",
+        ("HEADRACE_HTTP_CONNECTIONS_PER_ADDRESS",),
+        parse_count,
+        "connections of one other machine (of one /64 in IPv6); the newest beyond are closed, "
+        "0 for any number (default 2000)",
+        "N",
+    ),
+    Option(
         "--wal-flush-interval",
         ("HEADRACE_WAL_FLUSH_INTERVAL", "INFLUXDB3_WAL_FLUSH_INTERVAL"),
         parse_seconds,

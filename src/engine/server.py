@@ -298,6 +298,7 @@ class Server:
             receive_idle_s=config.http_receive_timeout,
             flight_bind=config.flight_bind,
             idle_s=config.http_idle_timeout,
+            connections_per_address=config.http_connections_per_address,
             connections_max=places(),
             without_auth=config.without_auth,
             paths_without_token=frozenset(f"/{name}" for name in config.disable_authz),

@@ -157,20 +157,29 @@ def test_silent_clients_are_shown_out_and_others_are_served(target: ServerProces
 )
 def test_a_client_that_drips_is_shown_out(target: ServerProcess, begin: bytes) -> None:
     """A byte now and then keeps a connection busy, but not a request."""
-    with connect(target) as connection:
+    ended_after_drips(target, begin, lambda: b"x")
+
+
+def ended_after_drips(server: ServerProcess, begin: bytes, drip: Callable[[], bytes]) -> None:
+    with connect(server) as connection:
         connection.sendall(begin)
         connection.settimeout(0.05)
         deadline = time.monotonic() + 60
         ended = False
         while not ended and time.monotonic() < deadline:
             try:
-                connection.sendall(b"x")
+                connection.sendall(drip())
                 ended = connection.recv(65536) == b""
             except TimeoutError:
                 continue
             except OSError:
                 ended = True
         assert ended
+
+
+def test_heads_of_http2_that_drip_are_shown_out(target: ServerProcess) -> None:
+    begin = PREFACE + SETTINGS + frame(1, 0, 1, b"\x82")
+    ended_after_drips(target, begin, lambda: frame(9, 0, 1, b"\0\1a\1b"))
 
 
 def test_half_closed_connections_end_and_half_bodies_are_refused(target: ServerProcess) -> None:

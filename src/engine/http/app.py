@@ -95,6 +95,8 @@ class App:
         self._loop: asyncio.AbstractEventLoop | None = None
         # Requests in work, and the other end of each.
         self._active: dict[asyncio.Task[Any], tuple[str, int] | None] = {}
+        # The other ends of requests answered since somebody asked.
+        self._answered: set[tuple[str, int] | None] = set()
         metrics = services.metrics
         self._requests = metrics.counter(
             "headrace_http_requests_total", "Requests answered.", ("method", "status")
@@ -137,12 +139,14 @@ class App:
             await response.send(send, self._headers.of(response, request_id))
         finally:
             mark.is_over = True
-            del self._active[task]
+            self._answered.add(self._active.pop(task))
             self.services.gate.release(request.admitted_bytes)
 
     def busy_ports(self) -> set[int]:
-        """Ports of the clients whose requests are in work."""
-        return {connection[1] for connection in self._active.values() if connection is not None}
+        """Ports of the clients whose requests are in work, or were since the last time."""
+        answered, self._answered = self._answered, set()
+        answered.update(self._active.values())
+        return {connection[1] for connection in answered if connection is not None}
 
     async def drain(self, timeout_s: float) -> int:
         """Stop taking bodies, wait for requests under way; return how many were given up."""

@@ -6,6 +6,7 @@
 
 import asyncio
 import contextlib
+import ipaddress
 import logging
 import os
 import resource
@@ -13,8 +14,9 @@ import socket
 import stat
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -23,6 +25,9 @@ from engine.logs import keys
 from engine.metrics import MetricsRegistry
 
 logger = logging.getLogger(__name__)
+
+# Address and port of the other end.
+Peer = tuple[str, int]
 
 _LOOK_INTERVAL_S = 1.0
 # Turns of the event loop that a request of granian needs to become known: one to make its task, one
@@ -34,6 +39,8 @@ _CROWDED_IDLE_S = 1.0
 # Bytes of HTTP/2's first words. Before a client has sent as many granian may not know which HTTP it
 # is to speak, and has no time limit.
 _PREFACE_BYTES = 24
+# Addresses that one line of the log names.
+_ADDRESSES_LOGGED_MAX = 10
 # Milliseconds for which a client may read nothing of what it is sent, until the kernel ends it.
 _UNREAD_MS_MAX = 300_000
 # Seconds of silence until the kernel asks whether the other end is there, and between askings.
@@ -62,6 +69,13 @@ def places(wanted: int = CONNECTIONS_MAX) -> int:
     return wanted if soft == resource.RLIM_INFINITY else max(1, min(wanted, soft // 2))
 
 
+class _Seen(NamedTuple):
+    """What is known of a connection from looks before; seconds of the watch's clock."""
+
+    first_s: float
+    used_s: float
+
+
 class _Traffic(msgspec.Struct, frozen=True):
     """What the kernel knows about a connection."""
 
@@ -81,18 +95,18 @@ class ConnectionWatch:
         metrics: MetricsRegistry,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`busy_ports` gives the other ends' ports of connections with a request in work."""
+        """`busy_ports` gives other ends' ports of connections used since it was asked last."""
         self._config = config
         self._busy_ports = busy_ports
         self._now = now
-        # Connections of which granian has seen no request yet, and when they were seen first.
-        self._beginning: dict[tuple[str, int], float] = {}
+        # When each connection was seen first, and when it was seen to be used last.
+        self._seen: dict[Peer, _Seen] = {}
         self._is_prepared = False
         self.count = 0
         metrics.gauge("headrace_http_connections", "Open connections.", lambda: float(self.count))
         self._closed = metrics.counter(
             "headrace_http_connections_closed_total",
-            "Connections closed because they did nothing, by whether places were scarce.",
+            "Connections closed: idle, idle while places were scarce, beyond an address's limit.",
             ("reason",),
         )
 
@@ -114,7 +128,8 @@ class ConnectionWatch:
     def look(self, busy: set[int], asked: float | None = None) -> None:
         """Look at all connections once.
 
-        Those of the ports `busy` have a request in work, as of the time `asked` (default: now).
+        Those of the ports `busy` have, or had since the last look, a request in work, as of the
+        time `asked` (default: now).
         """
         is_crowded = self.count > self._config.connections_max * _CROWDED_SHARE
         limit_s = self._config.idle_s
@@ -122,7 +137,7 @@ class ConnectionWatch:
             limit_s = min(limit_s, _CROWDED_IDLE_S)
         now = self._now()
         asked = now if asked is None else asked
-        beginning: dict[tuple[str, int], float] = {}
+        seen: dict[Peer, _Seen] = {}
         count = closed = 0
         for connection in self._connections():
             count += 1
@@ -131,18 +146,16 @@ class ConnectionWatch:
                 traffic = _traffic(connection)
             except OSError:
                 continue  # it has ended meanwhile
-            idle_s = 0.0 if traffic.is_sending else traffic.silent_s
-            if traffic.received_bytes < _PREFACE_BYTES:
-                beginning[peer] = self._beginning.get(peer, now)
-                idle_s = max(idle_s, now - beginning[peer])
+            before = self._seen.get(peer)
+            first_s = now if before is None else before.first_s
+            used_s = now if before is None or peer[1] in busy else before.used_s
+            seen[peer] = _Seen(first_s, used_s)
             # A request that has come since then may be in work.
             unknown_s = self._now() - asked
-            if idle_s >= limit_s + unknown_s and peer[1] not in busy:
-                with contextlib.suppress(OSError):
-                    # granian reads the end of the stream, and clears up.
-                    connection.shutdown(socket.SHUT_RDWR)
-                    closed += 1
-        self._beginning = beginning
+            is_idle = _idle_s(traffic, now - used_s) >= limit_s + unknown_s
+            if is_idle and peer[1] not in busy:
+                closed += _close(connection)
+        self._seen = seen
         self.count = count
         if closed:
             self._closed.add(closed, "crowded" if is_crowded else "idle")
@@ -151,6 +164,23 @@ class ConnectionWatch:
                 "idle connections closed to make place",
                 extra=keys(closed=closed, connections=count, places=self._config.connections_max),
             )
+        self._close_beyond(beyond(seen, self._config.connections_per_address))
+
+    def _close_beyond(self, peers: Mapping[str, set[Peer]]) -> None:
+        """Close the connections of `peers`, which are named by address."""
+        if not peers:
+            return
+        unwanted = set().union(*peers.values())
+        closed = 0
+        for connection in self._connections():
+            with contextlib.suppress(OSError):
+                if connection.getpeername()[:2] in unwanted:
+                    closed += _close(connection)
+        self._closed.add(closed, "address")
+        logger.warning(
+            "connections closed, too many of one address",
+            extra=keys(closed=closed, addresses=" ".join(sorted(peers)[:_ADDRESSES_LOGGED_MAX])),
+        )
 
     def _connections(self) -> Iterator[socket.socket]:
         """Sockets that clients have opened to the port; each is valid until the next is asked."""
@@ -178,6 +208,51 @@ class ConnectionWatch:
         except OSError:
             return False
         return isinstance(address, tuple) and address[1] == self._config.port
+
+
+def _idle_s(traffic: _Traffic, unused_s: float) -> float:
+    """For how long a connection does nothing of use; no request came for `unused_s`."""
+    if traffic.received_bytes < _PREFACE_BYTES:
+        return max(0.0 if traffic.is_sending else traffic.silent_s, unused_s)
+    if traffic.is_sending:
+        return 0.0
+    # Who drips a TLS handshake, or heads of HTTP/2, is never silent. Twice the time, for a head may
+    # begin at its end.
+    return max(traffic.silent_s, unused_s / 2)
+
+
+def _close(connection: socket.socket) -> bool:
+    """Whether `connection` was still open; granian reads the end of the stream, and clears up."""
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+        return True
+    return False
+
+
+def beyond(seen: Mapping[Peer, _Seen], limit: int) -> dict[str, set[Peer]]:
+    """The newest connections of each address, or network of IPv6, that has more than `limit`.
+
+    Those of this machine are not counted: they may be a proxy's, or all that there are.
+    """
+    if not limit or len(seen) <= limit:
+        return {}
+    by_address: dict[str, list[Peer]] = {}
+    for peer in seen:
+        address = ipaddress.ip_address(peer[0].partition("%")[0])
+        if isinstance(address, ipaddress.IPv6Address):
+            address = address.ipv4_mapped or address
+        if address.is_loopback:
+            continue
+        name = str(address)
+        if isinstance(address, ipaddress.IPv6Address):
+            # What one customer of a provider has.
+            name = str(ipaddress.ip_network((int(address) >> 64 << 64, 64)))
+        by_address.setdefault(name, []).append(peer)
+    return {
+        name: set(sorted(peers, key=lambda peer: seen[peer].first_s)[limit:])
+        for name, peers in by_address.items()
+        if len(peers) > limit
+    }
 
 
 def _traffic(connection: socket.socket) -> _Traffic:

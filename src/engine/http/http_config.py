@@ -4,6 +4,8 @@
 import msgspec
 
 CONNECTIONS_MAX = 10_000
+# So many that five addresses are needed to take all places. A proxy elsewhere may need more.
+CONNECTIONS_PER_ADDRESS = 2_000
 
 
 class HttpConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -24,6 +26,8 @@ class HttpConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     idle_s: float = 30.0
     # Connections at one time; further ones wait until others end.
     connections_max: int = CONNECTIONS_MAX
+    # Connections of one other machine at one time; 0 for any number.
+    connections_per_address: int = CONNECTIONS_PER_ADDRESS
     # Bodies being received or processed at one time, in bytes; more are refused with 503.
     bodies_bytes_max: int = 512 * 1024 * 1024
     without_auth: bool = False

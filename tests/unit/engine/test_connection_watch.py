@@ -4,11 +4,11 @@ import asyncio
 import contextlib
 import resource
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 
-from engine.http.connection_watch import ConnectionWatch, places
+from engine.http.connection_watch import ConnectionWatch, Peer, _Seen, beyond, places
 from engine.http.http_config import HttpConfig
 from engine.metrics import MetricsRegistry
 from tests.support.waiting import wait_for
@@ -34,8 +34,15 @@ class Door:
         assert not sent or server.recv(len(sent), socket.MSG_PEEK | socket.MSG_WAITALL) == sent
         return client
 
-    def watch(self, *, idle_s: float = 0.0, connections_max: int = 100) -> ConnectionWatch:
-        config = HttpConfig(port=self.port, idle_s=idle_s, connections_max=connections_max)
+    def watch(
+        self, *, idle_s: float = 0.0, connections_max: int = 100, per_address: int = 0
+    ) -> ConnectionWatch:
+        config = HttpConfig(
+            port=self.port,
+            idle_s=idle_s,
+            connections_max=connections_max,
+            connections_per_address=per_address,
+        )
         return ConnectionWatch(config, set, self.metrics, lambda: self.now)
 
     now = 0.0
@@ -130,6 +137,54 @@ def test_who_drips_the_first_words_has_no_longer_than_others(door: Door) -> None
     door.now = 3600.0
     watch.look(set())
     wait_for(lambda: is_closed(client), "it is closed in spite of its bytes")
+
+
+def test_who_never_asks_has_twice_the_time(door: Door) -> None:
+    """As one who drips a TLS handshake, or heads of HTTP/2: bytes come, requests do not."""
+    dripping, asking = door.connect(BEGUN), door.connect(BEGUN)
+    watch = door.watch(idle_s=3600)
+    watch.look(set())
+    door.now = 7199.0
+    watch.look({asking.getsockname()[1]})
+    assert not is_closed(dripping)
+    door.now = 7200.0
+    watch.look(set())
+    wait_for(lambda: is_closed(dripping), "it is closed in spite of its bytes")
+    assert not is_closed(asking)
+
+
+def test_the_newest_connections_beyond_the_limit_of_an_address_are_closed(
+    door: Door, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def other_machine(seen: Mapping[Peer, _Seen], limit: int) -> dict[str, set[Peer]]:
+        moved = {("192.0.2.7", port): times for (_, port), times in seen.items()}
+        found = beyond(moved, limit)
+        return {name: {("127.0.0.1", p) for _, p in peers} for name, peers in found.items()}
+
+    monkeypatch.setattr("engine.http.connection_watch.beyond", other_machine)
+    old = [door.connect(BEGUN) for _ in range(2)]
+    watch = door.watch(idle_s=3600, per_address=2)
+    watch.look(set())
+    door.now = 1.0
+    new = [door.connect(BEGUN) for _ in range(3)]
+    watch.look({client.getsockname()[1] for client in new})
+    wait_for(lambda: all(map(is_closed, new)), "the new ones are closed, whatever they do")
+    assert not any(map(is_closed, old))
+    assert 'connections_closed_total{reason="address"} 3' in door.metrics.render()
+    assert "too many of one address" in caplog.text
+
+
+def test_whose_connections_are_counted_together() -> None:
+    def counted(*hosts: str, limit: int = 1) -> set[str]:
+        return set(beyond({(host, at): _Seen(at, at) for at, host in enumerate(hosts)}, limit))
+
+    assert counted("192.0.2.1", "192.0.2.1") == {"192.0.2.1"}
+    assert counted("192.0.2.1", "::ffff:192.0.2.1") == {"192.0.2.1"}
+    assert counted("192.0.2.1", "192.0.2.2") == set()
+    assert counted("127.0.0.1", "127.0.0.1", "::1", "::1", "::ffff:127.0.0.1") == set()
+    assert counted("2001:db8::1", "2001:db8::2") == {"2001:db8::/64"}
+    assert counted("2001:db8::1", "2001:db8:0:1::1", "fe80::1%eth0") == set()
+    assert counted("192.0.2.1", "192.0.2.1", limit=0) == set()
 
 
 def test_idle_connections_make_place_when_it_gets_scarce(door: Door) -> None:
