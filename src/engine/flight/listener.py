@@ -12,6 +12,7 @@ import msgspec
 from engine.errors import ConfigError
 from engine.flight.desk import FlightDesk
 from engine.flight.peers import address_of, cut_connections
+from engine.flight.strangers import Strangers
 from engine.flight.streams import Streams
 from engine.http.listener import TlsFiles
 from engine.logs import keys
@@ -21,6 +22,9 @@ logger = logging.getLogger(__name__)
 
 # What the end of a connection that was cut takes at most.
 _CUT_TIMEOUT_S = 2.0
+# Seconds between two looks at strangers; and how many times as long as a look the pause is.
+_LOOK_INTERVAL_S = 0.1
+_LOOK_PAUSE = 20
 
 
 class FlightConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,6 +66,7 @@ class FlightListener:
 
         loop = asyncio.get_running_loop()
         self._streams = Streams(loop.time)
+        self._strangers = Strangers(self.config.port)
 
         def on_end(method: str, is_well: bool) -> None:
             result = "ok" if is_well else "error"
@@ -76,7 +81,7 @@ class FlightListener:
             # gRPC would say only that it did not start.
             _check_free(config.host, config.port)
             self._service = FlightService(
-                config.url, self._desk, self._calls, self._streams, certificates
+                config.url, self._desk, self._calls, self._streams, self._strangers, certificates
             )
         except (pyarrow.ArrowException, OSError) as error:
             reason = error.strerror if isinstance(error, OSError) else None
@@ -85,11 +90,15 @@ class FlightListener:
                 hint="another program may use the port; choose one with --flight-bind",
             ) from error
 
-        self._watch = asyncio.create_task(self._cut_off_stalled())
+        self._watches = [
+            asyncio.create_task(self._cut_off_stalled()),
+            asyncio.create_task(self._cut_off_strangers()),
+        ]
 
     async def stop(self, timeout_s: float) -> None:
         """Refuse new calls, give those under way `timeout_s`, then cut them off."""
-        self._watch.cancel()
+        for watch in self._watches:
+            watch.cancel()
         self._calls.close()
         loop = asyncio.get_running_loop()
         is_over = asyncio.Event()
@@ -116,6 +125,19 @@ class FlightListener:
             if peers:
                 cut = cut_connections(config.port, {address_of(peer) for peer in peers})
                 logger.warning("flight clients that do not read cut off", extra=keys(count=cut))
+
+    async def _cut_off_strangers(self) -> None:
+        """End, again and again, the connections of clients that send much and show no token."""
+        loop = asyncio.get_running_loop()
+        while True:
+            started = loop.time()
+            cut = await asyncio.to_thread(self._strangers.look)
+            if cut:
+                logger.warning(
+                    "flight clients that sent much without a token cut off", extra=keys(count=cut)
+                )
+            # With thousands of connections, to HTTP too, a look takes a tenth of a second.
+            await asyncio.sleep(max(_LOOK_INTERVAL_S, (loop.time() - started) * _LOOK_PAUSE))
 
 
 def _check_free(host: str, port: int) -> None:

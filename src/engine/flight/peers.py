@@ -2,9 +2,10 @@
 # which pyarrow does not give.
 """The other ends of connections."""
 
+import contextlib
 import os
 import socket
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -20,16 +21,8 @@ def address_of(peer: str) -> Address:
     return host.strip("[]"), int(port)
 
 
-def cut_connections(port: int, addresses: Container[Address] | None = None) -> int:
-    """End the connections that clients, or those at `addresses`, have to our own `port`.
-
-    A call whose client does not read waits inside of gRPC, where nothing of ours reaches it but the
-    end of its connection.
-
-    Returns:
-        How many there were.
-    """
-    count = 0
+def connections_to(port: int) -> Iterator[tuple[Address, socket.socket]]:
+    """The connections of clients to our own `port`; each is valid until the next is asked."""
     for entry in Path("/proc/self/fd").iterdir():
         try:
             if not str(entry.readlink()).startswith("socket:"):
@@ -42,14 +35,28 @@ def cut_connections(port: int, addresses: Container[Address] | None = None) -> i
             if connection.family not in (socket.AF_INET, socket.AF_INET6):
                 continue
             try:
+                is_ours = connection.getsockname()[1] == port
                 client = connection.getpeername()
-                # Addresses of IPv4 are shown so on sockets of both families.
-                address = (client[0].removeprefix("::ffff:"), client[1])
-                if connection.getsockname()[1] == port and (
-                    addresses is None or address in addresses
-                ):
-                    connection.shutdown(socket.SHUT_RDWR)
-                    count += 1
             except OSError:
                 continue  # it listens, or is gone already
+            if is_ours:
+                # Addresses of IPv4 are shown so on sockets of both families.
+                yield (client[0].removeprefix("::ffff:"), client[1]), connection
+
+
+def cut_connections(port: int, addresses: Container[Address] | None = None) -> int:
+    """End the connections that clients, or those at `addresses`, have to our own `port`.
+
+    A call whose client does not read waits inside of gRPC, where nothing of ours reaches it but the
+    end of its connection.
+
+    Returns:
+        How many there were.
+    """
+    count = 0
+    for address, connection in connections_to(port):
+        if addresses is None or address in addresses:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+                count += 1
     return count

@@ -35,6 +35,7 @@ from engine.flight.parameters import values_of
 from engine.flight.peers import address_of
 from engine.flight.plain import batches
 from engine.flight.questions import Prepared, read_handle
+from engine.flight.strangers import Strangers
 from engine.flight.streams import Streams
 from engine.http.credentials import token_of_header
 
@@ -163,11 +164,13 @@ class FlightService(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow h
         desk: FlightDesk,
         calls: Calls,
         streams: Streams,
+        strangers: Strangers,
         tls_certificates: list[tuple[bytes, bytes]],
     ) -> None:
         # Before the base, which serves at once.
         self._desk = desk
         self._streams = streams
+        self._strangers = strangers
         self._loop = asyncio.get_running_loop()
         self._waited_for: set[concurrent.futures.Future[Any]] = set()
         super().__init__(
@@ -281,8 +284,13 @@ class FlightService(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow h
 
     def _answered(self, context: Any, work: Callable[[Caller], _Result]) -> _Result:
         try:
-            call = context.get_middleware(_CALLS)
-            return work(Caller(call.headers, address_of(context.peer())[0], call.admitted))
+            call, address = context.get_middleware(_CALLS), address_of(context.peer())
+
+            def admitted() -> None:
+                self._strangers.admitted(address)
+                call.admitted()
+
+            return work(Caller(call.headers, address[0], admitted))
         except EngineError as error:
             if isinstance(error, ForbiddenError):
                 self._loop.call_soon_threadsafe(self._desk.count_forbidden)

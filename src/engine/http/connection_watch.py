@@ -12,15 +12,13 @@ import os
 import resource
 import socket
 import stat
-import struct
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
-
 from engine.http.http_config import CONNECTIONS_MAX, HttpConfig
+from engine.http.tcp_traffic import Traffic, traffic_of
 from engine.logs import keys
 from engine.metrics import MetricsRegistry
 
@@ -46,10 +44,6 @@ _UNREAD_MS_MAX = 300_000
 # Seconds of silence until the kernel asks whether the other end is there, and between askings.
 _PROBE_AFTER_S, _PROBE_EVERY_S = 60, 15
 
-# The part of Linux' struct tcp_info that is of interest.
-_TCP_INFO_BYTES = 256
-_SENT_AND_RECEIVED = struct.Struct("=24xI16xI4xI72xQ8xI")
-
 _DESCRIPTORS = Path("/proc/self/fd")
 
 # Open files that a server may have in all; more are not asked for.
@@ -74,15 +68,6 @@ class _Seen(NamedTuple):
 
     first_s: float
     used_s: float
-
-
-class _Traffic(msgspec.Struct, frozen=True):
-    """What the kernel knows about a connection."""
-
-    silent_s: float
-    received_bytes: int
-    # Whether something is under way to the client.
-    is_sending: bool
 
 
 class ConnectionWatch:
@@ -143,7 +128,7 @@ class ConnectionWatch:
             count += 1
             try:
                 peer = connection.getpeername()[:2]
-                traffic = _traffic(connection)
+                traffic = traffic_of(connection)
             except OSError:
                 continue  # it has ended meanwhile
             before = self._seen.get(peer)
@@ -210,7 +195,7 @@ class ConnectionWatch:
         return isinstance(address, tuple) and address[1] == self._config.port
 
 
-def _idle_s(traffic: _Traffic, unused_s: float) -> float:
+def _idle_s(traffic: Traffic, unused_s: float) -> float:
     """For how long a connection does nothing of use; no request came for `unused_s`."""
     if traffic.received_bytes < _PREFACE_BYTES:
         return max(0.0 if traffic.is_sending else traffic.silent_s, unused_s)
@@ -253,16 +238,6 @@ def beyond(seen: Mapping[Peer, _Seen], limit: int) -> dict[str, set[Peer]]:
         for name, peers in by_address.items()
         if len(peers) > limit
     }
-
-
-def _traffic(connection: socket.socket) -> _Traffic:
-    info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
-    unacknowledged, sent_ms, received_ms, received, unsent = _SENT_AND_RECEIVED.unpack_from(info)
-    return _Traffic(
-        silent_s=min(sent_ms, received_ms) / 1000,
-        received_bytes=received,
-        is_sending=bool(unacknowledged or unsent),
-    )
 
 
 def _prepare(listening: socket.socket) -> None:

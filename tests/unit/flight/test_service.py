@@ -1,6 +1,8 @@
 """What the Flight service does beside answering: places, addresses, waiting, errors."""
 
 import asyncio
+import contextlib
+import socket
 import sys
 from typing import Any
 
@@ -14,6 +16,7 @@ from engine.flight.failures import Failed, InvalidArgument, failure_of
 from engine.flight.listener import FlightConfig, FlightListener
 from engine.flight.peers import address_of
 from engine.flight.service import CALLS_MAX, Calls
+from engine.flight.strangers import Strangers
 from engine.flight.streams import Streams
 from engine.metrics import MetricsRegistry
 from tests.support.server import free_port
@@ -100,6 +103,31 @@ def test_answers_stall_when_nothing_is_taken() -> None:
     answer.close()  # as when its call ends
     assert list(other) == [2]
     assert streams.stalled(0) == set()
+
+
+def test_who_sends_much_without_a_token_is_cut_off() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening, contextlib.ExitStack() as ends:
+
+        def connect(nbytes: int) -> tuple[socket.socket, socket.socket]:
+            client = ends.enter_context(socket.create_connection(listening.getsockname()))
+            server = ends.enter_context(listening.accept()[0])
+            client.sendall(b"x" * nbytes)
+            # The kernel counts what it has taken in.
+            assert len(server.recv(nbytes, socket.MSG_WAITALL)) == nbytes
+            return client, server
+
+        (few, _), (known, taken), (stranger, _) = connect(1000), connect(1001), connect(1001)
+        strangers = Strangers(listening.getsockname()[1], bytes_max=1000)
+        strangers.admitted(known.getsockname())
+        assert strangers.look() == 1
+        assert stranger.recv(1) == b""
+        few.sendall(b"x")
+        known.sendall(b"x")
+        # Known is a connection, not an address for ever.
+        for end in (known, taken):
+            end.close()
+        strangers.look()
+        assert not strangers._known
 
 
 READ_ONE = """
