@@ -205,7 +205,7 @@ def test_the_dashboard_names_metrics_that_exist(shared_server: ServerProcess) ->
         "headrace_trigger_state_conflicts_total",
         "headrace_triggers",
         "headrace_wal_position",
-        "headrace_wal_written_bytes",
+        "headrace_wal_written_bytes_total",
         "process_start_time_seconds",
     }
 

@@ -28,9 +28,9 @@ def show_log(metrics: MetricsRegistry, log: Log, paths: DataPaths) -> None:
         "Bytes that wait for the disk.",
         lambda: float(log.queued_bytes),
     )
-    metrics.gauge(
-        "headrace_wal_written_bytes",
-        "Bytes written to the log.",
+    metrics.counted(
+        "headrace_wal_written_bytes_total",
+        "Bytes written to the log since the start.",
         lambda: float(log.written_bytes),
     )
     metrics.gauge(
@@ -63,12 +63,12 @@ def show_tables(metrics: MetricsRegistry, state: ServerState) -> None:
     metrics.gauge("headrace_triggers", "Triggers.", lambda: float(len(state.catalog.triggers())))
     metrics.gauge(
         "headrace_live_rows",
-        "Rows in live tables, overwritten ones included.",
+        "Rows that are in no file yet, overwritten ones included.",
         lambda: float(sum(database.num_rows for database in state.store.databases())),
     )
     metrics.gauge(
-        "headrace_live_bytes",
-        "Bytes of log whose rows are in no file yet.",
+        "headrace_live_log_bytes",
+        "Bytes of the log that hold rows of live tables; --live-rows-max bounds them.",
         lambda: float(state.live_bytes.total),
     )
     metrics.gauge(
@@ -112,7 +112,10 @@ def show_process(metrics: MetricsRegistry) -> None:
     metrics.counted("process_cpu_seconds_total", "Processor time of the server.", processor_seconds)
     metrics.gauge("process_resident_memory_bytes", "Memory of the server.", resident_bytes)
     metrics.gauge(
-        "process_open_fds", "Open files.", lambda: float(len([*Path("/proc/self/fd").iterdir()]))
+        "process_open_fds",
+        "Open files.",
+        # Without the one that the look itself takes.
+        lambda: float(len([*Path("/proc/self/fd").iterdir()]) - 1),
     )
     metrics.gauge(
         "process_start_time_seconds", "When the server started, in Unix time.", lambda: started_s

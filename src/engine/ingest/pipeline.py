@@ -86,9 +86,12 @@ class IngestPipeline:
             "headrace_write_rows_total", "Rows stored by writes of clients and plugins."
         )
         self._bytes = metrics.counter(
-            "headrace_write_bytes_total", "Bytes of line protocol received."
+            "headrace_write_bytes_total", "Bytes of line protocol of clients, unpacked."
         )
-        self._rejected = metrics.counter("headrace_write_lines_rejected_total", "Lines refused.")
+        self._rejected = metrics.counter(
+            "headrace_write_lines_rejected_total",
+            "Lines refused; one of a body that is refused for its first.",
+        )
         # Observed by who answers clients.
         self.write_seconds = metrics.histogram(
             "headrace_write_seconds", "From the whole body of a write to its acknowledgement."

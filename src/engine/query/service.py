@@ -72,8 +72,12 @@ class QueryService:
         self._threads = ThreadPoolExecutor(config.concurrency_max, thread_name_prefix="query")
         self._clock = clock
         self.remembered: deque[QueryNote] = deque(maxlen=config.remembered_max)
-        self._seconds = metrics.histogram("headrace_query_seconds", "Time of queries.")
-        self._failed = metrics.counter("headrace_query_errors_total", "Queries that failed.")
+        self._seconds = metrics.histogram(
+            "headrace_query_seconds", "Time of queries, waiting for others included."
+        )
+        self._failed = metrics.counter(
+            "headrace_query_errors_total", "Queries that failed, or whose client left."
+        )
         self._slow = metrics.counter(
             "headrace_slow_queries_total", "Queries that took as long as is logged."
         )
