@@ -11,8 +11,8 @@ from engine.errors import QueryError
 
 TIME_NS_MIN = -(2**63)
 TIME_NS_MAX = 2**63 - 1
-# DuckDB takes these two for infinity, and has no literal for them.
-_INFINITIES = (-TIME_NS_MAX, TIME_NS_MAX)
+# DuckDB takes these two for infinity, and makes them of no number; they compare as what they are.
+_INFINITIES = {-TIME_NS_MAX: "-infinity", TIME_NS_MAX: "infinity"}
 
 _EPOCH = datetime.datetime(1970, 1, 1)  # noqa: DTZ001 - all arithmetic here is in UTC without zone
 
@@ -175,13 +175,13 @@ def _clock_ns(match: re.Match[str]) -> int:
 
 def time_sql(time_ns: int) -> str:
     """SQL of a nanosecond timestamp."""
+    if time_ns in _INFINITIES:
+        return f"CAST('{_INFINITIES[time_ns]}' AS TIMESTAMP_NS)"
     return f"make_timestamp_ns({time_ns:d})"
 
 
 def at_least_sql(column: str, time_ns: int) -> str:
     """The condition that a timestamp column, given as SQL, has that time or a later one."""
-    if time_ns in _INFINITIES:
-        return f"({column} > {time_sql(time_ns - 1)})"
     return f"({column} >= {time_sql(time_ns)})"
 
 

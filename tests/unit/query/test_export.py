@@ -58,9 +58,14 @@ def test_a_stretch_of_time(storage: Storage) -> None:
 
 
 def test_the_ends_of_time(storage: Storage) -> None:
-    lines = [f"m f=1i {-(1 << 63) + 2}", f"m f=2i {(1 << 63) - 2}"]
+    early, late = -(1 << 63), (1 << 63) - 1
+    times = [early, early + 1, early + 2, 0, late - 1, late]
+    lines = [f"m f={number}i {time}" for number, time in enumerate(times)]
     storage.write("\n".join(lines))
     assert b"".join(export(storage)).decode().splitlines() == lines
+    assert b"".join(export(storage, rows_max=1)).decode().splitlines() == lines
+    storage.persist_all()
+    assert b"".join(export(storage, rows_max=1)).decode().splitlines() == lines
 
 
 def test_columns_that_appear_meanwhile(storage: Storage) -> None:

@@ -73,6 +73,21 @@ def test_time_is_compared_with_text_in_every_spelling(column, text):
     assert column("SELECT time FROM t WHERE time BETWEEN $x AND $x", x=text) == [TIMES[1]]
 
 
+@pytest.mark.parametrize(
+    ("text", "later"),
+    [
+        ("2262-04-11T23:47:16.854775807Z", []),
+        ("2262-04-11T23:47:16.854775806Z", []),
+        ("1677-09-21T00:12:43.145224193Z", TIMES),
+    ],
+)
+def test_times_are_compared_with_the_ends_of_all_times(column, text, later):
+    assert column(f"SELECT time FROM t WHERE time > '{text}'") == later
+    assert column("SELECT time FROM t WHERE NOT (time <= $x)", x=text) == later
+    assert column(f"SELECT time FROM t WHERE time = '{text}'") == []
+    assert column(f"SELECT time FROM t WHERE time BETWEEN '{text}' AND '{text}'") == []
+
+
 def test_comparisons_are_exact_to_the_nanosecond(column):
     sql = "SELECT count(*) FROM t WHERE time {} '2025-01-01T01:00:00.123456789Z'"
     assert column(sql.format("=")) == [1]
