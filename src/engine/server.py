@@ -207,6 +207,7 @@ class Server:
             next_position=Position(recovered.report.last_position + 1),
             on_durable=self._on_durable,
             on_sync=sync_seconds.observe,
+            on_refused=self._state.forget_refused,
         )
         show_log(self._metrics, log, self._paths)
         show_tables(self._metrics, self._state)

@@ -63,6 +63,7 @@ class IngestKit:
             clock,
             next_position=Position(1),
             on_durable=self._on_durable,
+            on_refused=self.state.forget_refused,
         )
         self.log.start()
         writer = CatalogWriter(self.state.catalog, self.log, clock)

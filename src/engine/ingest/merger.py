@@ -212,7 +212,7 @@ class Merger:
             # Whose fault it is shows when each goes alone.
             return False
         # Between the parse and this nothing else ran: the batch fits the schema.
-        database.schema.apply(result.batch)
+        database.expect(result.batch)
         self._rows.add(result.batch.num_rows)
         self._company.appended(group.regulars)
         for request, waiter in zip(group.requests, group.waiters, strict=True):

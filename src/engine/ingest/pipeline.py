@@ -228,7 +228,7 @@ class IngestPipeline:
             databases.append(database)
         done = self._log.append(encoded, joins=joins)
         for database, part in zip(databases, filled, strict=True):
-            database.schema.apply(part.batch)
+            database.expect(part.batch)
             self._rows.add(part.batch.num_rows)
         return done
 

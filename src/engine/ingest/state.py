@@ -115,6 +115,11 @@ class ServerState:
         if durable.frame.sections:
             self.live_bytes.add(durable.position, durable.frame.nbytes)
 
+    def forget_refused(self) -> None:
+        """Forget what rows would have brought that the log has refused; as their databases say."""
+        for database in self.store.databases():
+            database.forget_refused()
+
     def image(self) -> ServerImage:
         """What a checkpoint keeps; call it where `apply` is called."""
         return ServerImage(

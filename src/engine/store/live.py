@@ -4,6 +4,7 @@
 # it runs); snapshots are immutable and may be taken and read on any thread.
 """Tables: files and live batches over the mapped log."""
 
+import contextlib
 import itertools
 import threading
 from bisect import bisect_right
@@ -248,14 +249,40 @@ class LiveDatabase:
     def __init__(self, name: str, database_id: DatabaseId) -> None:
         self.name = name
         self.id = database_id
+        # What rows on their way to the log have is in it too: those behind them must fit.
         self.schema = SchemaIndex()
+        # Columns of rows that are in the log, in its order, so that they are the same after a
+        # restart: files know columns by their number.
+        self._stored = SchemaIndex()
+        self._is_ahead = False
         # Of one that was deleted and is kept out of sight.
         self.former: Former | None = None
         self._tables: dict[str, LiveTable] = {}
 
+    def expect(self, batch: WriteBatch) -> None:
+        """Rows that fit the schema are on their way to the log."""
+        if self.schema.apply(batch):
+            self._is_ahead = True
+
+    def forget_refused(self) -> None:
+        """Forget columns of rows that the log has refused; call while none are on their way."""
+        if not self._is_ahead:
+            return
+        self._is_ahead = False
+        for table in self.schema.tables():
+            columns = self.columns(table)
+            if tuple(self.schema.columns(table)) == columns:
+                continue
+            series = self.schema.dump_series(table)
+            self.schema.drop_table(table)
+            for column, column_type in columns:
+                self.schema.add_column(table, column, column_type)
+            self.schema.load_series(table, series)
+
     def add(self, batch: WriteBatch, position: Position) -> None:
         """Make the rows of a durable `batch` visible. Its columns must fit the schema."""
         self.schema.apply(batch)
+        self._stored.apply(batch)
         overlaps = self.schema.observe(batch)
         for name, table_batch in batch.items():
             table = self._tables.get(name)
@@ -273,8 +300,7 @@ class LiveDatabase:
 
     def declare(self, table: str, columns: Columns, position: Position) -> None:
         """Begin a table without rows, which must not exist."""
-        for column, column_type in columns:
-            self.schema.add_column(table, column, column_type)
+        self._add_columns(table, columns)
         self._tables[table] = LiveTable(table, position)
 
     def take_out(self, table: str) -> tuple[LiveTable, Columns] | None:
@@ -286,20 +312,22 @@ class LiveDatabase:
         # In this order, so that the persist thread finds columns in one place or the other.
         found.last_columns = columns
         del self._tables[table]
-        if columns:
-            self.schema.drop_table(table)
+        for schema in (self.schema, self._stored):
+            # One that was declared without columns is in neither.
+            with contextlib.suppress(KeyError):
+                schema.drop_table(table)
         return found, columns
 
     def put_in(self, table: LiveTable, columns: Columns) -> None:
         """Take over a table that was taken out of another database."""
-        for column, column_type in columns:
-            self.schema.add_column(table.name, column, column_type)
+        self._add_columns(table.name, columns)
         self._tables[table.name] = table
 
     def restore(self, image: TableImage, position: Position) -> None:
         """Take over a table from a checkpoint of `position`."""
-        for column, column_type in image.columns:
-            self.schema.add_column(image.name, column, ColumnType(column_type))
+        self._add_columns(
+            image.name, tuple((column, ColumnType(kind)) for column, kind in image.columns)
+        )
         if image.series:
             self.schema.load_series(image.name, image.series)
         began = Position(0) if isinstance(image.began, msgspec.UnsetType) else image.began
@@ -361,7 +389,7 @@ class LiveDatabase:
     def columns(self, table: str) -> tuple[tuple[str, ColumnType], ...]:
         """Columns of `table` in order of first appearance, without ``time``."""
         try:
-            return tuple(self.schema.columns(table))
+            return tuple(self._stored.columns(table))
         except KeyError:
             # The schema knows no table without columns; one may be declared so.
             return ()
@@ -370,6 +398,11 @@ class LiveDatabase:
         """Columns of a table that is here, or was a moment ago."""
         columns = self.columns(table.name)
         return columns if table.last_columns is None else table.last_columns
+
+    def _add_columns(self, table: str, columns: Columns) -> None:
+        for column, column_type in columns:
+            self.schema.add_column(table, column, column_type)
+            self._stored.add_column(table, column, column_type)
 
     def snapshot(self, table: str) -> TableSnapshot | None:
         """What `table` holds now, or None when there is none."""

@@ -98,15 +98,19 @@ class Log:
         next_position: Position,
         on_durable: Callable[[list[DurableFrame]], None],
         on_sync: Callable[[float], None] = lambda seconds: None,
+        on_refused: Callable[[], None] = lambda: None,
     ) -> None:
         """Prepare a log that goes on at `next_position`.
 
         `on_durable` is called on the event loop with the frames of each group, in log order, before
-        the futures of `append` resolve: so what is acknowledged is also visible.
+        the futures of `append` resolve: so what is acknowledged is also visible. `on_refused` is
+        called on the event loop once frames have found no room and no others are on their way.
         """
         self._config = config
         self._on_durable = on_durable
         self._on_sync = on_sync
+        self._on_refused = on_refused
+        self._has_refused = False
         # Frames up to here are on disk and visible; triggers may read no further.
         self.durable_position = Position(next_position - 1)
         self.failure: WalError | None = None
@@ -363,6 +367,10 @@ class Log:
                 failure = self.failure
         if failure is not None:
             outcomes += [failure] * (len(group) - len(outcomes))
+        self._has_refused |= isinstance(failure, DiskFullError)
+        if self._has_refused and not self.queued_bytes:
+            self._has_refused = False
+            self._on_refused()
         for pending, outcome in zip(group, outcomes, strict=True):
             pending.on_end(outcome)
         self._after_commit()
