@@ -79,7 +79,7 @@ def where_of(condition: tree.Expression | None, columns: Columns, calendar: Cale
     high: int | None = None
     writer = _Writer(columns, calendar)
     conditions: list[str] = []
-    for part in _conjuncts(condition):
+    for part in _chained(condition, "AND"):
         bound = writer.bound(part)
         if bound is None:
             conditions.append(writer.truth(part))
@@ -104,9 +104,10 @@ def bounded(condition: tree.Expression | None, where: Where) -> tree.Expression 
     return condition
 
 
-def _conjuncts(condition: tree.Expression) -> list[tree.Expression]:
-    if isinstance(condition, tree.Binary) and condition.operator == "AND":
-        return [*_conjuncts(condition.left), *_conjuncts(condition.right)]
+def _chained(condition: tree.Expression, operator: str) -> list[tree.Expression]:
+    """What `operator` joins, in order: in SQL a flat list, for its nesting is limited."""
+    if isinstance(condition, tree.Binary) and condition.operator == operator:
+        return [*_chained(condition.left, operator), *_chained(condition.right, operator)]
     return [condition]
 
 
@@ -139,8 +140,8 @@ class _Writer:
             return f"time {bound[0]} ${name}"
         if isinstance(expression, tree.Binary):
             if expression.operator in ("AND", "OR"):
-                left, right = self.truth(expression.left), self.truth(expression.right)
-                return f"({left} {expression.operator} {right})"
+                parts = [self.truth(part) for part in _chained(expression, expression.operator)]
+                return f"({f' {expression.operator} '.join(parts)})"
             if expression.operator in _COMPARISONS:
                 return self._comparison(expression)
         if isinstance(expression, tree.Literal) and isinstance(expression.value, bool):

@@ -1,6 +1,7 @@
 # Owns the reading of tokens one by one, and the grammar of expressions. parser.py builds on it.
 """Parsing of InfluxQL expressions."""
 
+import math
 from collections.abc import Mapping
 
 from engine.errors import QueryError
@@ -203,5 +204,14 @@ def _negated(operand: tree.Expression) -> tree.Expression:
 
 
 def number_of(token: Token) -> int | float:
-    """The value of a number."""
-    return int(token.text) if token.kind is TokenKind.INTEGER else float(token.text)
+    """The value of a number.
+
+    Raises:
+        QueryError: It is larger than all numbers.
+    """
+    if token.kind is TokenKind.INTEGER and int(token.text) < 2**64:
+        return int(token.text)
+    value = float(token.text)
+    if math.isinf(value):
+        raise syntax_error(f"the number {token.text} is too large", token.offset)
+    return value

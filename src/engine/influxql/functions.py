@@ -103,7 +103,10 @@ def combined(operator: str, left: Any, right: Any) -> Any:
         if value is None or isinstance(value, (bool, str)):
             return None
     try:
-        return _OPERATORS[operator](left, right)
+        result = _OPERATORS[operator](left, right)
+        # What outgrows 64 bits goes on as a float.
+        is_wide = type(result) is int and not -(2**63) <= result < 2**64
+        return float(result) if is_wide else result
     except (ZeroDivisionError, OverflowError, ValueError):
         # As the older versions have it.
         return 0

@@ -68,8 +68,12 @@ _PATTERN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _REGEX = re.compile(r"/((?:[^/\\\n]|\\.)*)/")
+# Longer ones are outside of what any type holds.
+_NUMBERS = frozenset({"duration", "number", "integer"})
+_NUMBER_CHARACTERS_MAX = 400
 _ESCAPE = re.compile(r"\\(.)")
 _ESCAPED = {"n": "\n", "\\": "\\", '"': '"', "'": "'"}
+_DURATION = re.compile(rf"(?:\d+(?:{_UNIT}))+")
 _DURATION_PART = re.compile(rf"(\d+)({_UNIT})")
 
 
@@ -92,6 +96,8 @@ def tokens_of(text: str) -> list[Token]:
             raise syntax_error(f"unexpected character '{text[offset]}'", offset)
         kind = match.lastgroup
         assert kind is not None
+        if kind in _NUMBERS and len(match[0]) > _NUMBER_CHARACTERS_MAX:
+            raise syntax_error(f"a number is longer than {_NUMBER_CHARACTERS_MAX} digits", offset)
         if kind != "space":
             found.append(Token(TokenKind(kind), _content(kind, match[0]), offset))
         offset = match.end()
@@ -103,8 +109,10 @@ def duration_ns(text: str) -> int:
     """Nanoseconds of a duration such as ``1h30m``.
 
     Raises:
-        QueryError: It does not fit into 64 bits.
+        QueryError: It is none, or does not fit into 64 bits.
     """
+    if len(text) > _NUMBER_CHARACTERS_MAX or not _DURATION.fullmatch(text):
+        raise QueryError(f"error parsing query: '{text}' is not a duration")
     total = sum(int(count) * UNITS_NS[unit] for count, unit in _DURATION_PART.findall(text))
     if total > _NS_MAX:
         raise QueryError(f"error parsing query: duration '{text}' is too long")

@@ -86,5 +86,16 @@ def values_array(values: list[Any]) -> Any:
     """Values of a column as an Arrow array; as texts where they are of several kinds."""
     try:
         return pyarrow.array(values)
-    except pyarrow.ArrowException:
+    except (pyarrow.ArrowException, OverflowError):
+        if all(value is None or type(value) in (int, float) for value in values):
+            return _wide_numbers(values)
         return pyarrow.array([None if value is None else str(value) for value in values])
+
+
+def _wide_numbers(values: list[Any]) -> Any:
+    """Numbers of which some do not fit into 64 bits with a sign, as sums and products may not."""
+    if all(value is None or (type(value) is int and 0 <= value < 2**64) for value in values):
+        return pyarrow.array(values, pyarrow.uint64())
+    return pyarrow.array(
+        [None if value is None else float(value) for value in values], pyarrow.float64()
+    )

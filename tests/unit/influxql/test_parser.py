@@ -118,6 +118,12 @@ def test_parameters_are_values_and_nothing_else() -> None:
         select("SELECT a FROM m WHERE b = $b", b=[1])
 
 
+@pytest.mark.parametrize("text", ["soon", "", "1h x", "9" * 5000 + "s"])
+def test_a_duration_among_the_parameters_is_one(text: str) -> None:
+    with pytest.raises(QueryError, match="is not a duration"):
+        parse("SELECT a FROM m WHERE time > now() - $d", {"d": {"duration": text}})
+
+
 def test_several_statements() -> None:
     first, second = parse("SELECT a FROM m; SHOW DATABASES;")
     assert isinstance(first, tree.Select)
@@ -171,6 +177,9 @@ def test_what_is_not_supported_is_named(text: str, name: str) -> None:
         *("SHOW TAG VALUES", "SELECT a FROM m GROUP BY time(0s)", "SELECT a FROM m fill(what)"),
         *("UPDATE m", "SELECT a FROM m; SELECT", "SELECT a FROM a.b.c.d", "SELECT a FROM m ~ 1"),
         "SELECT a FROM m WHERE b = \x00",
+        *("SELECT a FROM m LIMIT " + "9" * 5000, "SELECT a FROM m WHERE b > " + "9" * 5000),
+        *("SELECT a FROM m WHERE time > " + "9" * 5000 + "d", "SELECT a FROM m WHERE b > 1e999"),
+        *("SELECT a FROM m fill(" + "9" * 5000 + ")", "SELECT percentile(a, 1e999) FROM m"),
     ],
 )
 def test_what_does_not_follow_the_grammar_is_an_error(text: str) -> None:

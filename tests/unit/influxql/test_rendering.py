@@ -1,6 +1,7 @@
 """The bytes of InfluxQL answers."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -112,6 +113,23 @@ def test_csv() -> None:
         "m,,f,float\n"
     )
     assert csv_answer([StatementResult(error="no")], Form()) == b"error\nno\n"
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "shown"),
+    [
+        ([1, 2**63, None], "uint64", [1, 2**63, None]),
+        ([-1, 2**63, None], "double", [-1.0, 2.0**63, None]),
+        ([1, 2.0**64], "double", [1.0, 2.0**64]),
+        ([1.5, 2**63], "double", [1.5, 2.0**63]),
+        ([2**63, "text"], "string", [str(2**63), "text"]),
+        ([2**63, True], "string", [str(2**63), "True"]),
+    ],
+)
+def test_large_numbers_in_a_table(values: list[Any], kind: str, shown: list[Any]) -> None:
+    series = Series("m", ["time", "f"], [[T0, value] for value in values], has_time=True)
+    column = table([series]).column("f")
+    assert (str(column.type), column.to_pylist()) == (kind, shown)
 
 
 def test_series_as_one_table() -> None:

@@ -115,11 +115,19 @@ def test_a_wildcard_means_fields_and_tags_by_name(engine: InfluxqlEngine) -> Non
         ("time > now() - 2h", [2.5]),
         ("time > now() - 1h", []),
         ("host = $host", [2.5]),
+        (" OR ".join(f"host = '{name}'" for name in "abcdefghijkl" * 20), [1.5, 2.5]),
+        (" AND ".join(["host = 'a'", "(usage < 2 OR usage > 3)"] * 50), [1.5]),
     ],
 )
 def test_conditions(engine: InfluxqlEngine, condition: str, usages: list[float]) -> None:
     found = rows(engine, f"SELECT usage FROM cpu WHERE {condition}", host="b")
     assert [row[1] for row in found] == usages
+
+
+def test_numbers_that_outgrow_64_bits_go_on_as_floats(engine: InfluxqlEngine) -> None:
+    (row, *_) = rows(engine, f"SELECT cores * {2**62}, cores * {10**30}, cores + 1 FROM cpu")
+    assert row[1:] == [6.0 * 2**62, pytest.approx(6e30), 7]
+    assert [type(value) for value in row[1:]] == [float, float, int]
 
 
 def test_texts_cannot_break_out_of_their_quotes(engine: InfluxqlEngine) -> None:
