@@ -247,6 +247,27 @@ def test_http_2_with_prior_knowledge(shared_server: ServerProcess) -> None:
     assert head[3] == 4
 
 
+@pytest.mark.parametrize("path", ["/ping", "/health", "/nowhere"])
+def test_head_answers_of_http_2_have_no_body(shared_server: ServerProcess, path: str) -> None:
+    preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+    # :method, :scheme, :path and :authority, by their numbers in the static table of HPACK.
+    names = b"\x02\x04HEAD\x86\x04%c%s\x01\x09localhost" % (len(path), path.encode())
+    head = len(names).to_bytes(3, "big") + b"\x01\x05\x00\x00\x00\x01" + names
+    answered = False
+    with (
+        socket.create_connection(("127.0.0.1", shared_server.port), timeout=10) as connection,
+        connection.makefile("rb") as stream,
+    ):
+        connection.sendall(preface + head)
+        while not answered:
+            frame = stream.read(9)
+            content = stream.read(int.from_bytes(frame[:3], "big"))
+            kind, flags, number = frame[3], frame[4], int.from_bytes(frame[5:], "big")
+            assert not (kind == 0 and content), "a body"
+            assert kind not in (3, 7), "the stream or the connection breaks off"
+            answered = number == 1 and bool(flags & 1)
+
+
 def test_preflights_permit_the_token_header(make_server: MakeServer) -> None:
     server = make_server().start()
     assert server.cli("create", "token", "--admin").returncode == 0

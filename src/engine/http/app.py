@@ -9,7 +9,7 @@ from typing import Any
 from engine.errors import EngineError, ForbiddenError
 from engine.http import openapi
 from engine.http.answer_headers import PREFLIGHT_HEADERS, AnswerHeaders, request_id_of
-from engine.http.asgi import Request, Response, Scope, Send
+from engine.http.asgi import Request, Response, Scope, Send, without_body
 from engine.http.auth import Gatekeeper
 from engine.http.bodies import ClientGoneError, Receive, ShuttingDownError
 from engine.http.compression import compressed
@@ -136,6 +136,8 @@ class App:
                 await request.discard_body()
             method = request.method if request.method in _METHODS_COUNTED else "other"
             self._requests.add(1, method, str(response.status))
+            if request.method == "HEAD":
+                send = without_body(send)
             await response.send(send, self._headers.of(response, request_id))
         finally:
             mark.is_over = True

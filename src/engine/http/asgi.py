@@ -57,6 +57,16 @@ class Response(msgspec.Struct, frozen=True):
         await send({"type": "http.response.body", "body": self.body, "more_body": False})
 
 
+def without_body(send: Send) -> Send:
+    """`send` for an answer to HEAD: granian leaves the body out in HTTP/1 only."""
+
+    async def send_headers(message: dict[str, Any]) -> None:
+        is_body = message["type"] == "http.response.body"
+        await send({**message, "body": b""} if is_body else message)
+
+    return send_headers
+
+
 def json_response(value: object, status: int = 200, *, error_code: str = "") -> Response:
     """`value` as JSON."""
     body = msgspec.json.encode(value)
