@@ -5,7 +5,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from engine.cli.terminal import show_table
+from engine.cli.terminal import harmless, show_table
 from engine.errors import ConfigError
 
 
@@ -27,6 +27,8 @@ def deliver(namespace: argparse.Namespace, answer: bytes) -> None:
     if namespace.format == "pretty" and sys.stdout.isatty():
         print(show_table(answer.decode("utf-8", "replace")))
         return
+    if namespace.format != "parquet" and sys.stdout.isatty():
+        answer = harmless(answer.decode("utf-8", "replace"), sys.stdout).encode()
     sys.stdout.buffer.write(answer)
     if answer and not answer.endswith(b"\n") and namespace.format != "parquet":
         sys.stdout.buffer.write(b"\n")

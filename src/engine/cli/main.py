@@ -21,7 +21,7 @@ from engine.cli import (
     unsupported,
 )
 from engine.cli.parsing import EXIT_USAGE, Parser, Verbs, nouns_of
-from engine.cli.terminal import BOLD, RED, styled
+from engine.cli.terminal import BOLD, RED, harmless, styled
 from engine.errors import EngineError, SettingError
 
 EXIT_FAILED = 1
@@ -343,9 +343,10 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _print_error(error: EngineError) -> None:
-    print(f"{styled('headrace:', RED, sys.stderr)} {error.message}", file=sys.stderr)
-    if error.hint:
-        print(f"  {styled('hint:', BOLD, sys.stderr)} {error.hint}", file=sys.stderr)
+    message, hint = (harmless(text, sys.stderr) for text in (error.message, error.hint))
+    print(f"{styled('headrace:', RED, sys.stderr)} {message}", file=sys.stderr)
+    if hint:
+        print(f"  {styled('hint:', BOLD, sys.stderr)} {hint}", file=sys.stderr)
 
 
 def run() -> NoReturn:

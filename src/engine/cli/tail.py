@@ -3,10 +3,12 @@
 
 import argparse
 import json
+import sys
 import time
 from typing import Any
 
 from engine.cli.client import Client
+from engine.cli.terminal import harmless
 from engine.errors import EngineError
 
 _POLL_S = 0.3
@@ -90,4 +92,5 @@ def _print(lines: list[dict[str, Any]]) -> None:
         seconds, fraction_ns = divmod(line["time_ns"], 1_000_000_000)
         moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
         level = line["log_level"].ljust(_LEVEL_WIDTH)
-        print(f"{moment}.{fraction_ns // 1_000_000:03d}Z {level} {line['log_text']}", flush=True)
+        text = harmless(line["log_text"], sys.stdout)
+        print(f"{moment}.{fraction_ns // 1_000_000:03d}Z {level} {text}", flush=True)

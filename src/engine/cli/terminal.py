@@ -13,6 +13,17 @@ BOLD = "1"
 # Narrower columns say nothing.
 _COLUMN_LEAST = 6
 _ELLIPSIS = "…"
+# What would command the terminal, or turn the order of letters around, and what stands for it: of
+# one column, too.
+_SHOWN = {
+    **{code: 0x2400 + code for code in range(0x20) if chr(code) not in "\t\n"},
+    0x7F: 0x2421,
+    **dict.fromkeys(
+        (*range(0x80, 0xA0), 0x61C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A)),
+        0xFFFD,
+    ),
+}
+_TAB = {ord("\t"): 0x2409}
 
 
 def is_styled(stream: TextIO) -> bool:
@@ -25,13 +36,19 @@ def styled(text: str, style: str, stream: TextIO) -> str:
     return f"\033[{style}m{text}\033[0m" if is_styled(stream) else text
 
 
+def harmless(text: str, stream: TextIO) -> str:
+    """`text`, which may come from anybody who writes, such that it does nothing to a terminal."""
+    return text.translate(_SHOWN) if stream.isatty() else text
+
+
 def show_table(text: str, stream: TextIO = sys.stdout) -> str:
     """A table as the server draws it, made fit for the terminal `stream`.
 
     It is narrowed to the terminal's width by cutting long values; where that does not suffice, each
     row is shown on lines of its own.
     """
-    lines = text.splitlines()
+    text = harmless(text, stream).translate(_TAB)
+    lines = text.split("\n")
     border = lines[0] if lines else ""
     if not border.startswith("+-") or set(border) != {"+", "-"}:
         return text

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from engine.cli.terminal import RED, is_styled, show_table, styled
+from engine.cli.terminal import RED, harmless, is_styled, show_table, styled
 
 
 class Terminal(io.StringIO):
@@ -44,6 +44,17 @@ def shown(text: str, columns: int, stream: Terminal, monkeypatch: pytest.MonkeyP
 def test_a_table_that_fits_stays(plain: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     assert shown(TABLE, 29, plain, monkeypatch) == TABLE.splitlines()
     assert shown(WIDE, 80, plain, monkeypatch) == WIDE.splitlines()
+
+
+def test_values_do_nothing_to_the_terminal_and_lose_nothing(
+    plain: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    value = "\x1b[31m\x07\r\x0b\x0c\x85\x9b\u2028\u202e\t"
+    border = f"+-{'-' * len(value)}-+"
+    table = "\n".join([border, f"| {'v':{len(value)}} |", border, f"| {value} |", border])
+    assert shown(table, 80, plain, monkeypatch)[3] == "| ␛[31m␇␍␋␌\ufffd\ufffd\ufffd\ufffd␉ |"
+    assert harmless("a\tb\n\x7f\x1b", plain) == "a\tb\n␡␛"
+    assert harmless(value, io.StringIO()) == value
 
 
 def test_long_values_are_cut(plain: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
