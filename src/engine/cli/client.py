@@ -67,7 +67,7 @@ class Client:
         self._namespace = namespace
         self._is_guessing = False
         self._url = namespace.host
-        self._token: str | None = namespace.token
+        self._token = _token(namespace)
         self._connection = _connection(namespace, timeout_s)
 
     def __enter__(self) -> Self:
@@ -187,11 +187,34 @@ def _connection(
         return _UnixConnection(unquote(parts.path), timeout_s)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise _not_a_url(namespace.host)
+    if "@" in parts.netloc or parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise ConfigError(
+            "--host: a URL of scheme, host and port is wanted, and nothing else",
+            hint="a token is given with --token or HEADRACE_AUTH_TOKEN",
+        )
     if parts.scheme == "https":
         return http.client.HTTPSConnection(
             parts.hostname, port, timeout=timeout_s, context=_tls(namespace)
         )
     return http.client.HTTPConnection(parts.hostname, port, timeout=timeout_s)
+
+
+def _token(namespace: argparse.Namespace) -> str | None:
+    """The token, without the line break that it has in a file.
+
+    Raises:
+        ConfigError: It cannot be sent. It is not shown.
+    """
+    token: str | None = namespace.token
+    if token is None:
+        return None
+    token = token.strip()
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise ConfigError(
+            "the token has letters that no token has",
+            hint="--token and HEADRACE_AUTH_TOKEN take it as it was shown, and nothing else",
+        )
+    return token
 
 
 def _tls(namespace: argparse.Namespace) -> ssl.SSLContext:

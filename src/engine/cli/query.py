@@ -39,9 +39,16 @@ def _question(namespace: argparse.Namespace) -> str:
     if namespace.sql is not None:
         return str(namespace.sql)
     if namespace.file is not None:
-        return Path(namespace.file).read_text(encoding="utf-8")
+        return _decoded(Path(namespace.file).read_bytes(), namespace.file)
     if sys.stdin.isatty():
         raise ConfigError(
             "no query given", hint="pass it as argument, with --file, or on standard input"
         )
-    return sys.stdin.read()
+    return _decoded(sys.stdin.buffer.read(), "standard input")
+
+
+def _decoded(content: bytes, source: str) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{source}: not UTF-8 text: {error}") from error

@@ -17,6 +17,8 @@ from engine.setting_values import parse_bytes
 
 # Well below the server's default limit for a body.
 CHUNK_BYTES = 4 * 1024 * 1024
+# What is read at once has its place in memory before it comes.
+_CHUNK_BYTES_MAX = 1024 * 1024 * 1024
 _BAR_WIDTH = 30
 # As dense as needed on a network, at a fifth of the highest level's time.
 _GZIP_LEVEL = 3
@@ -29,8 +31,11 @@ def chunks(source: BinaryIO, size: int = CHUNK_BYTES) -> Iterator[bytes]:
     better sent in one request of their own.
     """
     rest = b""
-    while block := source.read(size):
-        block = rest + block
+    while read := source.read(size):
+        block = rest + read
+        if len(read) < size:  # the end: no line break needs to be looked for
+            yield block
+            return
         cut = block.rfind(b"\n") + 1
         if cut:
             yield block[:cut]
@@ -112,7 +117,7 @@ def _chunk_bytes(namespace: argparse.Namespace) -> int:
     if namespace.max_request_size is None:
         return CHUNK_BYTES
     try:
-        return max(parse_bytes(namespace.max_request_size), 1)
+        return min(max(parse_bytes(namespace.max_request_size), 1), _CHUNK_BYTES_MAX)
     except ValueError as error:
         raise ConfigError(f"--max-request-size: {error}") from error
 

@@ -44,5 +44,7 @@ def test_no_bar_goes_into_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_chunks_end_with_lines() -> None:
     body = b"aaa\nbb\ncccccccccc\nd"
-    assert list(chunks(io.BytesIO(body), 4)) == [b"aaa\n", b"bb\n", b"cccccccccc\n", b"d"]
+    assert list(chunks(io.BytesIO(body), 4)) == [b"aaa\n", b"bb\n", b"cccccccccc\nd"]
+    # A line break may stand in a text.
+    assert list(chunks(io.BytesIO(b'm f="a\nb"'))) == [b'm f="a\nb"']
     assert list(chunks(io.BytesIO(b""), 4)) == []
