@@ -328,7 +328,15 @@ def test_a_preset_in_the_environment_does_not_reach_plugins(make_server: MakeSer
     assert secret not in answer.body.decode()
 
 
-@pytest.mark.parametrize("content", ['{"token": "short"}', "apiv3_x", '{"token": "a b c d"}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"token": "short"}',
+        "apiv3_x",
+        '{"token": "a b c d"}',
+        '{"token": "%s", "expiry_millis": 9000000000001}' % ("x" * 92),
+    ],
+)
 def test_a_weak_or_wrong_preset_is_refused(
     make_server: MakeServer, tmp_path: Path, content: str
 ) -> None:

@@ -5,6 +5,7 @@
 import logging
 import re
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -22,12 +23,16 @@ TOKEN_CHARACTERS_MIN = 32
 _TOKEN = re.compile(r"[A-Za-z0-9_.~+/=-]+\Z")
 
 
+# Later times do not fit into 64 bits of nanoseconds: it is the year 2255.
+_ExpiryMs = Annotated[int, msgspec.Meta(ge=0, le=9_000_000_000_000)]
+
+
 class PresetToken(msgspec.Struct, frozen=True):
     """What the file of ``--admin-token-file`` holds."""
 
     token: str
     name: str = OPERATOR_NAME
-    expiry_millis: int | None = None
+    expiry_millis: _ExpiryMs | None = None
 
     def __repr__(self) -> str:
         """Without the token, which must not get into a log."""
