@@ -199,6 +199,17 @@ def test_a_list_names_no_database_that_the_token_may_not_see(
             assert name not in shown.body
 
 
+def test_a_list_of_a_foreign_database_does_not_say_whether_it_is_there(guarded: Guarded) -> None:
+    headers = {"Authorization": f"Bearer {guarded.reader}"}
+    for kind in ("trigger", "dead_letters"):
+        path = f"/api/v3/configure/processing_engine_{kind}"
+        theirs, nobodys = (
+            guarded.server.request("GET", f"{path}?db={name}", headers=headers)
+            for name in ("theirs", "nobodys")
+        )
+        assert (theirs.status, theirs.body) == (nobodys.status, nobodys.body) == (200, b"[]")
+
+
 def test_a_description_says_nothing_about_databases(guarded: Guarded) -> None:
     for path in DESCRIPTIONS:
         headers = {"Authorization": f"Bearer {guarded.scraper}"}

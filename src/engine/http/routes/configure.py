@@ -136,7 +136,8 @@ def routes(services: Services) -> list[Route]:
     async def list_triggers(request: Request) -> Response:
         parameters = request.query_parameters()
         database = parameters.get("db")
-        if database is not None:
+        # Who may not read it is not told either whether it is there.
+        if database is not None and request.access.may_read(database):
             services.catalog.database(database)
         result_format = pick_format(parameters.get("format"), request.headers.get("accept", ""))
         rows = [
