@@ -75,6 +75,21 @@ def test_the_lists_of_grafanas_editor(filled: ServerProcess) -> None:
     assert values('SHOW TAG VALUES FROM "cpu" WITH KEY = "host"') == [["host", "a"], ["host", "b"]]
 
 
+@pytest.mark.parametrize(
+    ("period", "shown"), [("30d", "720h0m0s"), ("1h 1m 1s", "1h1m1s"), (None, "0s")]
+)
+def test_a_retention_policy_lasts_as_long_as_rows_are_kept(
+    filled: ServerProcess, period: str | None, shown: str
+) -> None:
+    name = f"kept{shown}"
+    content = json.dumps({"db": name, "retention_period": period}).encode()
+    headers = {"Content-Type": "application/json"}
+    made = filled.request("POST", "/api/v3/configure/database", content, headers=headers)
+    assert made.status == 200
+    (series,) = results(filled, f'SHOW RETENTION POLICIES ON "{name}"')[0]["series"]
+    assert series["values"][0][:2] == ["autogen", shown]
+
+
 def test_failures_of_statements_are_in_an_answer_that_is_well(filled: ServerProcess) -> None:
     for q, error in (
         ("SELECT FROM cpu", "error parsing query: found FROM"),

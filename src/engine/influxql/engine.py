@@ -144,7 +144,7 @@ class InfluxqlEngine:
         for database in databases_of(show, default, policy):
             if show.kind is tree.ShowKind.RETENTION_POLICIES:
                 self._require(database)
-                series.append(_POLICIES)
+                series.append(_policies(self._catalog.retention_ns(database)))
                 continue
             tables = self._tables(database, show.sources)
             run = functools.partial(self._executor.run, database)
@@ -179,9 +179,12 @@ def _named(names: Iterable[str], sources: Sequence[tree.Source]) -> list[str]:
     return list(found)
 
 
-# Rows are kept for ever.
-_POLICIES = Series(
-    name="retention_policies",
-    columns=["name", "duration", "shardGroupDuration", "replicaN", "default"],
-    values=[["autogen", "0s", "168h0m0s", 1, True]],
-)
+def _policies(retention_ns: int | None) -> Series:
+    """The one policy of a database."""
+    minutes, seconds = divmod((retention_ns or 0) // 1_000_000_000, 60)
+    kept = f"{minutes // 60}h{minutes % 60}m{seconds}s" if retention_ns else "0s"
+    return Series(
+        name="retention_policies",
+        columns=["name", "duration", "shardGroupDuration", "replicaN", "default"],
+        values=[["autogen", kept, "168h0m0s", 1, True]],
+    )

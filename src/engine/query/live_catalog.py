@@ -62,6 +62,12 @@ class LiveQueryCatalog:
         """Whether there is a database of that name, or the internal one."""
         return name == INTERNAL_DATABASE or self._catalog.has_database(name)
 
+    def retention_ns(self, database: str) -> int | None:
+        """How long the rows of a database are kept; None for ever."""
+        if not self._catalog.has_database(database):
+            return None  # the internal one
+        return self._catalog.database(database).retention_ns
+
     def table_names(self, database: str) -> list[str]:
         """The user tables of a database."""
         found = self._store.database(database)

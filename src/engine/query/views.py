@@ -36,6 +36,9 @@ class QueryCatalog(Protocol):
     def has_database(self, name: str) -> bool:
         """Whether there is a database of that name."""
 
+    def retention_ns(self, database: str) -> int | None:
+        """How long the rows of a database are kept; None for ever."""
+
     def table_names(self, database: str) -> list[str]:
         """The user tables of a database."""
 

@@ -59,6 +59,9 @@ class FakeCatalog:
     def has_database(self, name):
         return name == "db"
 
+    def retention_ns(self, database):
+        return None
+
     def table_names(self, database):
         return list(self.tables)
 
