@@ -134,7 +134,7 @@ def test_a_token_for_something_else_is_refused(guarded: Guarded, method: str, ro
     match route.right:
         case Right.ADMIN:
             wrong = [guarded.reader, guarded.writer, guarded.other, guarded.scraper]
-        case Right.READ:
+        case Right.READ | Right.INFLUXQL:
             wrong = [guarded.writer, guarded.other, guarded.scraper]
         case Right.WRITE:
             wrong = [guarded.reader, guarded.other, guarded.scraper]
@@ -157,6 +157,7 @@ def test_the_right_token_passes(guarded: Guarded, method: str, route: Route) -> 
     right = {
         Right.ADMIN: guarded.admin,
         Right.READ: guarded.reader,
+        Right.INFLUXQL: guarded.reader,
         Right.WRITE: guarded.writer,
         Right.METRICS: guarded.scraper,
         Right.ANY: guarded.reader,
@@ -208,6 +209,24 @@ def test_a_list_of_a_foreign_database_does_not_say_whether_it_is_there(guarded: 
             for name in ("theirs", "nobodys")
         )
         assert (theirs.status, theirs.body) == (nobodys.status, nobodys.body) == (200, b"[]")
+
+
+def test_who_may_write_a_database_may_create_it_as_version_1_does(guarded: Guarded) -> None:
+    def ask(token: str, statement: str) -> Answer:
+        headers = {"Authorization": f"Bearer {token}"}
+        return guarded.server.request("POST", "/query", statement.encode(), headers=headers)
+
+    assert ask(guarded.writer, "CREATE DATABASE mine").status == 200
+    for token, statement in (
+        (guarded.writer, "CREATE DATABASE theirs"),
+        (guarded.writer, "SHOW MEASUREMENTS ON mine"),
+        (guarded.reader, "CREATE DATABASE mine"),
+        (guarded.scraper, "SHOW DATABASES"),
+    ):
+        assert ask(token, statement).status == 403
+    assert ask(guarded.writer, "SHOW DATABASES").json()["results"][0]["series"][0]["values"] == [
+        ["mine"]
+    ]
 
 
 def test_a_description_says_nothing_about_databases(guarded: Guarded) -> None:

@@ -16,6 +16,8 @@ class Right(StrEnum):
     # Read or write the database that the request is about; the handler says which one that is.
     READ = "database read"
     WRITE = "database write"
+    # As READ; one statement of InfluxQL, CREATE DATABASE, needs the right to write instead.
+    INFLUXQL = "database read (to create it: write)"
     METRICS = "metrics"
     # Any valid token; the handler shows each what it may see.
     ANY = "any"
@@ -23,7 +25,7 @@ class Right(StrEnum):
     NONE = "none"
 
 
-_ACTIONS = {Right.READ: Action.READ, Right.WRITE: Action.WRITE}
+_ACTIONS = {Right.READ: Action.READ, Right.WRITE: Action.WRITE, Right.INFLUXQL: Action.READ}
 
 
 class Access:
@@ -47,7 +49,10 @@ class Access:
         if right is Right.METRICS:
             is_allowed = rights.may_read_metrics
         else:
-            is_allowed = right is not Right.ADMIN and rights.allow_somewhere(_ACTIONS[right])
+            is_allowed = right is not Right.ADMIN and (
+                rights.allow_somewhere(_ACTIONS[right])
+                or (right is Right.INFLUXQL and rights.allow_somewhere(Action.WRITE))
+            )
         if not is_allowed:
             raise _forbidden(f"this route needs the right: {right}")
 

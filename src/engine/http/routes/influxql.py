@@ -167,7 +167,7 @@ def _table(query_v1: Any, query_v3: Any) -> list[Route]:
             "/query",
             query_v1,
             "Run InfluxQL as version 1 does",
-            Right.READ,
+            Right.INFLUXQL,
             takes_password=True,
             parameters=(
                 Parameter("q", "statements, separated by semicolons", required=True),
@@ -201,7 +201,7 @@ def _table(query_v1: Any, query_v3: Any) -> list[Route]:
             "/api/v3/query_influxql",
             query_v3,
             "Run one statement of InfluxQL",
-            Right.READ,
+            Right.INFLUXQL,
             parameters=(
                 Parameter("q", "a statement", required=True),
                 Parameter("db", "database, unless the statement names it"),
