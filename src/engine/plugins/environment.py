@@ -34,6 +34,7 @@ _SPECIFIER = re.compile(
     r"(?: *,? *(?:===|[<>=!~]=|[<>]) *[A-Za-z0-9.*+!_-]+)*"
     r" *(?:;[ \w'\"<>=!~.()]*)?"
 )
+_BLANKS = re.compile(r" {2,}")
 _ARCHIVE_SUFFIXES = (".whl", ".zip", ".gz", ".tgz", ".bz2", ".tbz", ".xz", ".txz", ".tar", ".egg")
 _LINKS_FILE = "_headrace_server.pth"
 
@@ -65,7 +66,10 @@ class PluginPackages:
         if not packages:
             raise RequestError("no packages are named", hint='send {"packages": ["NAME", …]}')
         for package in packages:
-            if not _SPECIFIER.fullmatch(package) or package.endswith(_ARCHIVE_SUFFIXES):
+            # For each run of blanks the pattern has several places, which it tries one by one.
+            if not _SPECIFIER.fullmatch(_BLANKS.sub(" ", package)) or package.endswith(
+                _ARCHIVE_SUFFIXES
+            ):
                 raise RequestError(
                     f"'{without_credentials(package)}' is not the name of a package",
                     hint="options, addresses and paths are not taken; an address may stand in a "

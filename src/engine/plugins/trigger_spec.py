@@ -242,6 +242,8 @@ _CRON_HINT = (
     "write 5 fields (minute hour day month weekday), 6 (second first) or 7 (year last), such as "
     "'*/5 * * * *' or '0 */5 * * * *'; weekdays are 0-7 with Sunday as 0 or 7, or names"
 )
+# It is taken apart for each tick, on the event loop.
+_CRON_CHARACTERS_MAX = 1024
 _SHORTHANDS = ("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly")
 _LONG_NAMES = re.compile(
     r"\b(january|february|march|april|june|july|august|september|sept|october|november|december|"
@@ -252,6 +254,8 @@ _LONG_NAMES = re.compile(
 def _parse_cron(text: str, expression: str, now_ns: int) -> Cron:
     fields = expression.split()
     expression = " ".join(fields)
+    if len(expression) > _CRON_CHARACTERS_MAX and now_ns != ACCEPTED_BEFORE:
+        raise _refusal(text, "cron expression is too long", _CRON_HINT)
     lowered = expression.lower()
     if lowered.startswith("@"):
         if lowered not in _SHORTHANDS:

@@ -150,6 +150,8 @@ def test_passwords_in_addresses_are_neither_answered_nor_logged(uv, tmp_path, ca
         "x --index-url=http://host",
         "x\n--pre",
         "",
+        # Endless for a pattern that tries all ways to share the blanks out.
+        "x" + " " * 5_000 + "y",
     ],
 )
 def test_names_of_packages_are_names(uv, package):

@@ -92,6 +92,7 @@ def test_every_spelling_is_understood_and_has_one_canonical_text(text, spec, can
         ("cron:@reboot", "unknown cron shorthand"),
         ("cron:@every 5m", "unknown cron shorthand"),
         ("cron:0 0 31 2 *", "never triggers"),
+        ("cron:" + ",".join(["1"] * 5_000) + " * * * *", "too long"),
         ("cron:0 0 0 1 1 ? 2020", "never triggers"),
     ],
 )
