@@ -124,3 +124,18 @@ def test_names_that_no_file_can_have(server: ServerProcess, name: str) -> None:
     assert refused(server, "POST", path, content).startswith("no requirements file at n")
     content = json.dumps({"plugin_name": name, "content": ""}).encode()
     assert "Path traversal" in refused(server, "POST", "/api/v3/plugins/files", content)
+
+
+def test_the_name_of_a_database_that_no_database_can_have_is_not_remembered(
+    server: ServerProcess,
+) -> None:
+    for path, question in (
+        ("/api/v3/query_sql", "SELECT 4711"),
+        ("/api/v3/query_influxql", "SELECT f4711 FROM m"),
+    ):
+        content = json.dumps({"db": "n" * 100_000, "q": question}).encode()
+        answer = server.request("POST", path, content)
+        assert answer.status == 404
+        assert len(answer.body) < 1_000
+    noted = server.query("_internal", "SELECT query_text FROM system.queries")
+    assert not [row for row in noted if row["query_text"] in ("SELECT 4711", "SELECT f4711 FROM m")]

@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from engine.catalog.catalog import DATABASE_NAME_BYTES_MAX
 from engine.clock import Clock
-from engine.errors import BackPressureError, QueryError
+from engine.errors import BackPressureError, DatabaseNotFoundError, QueryError
 from engine.logs import keys
 from engine.metrics import MetricsRegistry
 from engine.query import formats
@@ -213,6 +214,10 @@ class QueryService:
     async def _run(
         self, database: str, sql: str, work: Callable[[], _Result], query_type: str = "sql"
     ) -> _Result:
+        # What is remembered of a thousand queries has an end.
+        if len(database) > DATABASE_NAME_BYTES_MAX:
+            shown = database[:DATABASE_NAME_BYTES_MAX]
+            raise DatabaseNotFoundError(f"query error: database not found: {shown}…")
         loop = asyncio.get_running_loop()
         config = self._config
         if self._asked >= config.concurrency_max + config.waiting_max:
