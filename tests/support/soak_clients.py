@@ -6,7 +6,7 @@ import json
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from http.client import HTTPException
 from typing import Any
@@ -124,13 +124,12 @@ class Editor(Client):
     def _delete_rows(self) -> None:
         low = random.randrange(KEYS)
         high = low + random.choice((1, 10, KEYS))
-        where, is_meant = random.choice(
-            (
-                (f"w = '{self.name}'", lambda key: True),
-                (f"w = '{self.name}' AND k >= 'k5'", lambda key: f"k{key}" >= "k5"),
-                (f"w = '{self.name}' AND k IN ('k1', 'k7')", lambda key: key in (1, 7)),
-            )
+        choices: tuple[tuple[str, Callable[[int], bool]], ...] = (
+            (f"w = '{self.name}'", lambda key: True),
+            (f"w = '{self.name}' AND k >= 'k5'", lambda key: f"k{key}" >= "k5"),
+            (f"w = '{self.name}' AND k IN ('k1', 'k7')", lambda key: key in (1, 7)),
         )
+        where, is_meant = random.choice(choices)
         content: dict[str, object] = {"db": self.database, "table": self.table, "where": where}
         content |= {"from": low * STEP_NS, "to": high * STEP_NS}
         self.states.append(
