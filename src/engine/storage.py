@@ -2,6 +2,7 @@
 # behind it; and that what was found goes together.
 """Recovery of the state from checkpoint and log."""
 
+import itertools
 import logging
 import time
 from collections.abc import Callable
@@ -71,7 +72,8 @@ def recover_state(
     read_from = state.persisted
     _check_beginning(paths, read_from, has_checkpoint=found is not None)
     copy = TokenCopy(paths, filesystem)
-    replay = _Replay(state, book, covered, on_frame, copy.read())
+    progress = _Progress(_bytes_behind(paths, read_from))
+    replay = _Replay(state, book, covered, on_frame, copy.read(), progress)
     report = recover(paths, filesystem, replay.apply, book, after=read_from)
     if report.last_position < covered and read_from < covered:
         _note_early_end(report, covered, book)
@@ -117,6 +119,7 @@ class _Replay:
         covered: Position,
         on_frame: Callable[[DurableFrame], None],
         tokens: tuple[Position, TokensImage] | None,
+        progress: "_Progress",
     ) -> None:
         self._state = state
         self._tokens = tokens
@@ -125,7 +128,7 @@ class _Replay:
         self._book = book
         self._covered = covered
         self._on_frame = on_frame
-        self._progress = _Progress()
+        self._progress = progress
         # Of databases that went behind the lost frames: their rows are not missed.
         self._deleted: set[str] = set()
         # Behind it frames are lost that the checkpoint does not know; and when that was looked up.
@@ -144,7 +147,7 @@ class _Replay:
         else:
             state.apply(durable)
         self._on_frame(durable)
-        self._progress.came_to(durable.position)
+        self._progress.took(durable)
 
     def end(self, copy: TokenCopy) -> None:
         """Nothing more comes; `copy` gets the tokens that there are now."""
@@ -209,14 +212,38 @@ class _Replay:
 class _Progress:
     """Says now and then how far a long recovery has come."""
 
-    def __init__(self) -> None:
+    def __init__(self, bytes_in_all: int) -> None:
+        """Count up to `bytes_in_all`, of which files may have some that are no frame's."""
+        self._bytes_in_all = bytes_in_all
+        self._bytes = 0
         self._next_s = time.monotonic() + _PROGRESS_S
 
-    def came_to(self, position: Position) -> None:
+    def took(self, durable: DurableFrame) -> None:
+        self._bytes += durable.frame.nbytes
         now_s = time.monotonic()
         if now_s >= self._next_s:
             self._next_s = now_s + _PROGRESS_S
-            logger.info("reading the log", extra=keys(position=position))
+            share = min(1.0, self._bytes / max(1, self._bytes_in_all))
+            logger.info(
+                "reading the log",
+                extra=keys(
+                    position=durable.position,
+                    bytes=self._bytes,
+                    of_bytes=self._bytes_in_all,
+                    percent=round(100 * share),
+                ),
+            )
+
+
+def _bytes_behind(paths: DataPaths, read_from: Position) -> int:
+    """Of the files of the log that have frames behind that position."""
+    segments = paths.segments()
+    followers = [int(path.stem) for path in segments[1:]]
+    return sum(
+        path.stat().st_size
+        for path, follower in itertools.zip_longest(segments, followers)
+        if follower is None or follower > read_from + 1
+    )
 
 
 def _check_beginning(paths: DataPaths, read_from: Position, *, has_checkpoint: bool) -> None:
