@@ -394,7 +394,7 @@ class Server:
 
     def _build_backups(self, persist: PersistThread, access: LogAccess) -> Backups:
         directories = BackupDirectories(self._paths, self._config.plugins_path)
-        return Backups(directories, persist, self._access, access, self._readers)
+        return Backups(directories, persist, self._access, access, self._readers, self._faults)
 
     async def _write_last_checkpoint(self, checkpointer: Checkpointer) -> None:
         """Spare the next start what it would read from the log otherwise."""

@@ -9,6 +9,7 @@ import msgspec
 import pyarrow
 import pyarrow.parquet
 
+from engine.damage import DamageBook
 from engine.errors import EngineError
 from engine.ids import Position
 from engine.ingest.state import ServerState
@@ -43,11 +44,13 @@ class FileCheck:
     """Goes over the files of a node once; afterwards it tells how many they were.
 
     With `is_running` a server may change them meanwhile: what is missing or unfinished is not held
-    against them. With `deep`, Parquet files are read, not only their footers.
+    against them. With `deep`, Parquet files are read, not only their footers. What `book` knows to
+    be lost from the log is no fault any more.
     """
 
-    def __init__(self, paths: DataPaths, *, is_running: bool, deep: bool) -> None:
+    def __init__(self, paths: DataPaths, book: DamageBook, *, is_running: bool, deep: bool) -> None:
         self._paths = paths
+        self._book = book
         self._is_running = is_running
         self._deep = deep
         self.checkpoints = 0
@@ -88,15 +91,17 @@ class FileCheck:
 
     def _log_faults(self, covered: Position, persisted: Position) -> Iterator[Fault]:
         segments = self._paths.segments()
-        if segments and int(segments[0].stem) > persisted + 1:
+        first = int(segments[0].stem) if segments else persisted + 1
+        if first > persisted + 1:
             self._is_followed = False
-            yield Fault(
-                segments[0],
-                f"the log begins at position {int(segments[0].stem)}, and rows are in files only "
-                f"up to {persisted}",
-                "restore the log files before it from a backup",
-            )
-        last = None
+            if not self._book.knows_gap(persisted, Position(first)):
+                yield Fault(
+                    segments[0],
+                    f"the log begins at position {first}, and rows are in files only up to "
+                    f"{persisted}",
+                    "restore the log files before it from a backup",
+                )
+        last: Position | None = None
         for index, path in enumerate(segments):
             is_last = index == len(segments) - 1
             try:
@@ -113,12 +118,13 @@ class FileCheck:
             for frame in reader.scan():
                 if last is not None and frame.position != last + 1:
                     self._is_followed = False
-                    yield Fault(
-                        path,
-                        f"position {frame.position} at byte {frame.offset} follows {last}",
-                        "restore the log files between them from a backup",
-                    )
-                last = frame.position
+                    if not self._book.knows_gap(last, Position(frame.position)):
+                        yield Fault(
+                            path,
+                            f"position {frame.position} at byte {frame.offset} follows {last}",
+                            "restore the log files between them from a backup",
+                        )
+                last = Position(frame.position)
                 self.frames += 1
                 if segment is not None and frame.position > persisted:
                     self._follow(DurableFrame(segment, frame), covered)

@@ -230,6 +230,31 @@ def test_damage_is_found(shared_server: ServerProcess, tmp_path: Path) -> None:
     assert "damaged" in server.cli("backup", str(directory), "--verify").stderr
 
 
+def test_the_good_rest_of_a_damaged_server_is_backed_up(
+    make_server: Callable[..., ServerProcess], tmp_path: Path
+) -> None:
+    server = make_server(*FLAGS).start()
+    first, second = tmp_path / "first", tmp_path / "second"
+    fill(server, 0, 20_000)
+    wait_for(lambda: files_of(server.data_dir), "files")
+    assert server.stop() == 0
+    server.start()
+    assert server.cli("backup", str(first), "-q").returncode == 0
+    path = files_of(server.data_dir)[0]
+    path.write_bytes(path.read_bytes()[:-1])
+    made = server.cli("backup", str(second), "-q")
+    assert made.returncode == 1
+    assert f"without 1 damaged files of the server: {path.parent.parent.name}/m/" in made.stderr
+    assert json.loads((second / "manifest.json").read_text())["about"]["missing"]
+    # What was copied when it was whole still is.
+    again = server.cli("backup", str(first), "-q")
+    assert again.returncode == 0, again.stderr
+    assert len(files_of(first)) == len(files_of(second)) + 1
+    for directory in (first, second):
+        assert server.cli("backup", str(directory), "--verify").returncode == 0
+    assert server.stop() == 0
+
+
 def test_nothing_but_its_files_is_given(shared_server: ServerProcess) -> None:
     server = shared_server
     fill(server, 0, 500)

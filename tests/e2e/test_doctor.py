@@ -95,7 +95,13 @@ def test_space(tmp_path: Path, monkeypatch) -> None:
     for free, status in ((total // 2, OK), (total // 50, WARNING), (1_000_000, FAILED)):
         usage = argparse.Namespace(free=free, total=total)
         monkeypatch.setattr(doctor.shutil, "disk_usage", lambda place, usage=usage: usage)
-        assert next(doctor._disk(tmp_path / "new")).status == status
+        assert next(doctor._disk(tmp_path / "new", 0)).status == status
+    few = argparse.Namespace(free=3 * 1024**3, total=total // 4)
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda place: few)
+    for reserve, status in ((1024**3, OK), (2 * 1024**3, WARNING), (4 * 1024**3, FAILED)):
+        found = next(doctor._disk(tmp_path / "new", reserve))
+        assert found.status == status, reserve
+    assert "no rows are taken" in found.text
 
 
 def test_plugin_environments(tmp_path: Path) -> None:

@@ -148,7 +148,8 @@ class History:
         disk = self.storage.filesystem
         if self.cut_in == "step" and self.choice.random() < 0.1:
             # In what comes now, or soon after it.
-            disk.cut_at = min(disk.cut_at, disk.steps + int(self.choice.expovariate(1 / 12)))
+            away = self.choice.expovariate(1 / self.choice.choice((4, 12, 40)))
+            disk.cut_at = min(disk.cut_at, disk.steps + int(away))
         try:
             self.choice.choice(steps)()
         except (DiskFullError, OSError) as error:

@@ -17,13 +17,19 @@ from engine.cli import backup_manifest
 from engine.cli.backup_manifest import Entry, Manifest, hashed, new_file, sync_directory
 from engine.cli.client import Client, ServerError
 from engine.cli.write import Progress
-from engine.errors import BackupFailedError, ConfigError
+from engine.errors import BackupFailedError, ConfigError, EngineError
 
 _ROUTE = "/api/v3/backup"
 _LOCK, _SOURCE, _INCOMING = "lock", "cluster-uuid", "incoming"
 _OBJECTS, _PARQUET = "objects", "parquet"
 # Plugins and secrets may be removed while a backup is made.
 _MAY_BE_GONE = ("plugins", "secrets", "fetched-plugins")
+
+
+class BackupIncompleteError(EngineError):
+    """A backup has all but what was damaged."""
+
+    code = "backup_incomplete"
 
 
 def backup(namespace: argparse.Namespace) -> None:
@@ -95,10 +101,16 @@ class _Backup:
         self._entries = {(one.kind, one.path): one for one in before.files} if before else {}
         self._stored = {one.stored: one for one in before.files} if before else {}
         self._touched: set[Path] = set()
+        # Files that the server cannot give, and of which there is no copy from before.
+        self._missing: list[dict[str, Any]] = []
         self.copied_bytes = 0
 
     def make(self) -> None:
-        """Make it."""
+        """Make it.
+
+        Raises:
+            BackupIncompleteError: It is made, of all files but those that are damaged.
+        """
         content = {"secrets": self._with_secrets}
         begun = json.loads(self._client.request("POST", _ROUTE, content=content))
         try:
@@ -112,6 +124,10 @@ class _Backup:
             name: begun[name]
             for name in ("position", "created_ns", "cluster_uuid", "node_id", "server_version")
         }
+        if self._missing:
+            about["missing"] = [
+                {"path": file["path"], "reason": file["damage"]} for file in self._missing
+            ]
         manifest = Manifest(about, files)
         for place in sorted(self._touched):
             sync_directory(place)
@@ -122,6 +138,12 @@ class _Backup:
                 f"{len(files)} files, {manifest.total_bytes} bytes at position "
                 f"{begun['position']}; {self.copied_bytes} bytes were new",
                 file=sys.stderr,
+            )
+        if self._missing:
+            raise BackupIncompleteError(
+                f"the backup is made, but without {len(self._missing)} damaged files of the "
+                f"server: {', '.join(file['path'] for file in self._missing[:3])}",
+                hint="system.damage tells what is wrong with them, and whose rows they have",
             )
 
     def _check_source(self, uuid: str) -> None:
@@ -152,7 +174,11 @@ class _Backup:
         entries = []
         with closing(progress):
             for file in files:
-                entry = self._found(file) or self._copy(name, file)
+                entry = self._found(file)
+                if entry is None and file.get("damage"):
+                    self._missing.append(file)
+                elif entry is None:
+                    entry = self._copy(name, file)
                 if entry is not None:
                     entries.append(entry)
                 progress.add(file["size_bytes"])

@@ -13,17 +13,20 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.cli.client import Client, ServerError
 from engine.cli.terminal import BOLD, RED, styled
 from engine.errors import EngineError
 
+if TYPE_CHECKING:
+    from engine.damage import Damage
+
 OK, WARNING, FAILED = "ok", "warning", "failed"
 GREEN, YELLOW = "32", "33"
 
-# Below the first a server is about to stop taking writes, below the second somebody should look.
-FREE_BYTES_MIN, FREE_BYTES_LOW = 256 * 1024 * 1024, 2 * 1024 * 1024 * 1024
+# Below the second somebody should look, below the first even where no reserve is set.
+FREE_BYTES_MIN, FREE_BYTES_LOW = 16 * 1024 * 1024, 2 * 1024 * 1024 * 1024
 FREE_SHARE_LOW = 0.05
 # Of the disk: a commit takes as long as one of these.
 _SYNCS, SYNC_SLOW_S = 21, 0.02
@@ -80,7 +83,7 @@ def doctor(namespace: argparse.Namespace) -> None:
         lambda: iter([running]),
         lambda: _server(namespace, is_running=is_running),
         lambda: _permissions(places),
-        lambda: _disk(places.data_dir),
+        lambda: _disk(places.data_dir, settings.disk_reserve),
         lambda: _syncs(places),
         lambda: _clock(paths.wal_dir),
         _limits,
@@ -181,14 +184,17 @@ def _permissions(places: Places) -> Iterator[Finding]:
         yield Finding("secrets", FAILED, f"others may read {path}", f"chmod 600 {path}")
 
 
-def _disk(data_dir: Path) -> Iterator[Finding]:
+def _disk(data_dir: Path, reserve_bytes: int) -> Iterator[Finding]:
     place = next(path for path in (data_dir, *data_dir.parents) if path.exists())
     usage = shutil.disk_usage(place)
     text = f"{usage.free / 1e9:.1f} GB of {usage.total / 1e9:.1f} GB free"
     hint = "free space, shorten retention, or move the data directory"
-    if usage.free < FREE_BYTES_MIN:
+    if usage.free < reserve_bytes:
+        text += f", less than the reserve of {reserve_bytes / 1e9:.1f} GB: no rows are taken"
+        yield Finding("disk space", FAILED, text, f"{hint}, or set --disk-reserve lower")
+    elif usage.free < FREE_BYTES_MIN:
         yield Finding("disk space", FAILED, text, hint)
-    elif usage.free < max(FREE_BYTES_LOW, FREE_SHARE_LOW * usage.total):
+    elif usage.free < max(FREE_BYTES_LOW, FREE_SHARE_LOW * usage.total, 2 * reserve_bytes):
         yield Finding("disk space", WARNING, text, hint)
     else:
         yield Finding("disk space", OK, text)
@@ -321,13 +327,36 @@ def _plugins(places: Places, manager: str) -> Iterator[Finding]:
         yield Finding("plugin environment", OK, f"{places.venv}, Python {found}")
 
 
+def _told(damage: "Damage") -> str:
+    """What a note about damage says."""
+    text = f"{damage.file}: {damage.reason}"
+    if damage.after_position is not None and damage.lost_positions:
+        first, last = damage.after_position + 1, damage.after_position + damage.lost_positions
+        text += f"; positions {first} to {last} of the log are lost"
+        if damage.content:
+            text += f" ({', '.join(damage.content)})"
+    return text
+
+
+def _damage_hint(damage: "Damage") -> str:
+    kept = f"the damaged file is kept as {damage.kept}; " if damage.kept else ""
+    return f"{kept}the note may be removed from damaged/ once it is dealt with"
+
+
 def _files(paths: Any, *, is_running: bool, deep: bool) -> Iterator[Finding]:
     if not paths.node_dir.exists():
         return
     # Imported late: it needs what servers are made of.
+    from engine.clock import SystemClock
+    from engine.damage import DamageBook
+    from engine.filesystem import FileSystem
     from engine.storage_check import FileCheck
 
-    check = FileCheck(paths, is_running=is_running, deep=deep)
+    book = DamageBook(paths, FileSystem(), SystemClock())
+    book.load()
+    for damage in book.entries():
+        yield Finding("damage", WARNING, _told(damage), _damage_hint(damage))
+    check = FileCheck(paths, book, is_running=is_running, deep=deep)
     count = 0
     try:
         for fault in check.faults():

@@ -14,6 +14,8 @@ from engine.ids import Position
 from engine.paths import PLUGIN_PATH_PARTS_MAX, DataPaths
 from engine.persist.checkpointer import Checkpointer
 from engine.persist.ports import LogPort, StatePort
+from engine.store.file_faults import FileFaults
+from engine.store.manifest import FileEntry
 from engine.store.readers import Readers
 from engine.wal.segment_series import Segment
 
@@ -33,7 +35,7 @@ class FileKind(StrEnum):
     PLUGIN = "plugins"
 
 
-class BackupFile(msgspec.Struct, frozen=True, kw_only=True):
+class BackupFile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One file.
 
     Attributes:
@@ -41,12 +43,14 @@ class BackupFile(msgspec.Struct, frozen=True, kw_only=True):
         path: Below the directory of its kind, with slashes.
         size_bytes: How long it is; of what may change meanwhile, how long it was.
         is_fixed: Whether a file of this kind, path and size never has another content.
+        damage: Why it cannot be given, though it belongs to the backup; empty when it can.
     """
 
     kind: FileKind
     path: str
     size_bytes: int
     is_fixed: bool
+    damage: str = ""
 
 
 class BackupDirectories(msgspec.Struct, frozen=True):
@@ -68,6 +72,8 @@ class Collected(msgspec.Struct, kw_only=True):
     # Of what the server may remove or write on meanwhile.
     descriptors: dict[tuple[str, str], int]
     hold: ExitStack
+    # Database, table and entry of each Parquet file, by path.
+    parquet: dict[str, tuple[str, str, FileEntry]] = {}
 
 
 def collect(
@@ -76,10 +82,13 @@ def collect(
     state: StatePort,
     log: LogPort,
     readers: Readers,
+    faults: FileFaults,
     *,
     with_secrets: bool,
 ) -> Collected:
     """Take hold of all files; call it in the persist thread, `hold.close()` lets go.
+
+    Parquet files that are missing or not whole are listed as such.
 
     Raises:
         OSError: A file cannot be read, or a checkpoint not be written.
@@ -90,14 +99,9 @@ def collect(
         paths = directories.paths
         found = Collected(position=Position(0), files=[], descriptors={}, hold=ExitStack())
 
-        def look() -> tuple[Position, list[BackupFile], list[Path]]:
+        def look() -> tuple[Position, list[tuple[str, str, FileEntry]], list[Path]]:
             parquet = [
-                BackupFile(
-                    kind=FileKind.PARQUET,
-                    path=entry.path,
-                    size_bytes=entry.size_bytes,
-                    is_fixed=True,
-                )
+                (database.name, table.name, entry)
                 for database in state.store.databases()
                 for table in database.tables()
                 for entry in table.files
@@ -106,7 +110,9 @@ def collect(
 
         # The log may go on, files appear only in this thread: what the log has behind the
         # checkpoint tells of no file that is not among these.
-        found.position, found.files, segments = log.call(look)
+        found.position, parquet, segments = log.call(look)
+        found.parquet = {entry.path: (database, table, entry) for database, table, entry in parquet}
+        found.files += [_parquet_file(*one, faults) for one in parquet]
         for path in paths.checkpoints()[-1:]:
             _open(found, stack, FileKind.CHECKPOINT, path, path.stat().st_size, is_fixed=True)
         for index, path in enumerate(segments):
@@ -120,6 +126,18 @@ def collect(
             found.files += _loose_files(directories.of(kind), kind)
         found.hold = stack.pop_all()
         return found
+
+
+def _parquet_file(database: str, table: str, entry: FileEntry, faults: FileFaults) -> BackupFile:
+    faults.look(database, table, entry)
+    damage = faults.known(entry)
+    return BackupFile(
+        kind=FileKind.PARQUET,
+        path=entry.path,
+        size_bytes=entry.size_bytes,
+        is_fixed=True,
+        damage="" if damage is None else damage.reason,
+    )
 
 
 def _open(

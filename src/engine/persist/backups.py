@@ -8,20 +8,31 @@ import os
 import secrets
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
-from engine.errors import BackupFailedError, BackupLimitError, BackupNotFoundError, WalError
+from engine.errors import (
+    BackupFailedError,
+    BackupLimitError,
+    BackupNotFoundError,
+    FileDamagedError,
+    WalError,
+)
 from engine.ids import Position
 from engine.logs import keys
 from engine.persist.backup_files import (
     BackupDirectories,
     BackupFile,
     Collected,
+    FileKind,
     collect,
 )
 from engine.persist.persister import StoppedError
 from engine.persist.ports import LogPort, StatePort
 from engine.persist.thread import PersistThread
+from engine.store.file_faults import FileFaults
+from engine.store.manifest import FileEntry
 from engine.store.readers import Readers
 
 logger = logging.getLogger(__name__)
@@ -52,12 +63,14 @@ class Backups:
         state: StatePort,
         log: LogPort,
         readers: Readers,
+        faults: FileFaults,
     ) -> None:
         self._directories = directories
         self._persist = persist
         self._state = state
         self._log = log
         self._readers = readers
+        self._faults = faults
         self._leases: dict[str, _Lease] = {}
 
     async def begin(self, *, with_secrets: bool) -> tuple[str, Position, list[BackupFile]]:
@@ -80,6 +93,7 @@ class Backups:
                 self._state,
                 self._log,
                 self._readers,
+                self._faults,
                 with_secrets=with_secrets,
             )
         )
@@ -134,7 +148,13 @@ class Backups:
         lease.readers += 1
         self._watch(name, lease)
         size = file.size_bytes if file.is_fixed or held is not None else None
-        return BackupPieces(descriptor, size, lambda: self._done(name, lease))
+        parquet = lease.collected.parquet.get(path) if file.kind is FileKind.PARQUET else None
+        return BackupPieces(
+            descriptor,
+            size,
+            lambda: self._done(name, lease),
+            on_fault=(lambda: None) if parquet is None else partial(self._look_at, parquet),
+        )
 
     def end(self, name: str) -> None:
         """Let go of the files of a backup; one that is over already is fine."""
@@ -152,6 +172,11 @@ class Backups:
         """End all."""
         for name in list(self._leases):
             self.end(name)
+
+    def _look_at(self, parquet: tuple[str, str, FileEntry]) -> None:
+        """See whether the file is damaged, so that the next backup does without it."""
+        with suppress(FileDamagedError):
+            self._faults.search([parquet])
 
     def _done(self, name: str, lease: _Lease) -> None:
         lease.readers -= 1
@@ -176,12 +201,21 @@ class BackupPieces:
     """A file in pieces; `aclose` lets go of it."""
 
     def __init__(
-        self, descriptor: int, size_bytes: int | None, on_done: Callable[[], None]
+        self,
+        descriptor: int,
+        size_bytes: int | None,
+        on_done: Callable[[], None],
+        *,
+        on_fault: Callable[[], None] = lambda: None,
     ) -> None:
-        """`size_bytes` is how much of the file belongs to the backup; None for all of it."""
+        """`size_bytes` is how much of the file belongs to the backup; None for all of it.
+
+        `on_fault` is called in a thread when the file cannot be read to that end.
+        """
         self._descriptor = descriptor
         self._left = size_bytes
         self._on_done = on_done
+        self._on_fault = on_fault
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """The pieces, in order.
@@ -189,11 +223,18 @@ class BackupPieces:
         Raises:
             OSError: The file cannot be read, or is shorter than it was.
         """
-        loop = asyncio.get_running_loop()
+        try:
+            async for piece in self._pieces():
+                yield piece
+        except OSError:
+            await asyncio.to_thread(self._on_fault)
+            raise
+
+    async def _pieces(self) -> AsyncIterator[bytes]:
         offset = 0
         while self._left is None or self._left > 0:
             wanted = PIECE_BYTES if self._left is None else min(PIECE_BYTES, self._left)
-            piece = await loop.run_in_executor(None, os.pread, self._descriptor, wanted, offset)
+            piece = await asyncio.to_thread(os.pread, self._descriptor, wanted, offset)
             if not piece:
                 if self._left:
                     raise OSError(f"the file ends {self._left} bytes too early")

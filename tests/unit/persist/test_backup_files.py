@@ -34,6 +34,7 @@ def begin(storage: Storage, plugin_dir: Path | None = None) -> Collected:
         StateAccess(storage.state, storage.index),
         storage,
         storage.readers,
+        storage.faults,
         with_secrets=True,
     )
 
@@ -156,3 +157,23 @@ def test_what_is_asked_of_the_persist_thread(storage: Storage) -> None:
     persist.join()
     with pytest.raises(StoppedError):
         persist.ask(lambda: 3).result(60)
+
+
+def test_damaged_files_are_listed_as_such(storage: Storage, tmp_path: Path) -> None:
+    for first in range(3):
+        storage.write(f"m,t=a v={first}i {first}")
+        storage.persist_all()
+    missing, cut, whole = [
+        storage.paths.parquet_dir / entry.path
+        for entry in storage.state.store.database("db").table("m").files
+    ]
+    missing.unlink()
+    cut.write_bytes(cut.read_bytes()[:-1])
+    collected = begin(storage)
+    collected.hold.close()
+    damage = {file.path: file.damage for file in collected.files if file.kind == FileKind.PARQUET}
+    assert [
+        bool(damage[str(path.relative_to(storage.paths.parquet_dir))])
+        for path in (missing, cut, whole)
+    ] == [True, True, False]
+    assert len(storage.damage.entries()) == 2

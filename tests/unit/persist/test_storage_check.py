@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 
 from engine.catalog.changes import DeleteDatabase
+from engine.clock import SystemClock
+from engine.damage import DamageBook
+from engine.filesystem import FileSystem
 from engine.paths import DataPaths
 from engine.persist.thread import PersistConfig
 from engine.storage_check import Fault, FileCheck
@@ -45,9 +48,10 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def check(directory: Path, **settings: bool) -> tuple[list[Fault], FileCheck]:
-    made = FileCheck(
-        DataPaths(directory, "node0"), **{"is_running": False, "deep": True, **settings}
-    )
+    paths = DataPaths(directory, "node0")
+    book = DamageBook(paths, FileSystem(), SystemClock())
+    book.load()
+    made = FileCheck(paths, book, **{"is_running": False, "deep": True, **settings})
     before = {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
     faults = list(made.faults())
     assert before == {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
@@ -110,3 +114,18 @@ def test_damage(sound: Path, tmp_path: Path, what: str) -> None:
     # A server that runs may be writing, or have removed a file.
     running, _ = check(directory, is_running=True)
     assert bool(running) == (what not in ("tail", "missing"))
+
+
+def test_what_a_start_has_noted_is_no_fault_any_more(sound: Path, tmp_path: Path) -> None:
+    directory = tmp_path / "data"
+    shutil.copytree(sound, directory)
+    path = DataPaths(directory, "node0").segments()[-2]
+    content = bytearray(path.read_bytes())
+    content[200] ^= 1
+    path.write_bytes(content)
+    faults, _ = check(directory)
+    assert path in [fault.path for fault in faults]
+    Storage(directory, CONFIG).close()
+    faults, made = check(directory)
+    assert faults == []
+    assert made.segments

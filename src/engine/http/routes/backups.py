@@ -82,7 +82,7 @@ def routes(services: Services) -> list[Route]:
             answer=Answer(
                 200,
                 "`{backup_id, position, created_ns, cluster_uuid, node_id, server_version, files: "
-                "[{kind, path, size_bytes, is_fixed}]}`; 409 when four are under way",
+                "[{kind, path, size_bytes, is_fixed, damage?}]}`; 409 when four are under way",
                 ("application/json",),
             ),
         ),
