@@ -322,6 +322,9 @@ def main(arguments: Sequence[str]) -> int:
     if words and words[-1] == "help" and not any(word.startswith("-") for word in words):
         # `headrace create trigger help`, as the reference's documentation spells it.
         words[-1] = "--help"
+    if words in (["-V"], ["--version"]):
+        print(f"headrace {engine.__version__}")
+        return 0
     namespace = build_parser(words[0] if words else None).parse_args(words)
     try:
         profile.complete(namespace)

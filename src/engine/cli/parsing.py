@@ -3,7 +3,6 @@
 """The parser behind every command."""
 
 import argparse
-import difflib
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn, TypeAlias
 
@@ -12,6 +11,8 @@ EXIT_USAGE = 2
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The one of `known` that `word` most likely means, or None."""
+    import difflib  # late, for speed: only mistakes need it
+
     found = difflib.get_close_matches(word, sorted(known), 1)
     return found[0] if found else None
 

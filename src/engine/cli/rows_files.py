@@ -2,7 +2,6 @@
 # by the last ending, and that a file is written as a whole or not at all.
 """Files of rows."""
 
-import gzip
 import io
 import os
 import sys
@@ -36,6 +35,8 @@ def open_to_read(path: str) -> BinaryIO:
     if path == STANDARD:
         return sys.stdin.buffer
     if path.lower().endswith(".gz"):
+        import gzip  # late, for speed: the names of formats above are part of --help
+
         return cast("BinaryIO", gzip.open(path, "rb"))
     if path.lower().endswith(".zst"):
         # Imported late: no other compression needs it.
@@ -75,6 +76,8 @@ def writing(path: str, *, form: str) -> Iterator[BinaryIO]:
 
 def _open_to_write(aside: str, path: str) -> BinaryIO:
     if path.lower().endswith(".gz"):
+        import gzip  # late, as above
+
         return cast("BinaryIO", gzip.open(aside, "wb", _GZIP_LEVEL))
     if path.lower().endswith(".zst"):
         import pyarrow

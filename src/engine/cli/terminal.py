@@ -3,7 +3,6 @@
 """Output to a terminal."""
 
 import os
-import shutil
 import sys
 import unicodedata
 from typing import TextIO
@@ -52,6 +51,8 @@ def show_table(text: str, stream: TextIO = sys.stdout) -> str:
     border = lines[0] if lines else ""
     if not border.startswith("+-") or set(border) != {"+", "-"}:
         return text
+    import shutil  # late, for speed: most commands draw no table
+
     width = shutil.get_terminal_size().columns
     spans = [len(part) - 2 for part in border[1:-1].split("+")]
     rows = [_cells(line, spans) for line in lines if line.startswith("|")]
