@@ -345,9 +345,7 @@ class QueryExecutor:
             )
             for table in tables
         ]
-        renamed: dict[str, str] = {}
-        for one in found:
-            renamed.update(distinct_names(name for name, _ in one.columns))
+        renamed = distinct_names(name for one in found for name, _ in one.columns)
         named = tuple((table, one.columns) for table, one in zip(tables, found, strict=True))
         template = template_of(question, self._config.parse_limits, named, renamed)
         text = template.bind(params, now_ns)

@@ -3,6 +3,7 @@
 # there may be any. The chunks are kept per table and only grow while the table only grows.
 """Tables as Arrow tables."""
 
+import re
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -25,9 +26,10 @@ from lp_core.enums import ColumnType
 CHUNK_ROWS = 65_536
 _GATHERED_BATCHES_MAX = 4_096
 
-# Appended to a column name that differs from another only in case, for DuckDB does not tell them
-# apart.
+# Appended, with a number, to a column name that differs from another only in case, for DuckDB does
+# not tell them apart.
 _MARK = "\u2063"
+_MARKED = re.compile(f"{_MARK}[0-9]+{_MARK}\\Z")
 
 
 class QueryCatalog(Protocol):
@@ -63,20 +65,23 @@ def kinds_of(columns: Iterable[tuple[str, ColumnType]]) -> tuple[tuple[str, Kind
 
 
 def distinct_names(names: Iterable[str]) -> dict[str, str]:
-    """New names for those that another name equals but for its case."""
+    """New names for those that another name equals but for its case.
+
+    Users may give names that look like new ones: these get new ones, too.
+    """
     renamed: dict[str, str] = {}
     seen: dict[str, int] = {}
     for name in sorted(set(names)):
         count = seen.get(name.lower(), 0)
         seen[name.lower()] = count + 1
-        if count:
-            renamed[name] = name + _MARK * count
+        if count or _MARKED.search(name):
+            renamed[name] = f"{name}{_MARK}{count}{_MARK}"
     return renamed
 
 
 def original_name(name: str) -> str:
     """The name a column has for users, from the name that DuckDB has for it."""
-    return name.rstrip(_MARK)
+    return _MARKED.sub("", name)
 
 
 class Reach(NamedTuple):

@@ -92,6 +92,18 @@ def test_unquoted_names_are_lower_case_and_quoted_ones_exact(rows):
     assert '"Upper"' in caught.value.hint
 
 
+def test_columns_of_several_tables_that_differ_in_case_only_are_kept_apart():
+    tables = [
+        snapshot(name, dict.fromkeys(columns, ColumnType.INT64), [dict.fromkeys((*columns, "time"), 1)])
+        for name, columns in (("m", ("ab", "aB")), ("n", ("aB", "AB")))
+    ]
+    executor = QueryExecutor(QueryConfig(threads=1), FakeCatalog(*tables))
+    answer = executor.run("db", 'SELECT m.ab, m."aB", n."aB", n."AB" FROM m, n')
+    executor.close()
+    assert answer.column_names[:2] == ["ab", "aB"]
+    assert answer.num_rows == 1
+
+
 def test_columns_that_differ_in_case_only_are_kept_apart(executor, rows):
     table = executor.run("db", "SELECT * FROM mixed")
     assert table.column_names == ["TEMP", "Temp", "temp", "time"]

@@ -200,3 +200,12 @@ def test_names_that_differ_in_case_get_distinct_names_and_back():
     assert len({*renamed.values(), "TEMP"}) == 3
     assert {original_name(name) for name in renamed.values()} == {"Temp", "temp"}
     assert distinct_names(["a", "b"]) == {}
+
+
+def test_names_may_look_like_new_ones():
+    names = ["A", "a", "b", "b\u2063"]
+    for _ in range(3):
+        names += distinct_names(names).values()
+        known = [distinct_names(names).get(name, name) for name in names]
+        assert len({name.lower() for name in known}) == len(set(names))
+        assert [original_name(name) for name in known] == names
