@@ -8,7 +8,7 @@ import contextlib
 import itertools
 import threading
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -18,7 +18,7 @@ from engine.store.former import Former
 from engine.store.manifest import FileEntry, TableFiles, changed
 from engine.store.row_deletes import RowDelete
 from engine.store.snapshot import TableSnapshot
-from engine.store.time_ranges import TimeRange, add_range, union
+from engine.store.time_ranges import TimeRange, add_range, common, union
 from lp_core import ColumnType, SchemaIndex, TableBatch, WriteBatch
 
 
@@ -98,6 +98,8 @@ class LiveTable:
         self._marks: list[tuple[Position, TimeRange]] = []
         self.overlap_ranges: tuple[TimeRange, ...] = ()
         self.num_rows = 0
+        # Of the batches; may be too wide.
+        self._times: TimeRange | None = None
         # In the order of the log: those that may still mean a row of a batch or file.
         self.deletes: tuple[RowDelete, ...] = ()
         # Of a table that was taken out of its database, whose schema knows it no more.
@@ -112,6 +114,7 @@ class LiveTable:
             self.batches.append(batch)
             self._positions.append(position)
             self.num_rows += batch.num_rows
+            self._widen(batch)
             if overlap is not None:
                 self._mark(position, overlap)
 
@@ -157,6 +160,10 @@ class LiveTable:
             if count:
                 self._left_through = self._positions[count - 1]
             del self.batches[:count], self._positions[:count]
+            if self.deletes or not self.batches:
+                self._times = None
+                for batch in self.batches:
+                    self._widen(batch)
             marks = [mark for mark in self._marks if mark[0] > through]
             if len(marks) != len(self._marks):
                 self._marks = marks
@@ -194,22 +201,23 @@ class LiveTable:
                 has_overlaps=any(position > after for position, _ in self._marks),
             )
 
-    def snapshot(self, columns: tuple[tuple[str, ColumnType], ...]) -> TableSnapshot:
-        """What it holds now."""
+    def snapshot(self, columns: Callable[[], Columns]) -> TableSnapshot:
+        """What it holds now; `columns` are asked for behind the rows: none lacks one of theirs."""
         with self._lock:
-            return TableSnapshot(
-                name=self.name,
-                columns=columns,
-                batches=tuple(self.batches),
-                overlap_ranges=self.overlap_ranges,
-                files=self.files,
-                deletes=self.deletes,
-                positions=tuple(self._positions) if self.deletes else (),
-            )
+            batches = tuple(self.batches)
+            positions = tuple(self._positions) if self.deletes else ()
+            files, overlap_ranges, deletes = self.files, self.overlap_ranges, self.deletes
+        return TableSnapshot(
+            name=self.name,
+            columns=columns(),
+            batches=batches,
+            overlap_ranges=overlap_ranges,
+            files=files,
+            deletes=deletes,
+            positions=positions,
+        )
 
-    def as_of(
-        self, columns: tuple[tuple[str, ColumnType], ...], position: Position
-    ) -> TableSnapshot:
+    def as_of(self, columns: Callable[[], Columns], position: Position) -> TableSnapshot:
         """What it held at a position, and files that begin before and end behind it."""
         with self._lock:
             count = bisect_right(self._positions, position)
@@ -217,7 +225,7 @@ class LiveTable:
             files, overlap_ranges, deletes = self.files, self.overlap_ranges, self.deletes
         return TableSnapshot(
             name=self.name,
-            columns=columns,
+            columns=columns(),
             batches=tuple(batches),
             # Those of later rows among them: they cost a fold, and change nothing.
             overlap_ranges=overlap_ranges,
@@ -230,13 +238,19 @@ class LiveTable:
         """Forget deletes of which all rows are gone."""
         if not self.deletes:
             return
-        first = self._positions[0] if self._positions else None
+        times, first = self._times, self._positions[0] if self._positions else Position(0)
         self.deletes = tuple(
             delete
             for delete in self.deletes
-            if (first is not None and first < delete.position)
+            if (times and first < delete.position and common(times, delete.times))
             or any(delete.concerns(entry) for entry in self.files)
         )
+
+    def _widen(self, batch: TableBatch) -> None:
+        low, high = batch.min_time_ns, batch.max_time_ns
+        if self._times is not None:
+            low, high = min(low, self._times[0]), max(high, self._times[1])
+        self._times = low, high
 
     def _mark(self, position: Position, overlap: TimeRange) -> None:
         self._marks.append((position, overlap))
@@ -407,12 +421,12 @@ class LiveDatabase:
     def snapshot(self, table: str) -> TableSnapshot | None:
         """What `table` holds now, or None when there is none."""
         found = self._tables.get(table)
-        return None if found is None else found.snapshot(self.columns(table))
+        return None if found is None else found.snapshot(lambda: self.columns_of(found))
 
     def as_of(self, table: str, position: Position) -> TableSnapshot | None:
         """What `table` held at a position, or None when it is not there; see LiveTable.as_of."""
         found = self._tables.get(table)
-        return None if found is None else found.as_of(self.columns(table), position)
+        return None if found is None else found.as_of(lambda: self.columns_of(found), position)
 
     @property
     def num_rows(self) -> int:

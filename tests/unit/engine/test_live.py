@@ -1,9 +1,12 @@
 """Live tables."""
 
 import itertools
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyarrow import record_batch
 
 from engine.ids import DatabaseId, Position
 from engine.store.live import LiveDatabase, LiveStore
@@ -49,6 +52,30 @@ def test_rewritten_points_mark_their_time_range() -> None:
     assert later is not None
     assert later.overlap_ranges == ((20, 20),)
     assert snapshot.overlap_ranges == (), "a snapshot does not change"
+
+
+def test_a_snapshot_knows_the_columns_of_all_its_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    database = LiveDatabase("db", DatabaseId(1))
+
+    def write(body: bytes) -> None:
+        database.add(parse(body, precision="ns", now_ns=0).batch, Position(1))
+
+    write(b"m f=1 1\n")
+    known = database.columns
+
+    def meanwhile(table: str) -> Any:
+        columns = known(table)
+        write(b"m,t=a g=1 1\n")
+        return columns
+
+    # Queries look from threads of their own, while rows come.
+    monkeypatch.setattr(database, "columns", meanwhile)
+    for snapshot in (database.snapshot("m"), database.as_of("m", Position(9))):
+        assert snapshot is not None
+        names = {field[0] for field in snapshot.columns} | {"time"}
+        assert all(
+            set(batch.schema.names) <= names for batch in map(record_batch, snapshot.batches)
+        )
 
 
 def test_stores_forget_dropped_databases() -> None:

@@ -59,6 +59,28 @@ def test_a_delete_in_memory_is_forgotten_once_the_rows_are_in_files(tmp_path: Pa
     assert storage.query(ALL) == expected
 
 
+def test_a_delete_of_times_without_live_rows_is_forgotten_with_the_rows_of_files(
+    tmp_path: Path,
+) -> None:
+    storage = make(tmp_path)
+    storage.write("m f=1 1\nm f=2 2")
+    storage.persist_all()
+    storage.write(f"m f=3 {10**18}")
+    storage.delete_rows("m", high_ns=1)
+    storage.delete_rows("m", low_ns=10**18, high_ns=10**18)
+    assert len(table(storage).deletes) == 2
+    storage.persist.purger.purge()
+    assert [one.times[0] for one in table(storage).deletes] == [10**18]
+    # Late rows are not meant by what went before.
+    storage.write("m f=4 1")
+    assert [row["f"] for row in storage.query("SELECT f FROM m ORDER BY time")] == [4.0, 2.0]
+    storage = storage.restart()
+    storage.persist_all()
+    assert table(storage).deletes == ()
+    assert [row["f"] for row in storage.query("SELECT f FROM m ORDER BY time")] == [4.0, 2.0]
+    storage.close()
+
+
 def test_a_file_is_written_anew_without_its_deleted_rows(tmp_path: Path) -> None:
     storage = make(tmp_path)
     storage.write("m,t=a f=1i 1\nm,t=b f=2i 2\nm,t=a f=3i 3")
