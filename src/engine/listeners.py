@@ -37,7 +37,7 @@ class Listeners:
         """Prepare them; nothing listens yet.
 
         Raises:
-            ConfigError: The socket's file cannot be made.
+            ConfigError: The address is none, or the socket's file cannot be made.
         """
         self._app = app
         self._flight = flight

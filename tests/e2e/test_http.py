@@ -151,6 +151,23 @@ def test_text_that_is_not_escaped_in_the_url_is_utf_8(shared_server: ServerProce
     assert answer.endswith('[{"x":"\u00e9"}]'.encode())
 
 
+def test_it_listens_on_the_address_of_a_name(make_server: Callable[..., ServerProcess]) -> None:
+    server = make_server()
+    server.flags = ["--http-bind", f"localhost:{server.port}"]
+    server.start()
+    assert f"listening url=http://localhost:{server.port}" in server.log_text
+    assert server.stop() == 0
+
+
+def test_a_name_without_an_address_is_refused(make_server: Callable[..., ServerProcess]) -> None:
+    server = make_server("--http-bind", "no.such.host.invalid:8181", "--without-auth")
+    server.start(wait=False)
+    assert server.process is not None
+    assert server.process.wait(60) == 1
+    assert "--http-bind: no.such.host.invalid: " in server.log_text
+    assert "listening" not in server.log_text
+
+
 def test_old_and_odd_requests_are_answered(shared_server: ServerProcess) -> None:
     answer = exchange(shared_server, "GET /ping HTTP/1.0\r\n\r\n")
     assert answer.startswith(b"HTTP/1.0 200")

@@ -10,6 +10,7 @@ from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.http import HTTP1Settings, HTTP2Settings
 from granian.server.embed import Server as GranianServer
 
+from engine.errors import ConfigError
 from engine.http.http_config import HttpConfig
 from engine.http.unix_socket import UnixSocket
 
@@ -39,16 +40,36 @@ _HTTP2_HEAD_BYTES_MAX = 64 * 1024
 
 
 def listener(app: Any, config: HttpConfig, tls: TlsFiles | None) -> GranianServer:
-    """A listener for `app`, not yet started; with `tls` it speaks HTTPS."""
+    """A listener for `app`, not yet started; with `tls` it speaks HTTPS.
+
+    Raises:
+        ConfigError: Its host is the name of no address.
+    """
     return _listener(
         app,
         config,
-        address=config.host,
+        address=_address_of(config.host),
         port=config.port,
         ssl_cert=None if tls is None else tls.certificate,
         ssl_key=None if tls is None else tls.key,
         ssl_protocol_min=_VERSIONS["tls-1.2" if tls is None else tls.minimum_version],
     )
+
+
+def _address_of(host: str) -> str:
+    """The address to listen on, which granian takes in numbers only.
+
+    Of several that a name stands for the one of IPv4, where clients of a name look as well.
+    """
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise ConfigError(
+            f"--http-bind: {host}: {getattr(error, 'strerror', None) or error}",
+            hint="write the address in numbers",
+        ) from error
+    found.sort(key=lambda one: one[0] != socket.AF_INET)
+    return str(found[0][4][0])
 
 
 def is_taken(host: str, port: int) -> bool:
