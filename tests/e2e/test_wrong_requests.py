@@ -59,6 +59,13 @@ def test_json_that_is_not_text_or_nested_without_end(
     assert refused(server, "POST", path, content).startswith("serde json error: ")
 
 
+@pytest.mark.parametrize("path", ["/api/v3/query_sql", "/api/v3/query_influxql"])
+def test_lists_among_the_parameters_are_not_read(server: ServerProcess, path: str) -> None:
+    # Where they were, the millionth would show that the text breaks off.
+    content = b'{"db":"wrong","q":"SELECT 1","params":{"a":[' + b"[]," * 1_000_000
+    assert "got `array` - at `$.params[...]`" in refused(server, "POST", path, content)
+
+
 @pytest.mark.parametrize("path", ["/api/v3/query_sql", "/api/v3/query_influxql", "/query"])
 def test_parameters_nested_without_end(server: ServerProcess, path: str) -> None:
     nested = '{"a":' + "[" * 3_000 + "]" * 3_000 + "}"

@@ -16,7 +16,7 @@ from engine.http.asgi import Request, Response
 from engine.http.influxql_answers import InfluxqlAnswers, InfluxqlQuestion, parsed
 from engine.http.json_text import decoded
 from engine.http.route_description import FORMAT, TABLE_TYPES, Answer, JsonBody, Parameter, RawBody
-from engine.http.routes.query import WATCH_AFTER_S, bound_values, pick_format
+from engine.http.routes.query import WATCH_AFTER_S, Scalar, bound_values, pick_format
 from engine.http.routing import Route
 from engine.http.services import Services
 from engine.http.streaming import while_connected
@@ -36,7 +36,8 @@ class InfluxqlBody(msgspec.Struct, frozen=True):
     q: str
     db: str = ""
     format: str | None = None
-    params: dict[str, Any] | None = None
+    # A value, or its kind and its text: {"regex": "^a"}.
+    params: dict[str, Scalar | dict[str, Scalar]] | None = None
 
 
 async def _parameters(request: Request) -> dict[str, str]:
