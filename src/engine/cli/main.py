@@ -340,6 +340,10 @@ def main(arguments: Sequence[str]) -> int:
     except OSError as error:
         print(f"headrace: {error}", file=sys.stderr)
         return EXIT_FAILED
+    except UnicodeDecodeError as error:
+        # What was read, not shown: it may be a secret.
+        print(f"headrace: the input is not UTF-8 text: {error}", file=sys.stderr)
+        return EXIT_FAILED
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     return 0

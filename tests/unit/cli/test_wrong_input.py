@@ -47,6 +47,22 @@ def test_a_question_in_bytes_that_are_no_text(
     assert "standard input: not UTF-8" in said(capsys, "query", "-d", "db")
 
 
+def test_any_other_input_in_bytes_that_are_no_text(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "input"
+    file.write_bytes(b"sesame\xff")
+    for words in (
+        ("test", "wal_plugin", "-d", "db", "p.py", "--file", str(file)),
+        ("install", "package", "-r", str(file)),
+        ("create", "secret", "door"),
+    ):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"sesame\xff")))
+        text = said(capsys, *words)
+        assert "not UTF-8" in text
+        assert "sesame" not in text
+
+
 @pytest.mark.parametrize("part", ["/prefix", "?x=1", "#x"])
 def test_a_host_is_no_more_than_that(capsys: pytest.CaptureFixture[str], part: str) -> None:
     text = said(capsys, "show", "databases", "--host", f"http://127.0.0.1:1{part}")
