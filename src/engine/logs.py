@@ -36,6 +36,8 @@ class RequestMark:
 
 _request: ContextVar[RequestMark | None] = ContextVar("request", default=None)
 
+# What would command a terminal that shows the log, or turn the order of its letters around.
+_COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _NEEDS_QUOTES = re.compile(r'[ "=\n\r\t]')
 
 
@@ -52,8 +54,12 @@ def _render(value: object) -> str:
     return text
 
 
+def _escaped(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"
+
+
 class KeyValueFormatter(logging.Formatter):
-    """One line per record; line breaks are escaped so that no line can be forged."""
+    """One line per record; what breaks lines or commands terminals is escaped."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Render `record` as one line, followed by its traceback if it has one."""
@@ -68,7 +74,7 @@ class KeyValueFormatter(logging.Formatter):
             line += "".join(f" {key}={_render(value)}" for key, value in pairs.items())
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)
-        return line
+        return line if line.isprintable() else _COMMANDS.sub(_escaped, line)
 
 
 def configure(level: str) -> None:
@@ -81,6 +87,8 @@ def configure(level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(LEVELS[level])
+    # At info it tells of every subscript in a query.
+    logging.getLogger("sqlglot").setLevel(logging.WARNING)
 
 
 def loggers() -> list[str]:

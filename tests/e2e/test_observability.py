@@ -201,3 +201,9 @@ def test_a_supervisor_is_told_when_the_server_answers_and_when_it_stops(
         assert b"None" in server.request("GET", "/api/v3/engine/t").body
         assert server.stop() == 0
         assert supervisor.recv(100) == b"STOPPING=1"
+
+
+def test_queries_leave_no_lines_of_what_translates_them(shared_server: ServerProcess) -> None:
+    shared_server.write("quiet", "m f=1i 1\n")
+    assert shared_server.query("quiet", "SELECT l[2] AS x FROM (SELECT [3, 4] AS l)") == [{"x": 4}]
+    assert "sqlglot" not in shared_server.log_text

@@ -48,6 +48,12 @@ def test_what_varies_cannot_forge_a_line() -> None:
     assert line("event", sql='a "b"\nc=d\\') == 'INFO engine.x event sql="a \\"b\\"\\nc=d\\\\"'
 
 
+def test_nothing_in_a_line_commands_a_terminal() -> None:
+    assert line("\x1b[2J\tmoved \u00fc", name="a\x9b\u202e", path="\u2028\x0b") == (
+        "INFO engine.x \\u001b[2J\tmoved \u00fc name=a\\u009b\\u202e path=\\u2028\\u000b"
+    )
+
+
 @pytest.fixture
 def levels() -> Iterator[None]:
     before = {name: logging.getLogger(name).level for name in logs.loggers()}
