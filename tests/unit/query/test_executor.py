@@ -94,7 +94,9 @@ def test_unquoted_names_are_lower_case_and_quoted_ones_exact(rows):
 
 def test_columns_of_several_tables_that_differ_in_case_only_are_kept_apart():
     tables = [
-        snapshot(name, dict.fromkeys(columns, ColumnType.INT64), [dict.fromkeys((*columns, "time"), 1)])
+        snapshot(
+            name, dict.fromkeys(columns, ColumnType.INT64), [dict.fromkeys((*columns, "time"), 1)]
+        )
         for name, columns in (("m", ("ab", "aB")), ("n", ("aB", "AB")))
     ]
     executor = QueryExecutor(QueryConfig(threads=1), FakeCatalog(*tables))
