@@ -48,7 +48,12 @@ def test_log_answers_with_the_first_failure(probe: Probe) -> None:
     _, path = called(probe, FAILS_TWICE, error_behavior="log")
     answer = probe.server.request("GET", path)
     assert answer.status == 500
-    assert "try 1" in answer.json()["error"]
+    content = answer.json()
+    assert "try 1" in content.pop("error")
+    assert content == {
+        "code": "plugin_error",
+        "hint": "system.processing_engine_logs has the traceback",
+    }
 
 
 def test_disable_answers_and_turns_the_trigger_off(probe: Probe) -> None:

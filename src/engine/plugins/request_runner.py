@@ -141,12 +141,16 @@ class RequestRunner:
 
 
 def _failed(message: str, *, is_stopped: bool) -> RequestAnswer:
+    content = {
+        "error": message,
+        "code": "trigger_stopped" if is_stopped else "plugin_error",
+        "hint": "" if is_stopped else "system.processing_engine_logs has the traceback",
+    }
     headers = [("content-type", "application/json")]
+    body = json.dumps(content).encode()
     if not is_stopped:
-        body = json.dumps({"error": message, "code": "plugin_error"}).encode()
         return RequestAnswer(500, headers, body, is_failure=True)
     # Not the plugin's doing, and over soon where it is enabled again.
-    body = json.dumps({"error": message, "code": "trigger_stopped"}).encode()
     return RequestAnswer(503, [*headers, ("retry-after", "1")], body, is_failure=True)
 
 
