@@ -14,6 +14,7 @@ from engine.cli import (
     cache_parsers,
     create_parsers,
     moving_parsers,
+    older_words,
     plugin_parsers,
     profile,
     shared_flags,
@@ -325,7 +326,11 @@ def main(arguments: Sequence[str]) -> int:
     if words in (["-V"], ["--version"]):
         print(f"headrace {engine.__version__}")
         return 0
-    namespace = build_parser(words[0] if words else None).parse_args(words)
+    parser = build_parser(words[0] if words else None)
+    if words and words[0] in older_words.FLAGS:
+        # Its value would be taken for a command.
+        parser.refuse(words[:1])
+    namespace = parser.parse_args(words)
     try:
         profile.complete(namespace)
         module = importlib.import_module(f"engine.cli.{namespace.module}")

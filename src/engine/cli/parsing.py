@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn, TypeAlias
 
+from engine.cli import older_words
+
 EXIT_USAGE = 2
 
 
@@ -59,6 +61,8 @@ class Parser(argparse.ArgumentParser):
         if not word.startswith("-"):
             self.error(f"unexpected argument '{word}'")
         flag = word.split("=", 1)[0]
+        if flag in older_words.FLAGS:
+            self.error(f"there is no flag '{flag}'; here that is {older_words.FLAGS[flag]}")
         guess = nearest(flag, self._option_string_actions)
         self.error(f"there is no flag '{flag}'" + (f"; did you mean '{guess}'?" if guess else ""))
 
@@ -73,9 +77,12 @@ class Parser(argparse.ArgumentParser):
             return
         guess = nearest(str(value), action.choices)
         text = f"'{value}' is not known"
-        if guess:
+        is_command = isinstance(action, argparse._SubParsersAction)
+        if is_command and value in older_words.COMMANDS:
+            text += f"; here that is {older_words.COMMANDS[value]}"
+        elif guess:
             text += f"; did you mean '{guess}'?"
-        elif not isinstance(action, argparse._SubParsersAction):
+        elif not is_command:
             text += f": use {', '.join(map(str, action.choices))}"
         raise argparse.ArgumentError(action, text)
 

@@ -81,6 +81,14 @@ def routes(services: Services) -> list[Route]:
     return table
 
 
+def _nowhere(method: str, path: str) -> str:
+    """What to tell about a path that nothing answers."""
+    if path.startswith("/api/v2/"):
+        instead = "of version 2 there is /api/v2/write alone; ask SQL at /api/v3/query_sql or "
+        return f"no route {method} {path}: {instead}InfluxQL at /query, not Flux"
+    return f"no route {method} {path}; /openapi.json lists what there is"
+
+
 class App:
     """Called by granian once per request."""
 
@@ -171,7 +179,7 @@ class App:
             if route is None and is_grpc(request):
                 return grpc_answer(self.services.config.flight_bind)
             if route is None:
-                return not_found_response(f"no route {request.method} {request.path}")
+                return not_found_response(_nowhere(request.method, request.path))
             if request.path not in _ALWAYS_ANSWERED:
                 self._admit()
             response = await route.handler(request)

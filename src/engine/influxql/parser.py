@@ -24,14 +24,41 @@ _COUNTED = {
     ("TAG", "VALUES"): tree.ShowKind.TAG_VALUES,
     ("FIELD", "KEY"): tree.ShowKind.FIELD_KEYS,
 }
-# Statements and clauses of the language that are refused by name.
-_REFUSED = frozenset(
-    {"ALTER", "DELETE", "DROP", "EXPLAIN", "GRANT", "KILL", "REVOKE", "SET", "CREATE"}
-)
-_SHOW_REFUSED = frozenset(
-    {"CONTINUOUS", "DIAGNOSTICS", "GRANTS", "QUERIES", "SHARD", "SHARDS", "STATS", "SUBSCRIPTIONS"}
-    | {"USERS"}
-)
+_TOKENS_INSTEAD = "there are tokens instead: headrace create token"
+_RETENTION_INSTEAD = "headrace update database --retention-period says how long rows are kept"
+# Statements of the language that are refused, and what to do instead. The longer ones come first.
+_REFUSED = {
+    "ALTER RETENTION POLICY": _RETENTION_INSTEAD,
+    "CREATE CONTINUOUS QUERY": "a trigger can compute and write: headrace create trigger",
+    "CREATE RETENTION POLICY": _RETENTION_INSTEAD,
+    "CREATE SUBSCRIPTION": "a trigger can send rows on: headrace create trigger",
+    "CREATE USER": _TOKENS_INSTEAD,
+    "DELETE": "headrace delete rows",
+    "DROP CONTINUOUS QUERY": "there are none",
+    "DROP DATABASE": "headrace delete database NAME",
+    "DROP MEASUREMENT": "headrace delete table NAME",
+    "DROP RETENTION POLICY": _RETENTION_INSTEAD,
+    "DROP SERIES": "headrace delete rows",
+    "DROP SHARD": "there are none",
+    "DROP SUBSCRIPTION": "there are none",
+    "DROP USER": _TOKENS_INSTEAD,
+    "EXPLAIN": "EXPLAIN is answered in SQL",
+    "GRANT": _TOKENS_INSTEAD,
+    "KILL QUERY": "a query ends when its client leaves, and at --query-timeout",
+    "REVOKE": _TOKENS_INSTEAD,
+    "SET PASSWORD": _TOKENS_INSTEAD,
+}
+_SHOW_REFUSED = {
+    "CONTINUOUS QUERIES": "headrace show triggers",
+    "DIAGNOSTICS": "GET /metrics",
+    "GRANTS": _TOKENS_INSTEAD,
+    "QUERIES": "ask system.queries in SQL",
+    "SHARD GROUPS": "ask system.parquet_files in SQL",
+    "SHARDS": "ask system.parquet_files in SQL",
+    "STATS": "GET /metrics",
+    "SUBSCRIPTIONS": "headrace show triggers",
+    "USERS": _TOKENS_INSTEAD,
+}
 
 
 def parse(text: str, parameters: Mapping[str, object] | None = None) -> list[tree.Statement]:
@@ -70,12 +97,16 @@ class _Parser(ExpressionParser):
             return self._show()
         if self._took("CREATE", "DATABASE"):
             return self._create_database()
-        word = self._token.text.upper()
-        if self._token.kind is TokenKind.WORD and word in _REFUSED:
-            second = self._tokens[self._at + 1]
-            more = f" {second.text.upper()}" if second.kind is TokenKind.WORD else ""
-            raise QueryNotSupportedError(f"{word}{more} is not supported in InfluxQL")
+        self._refuse(_REFUSED)
         raise self._unexpected("SELECT, SHOW or CREATE DATABASE")
+
+    def _refuse(self, known: Mapping[str, str], prefix: str = "") -> None:
+        """Refuse, by its name, a statement that is one of `known`."""
+        for words, instead in known.items():
+            if self._is_word(*words.split()):
+                raise QueryNotSupportedError(
+                    f"{prefix}{words} is not supported in InfluxQL", hint=instead
+                )
 
     def _create_database(self) -> tree.CreateDatabase:
         name = self._name("database name")
@@ -246,9 +277,7 @@ class _Parser(ExpressionParser):
         for kind in tree.ShowKind:
             if self._took(*kind.value.split()):
                 return self._show_of(kind)
-        word = self._token.text.upper()
-        if self._token.kind is TokenKind.WORD and word in _SHOW_REFUSED:
-            raise QueryNotSupportedError(f"SHOW {word} is not supported")
+        self._refuse(_SHOW_REFUSED, "SHOW ")
         raise self._unexpected(" or ".join(tree.ShowKind))
 
     def _show_of(self, kind: tree.ShowKind) -> tree.Show:

@@ -37,3 +37,8 @@ def test_the_parser_of_one_command_does_without_the_settings_of_servers() -> Non
     code = "from engine.cli.main import build_parser; build_parser('query')"
     assert not {"engine.config", "engine.serve_options"} & imported_by(code)
     assert "engine.serve_options" in imported_by(code.replace("'query'", ""))
+
+
+def test_one_command_imports_nothing_that_only_others_use() -> None:
+    imported = imported_by("from engine.cli.main import build_parser; build_parser('query')")
+    assert not {"dataclasses", "difflib", "gzip", "inspect"} & imported

@@ -35,7 +35,9 @@ def engine() -> InfluxqlEngine:
         rows.setdefault(table, []).append({**tags, **fields, "time": at_s * 10**9})
     tables = (snapshot(name, known, rows[name]) for name, known in columns.items())
     catalog = FakeCatalog(*tables)
-    return InfluxqlEngine(QueryExecutor(QueryConfig(threads=1), catalog), catalog, lambda: _NOW_NS)
+    return InfluxqlEngine(
+        QueryExecutor(QueryConfig(threads=1, timeout_ms=0), catalog), catalog, lambda: _NOW_NS
+    )
 
 
 def ask(influxql: InfluxqlEngine, text: str) -> list[dict[str, Any]]:

@@ -151,9 +151,10 @@ def test_show_statements() -> None:
     ("text", "name"),
     [
         ("DROP DATABASE db", "DROP DATABASE"),
-        ("DELETE FROM m", "DELETE FROM"),
-        ("CREATE RETENTION POLICY p ON db", "CREATE RETENTION"),
-        ("CREATE CONTINUOUS QUERY q", "CREATE CONTINUOUS"),
+        ("DELETE FROM m", "DELETE"),
+        ("CREATE RETENTION POLICY p ON db", "CREATE RETENTION POLICY"),
+        ("CREATE CONTINUOUS QUERY q", "CREATE CONTINUOUS QUERY"),
+        ("SHOW CONTINUOUS QUERIES", "SHOW CONTINUOUS QUERIES"),
         ("EXPLAIN SELECT a FROM m", "EXPLAIN"),
         ("GRANT ALL TO me", "GRANT"),
         ("SHOW USERS", "SHOW USERS"),
@@ -166,6 +167,12 @@ def test_show_statements() -> None:
 def test_what_is_not_supported_is_named(text: str, name: str) -> None:
     with pytest.raises(QueryNotSupportedError, match=name):
         parse(text)
+
+
+def test_what_to_do_instead_is_said() -> None:
+    with pytest.raises(QueryNotSupportedError) as caught:
+        parse("DROP MEASUREMENT cpu")
+    assert caught.value.hint == "headrace delete table NAME"
 
 
 @pytest.mark.parametrize(

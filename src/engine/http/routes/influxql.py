@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from engine.errors import EngineError, ForbiddenError, RequestError
+from engine.errors import EngineError, ForbiddenError, QueryNotSupportedError, RequestError
 from engine.http.access import Right
 from engine.http.asgi import Request, Response
 from engine.http.influxql_answers import InfluxqlAnswers, InfluxqlQuestion, parsed
@@ -76,6 +76,10 @@ def _form(parameters: dict[str, str]) -> Form:
     )
 
 
+def _said(error: EngineError) -> str:
+    return f"{error.message}: {error.hint}" if error.hint else error.message
+
+
 async def _made(
     make: Callable[[list[StatementResult], Form], bytes], results: list[StatementResult], form: Form
 ) -> bytes:
@@ -100,7 +104,14 @@ def routes(services: Services) -> list[Route]:
         results: list[StatementResult] = []
         cells = 0
         try:
-            for statement in await parsed(text, values):
+            statements = await parsed(text, values)
+        except QueryNotSupportedError as error:
+            # A statement like any other, for those who know the language.
+            request.access.none_required()
+            results.append(StatementResult(error=_said(error)))
+            statements = []
+        try:
+            for statement in statements:
                 question = InfluxqlQuestion(
                     statement=statement,
                     text=text,
@@ -121,8 +132,7 @@ def routes(services: Services) -> list[Route]:
         except EngineError as error:
             # Clients of version 1 look for failures of statements in an answer that is well.
             request.access.none_required()
-            message = f"{error.message}: {error.hint}" if error.hint else error.message
-            results.append(StatementResult(error=message))
+            results.append(StatementResult(error=_said(error)))
         accept = request.headers.get("accept", "")
         if "text/csv" in accept or "application/csv" in accept:
             return Response(200, await _made(csv_answer, results, form), "application/csv")
