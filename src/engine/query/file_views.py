@@ -27,6 +27,10 @@ _SQL_TYPES = {
     ColumnType.TIME: "TIMESTAMP_NS",
 }
 _FILE_INDEX = "file_index"
+# Later rows are few when earlier ones are so many times as many.
+_FEW_SHARE = 4
+# Names within the SQL of a fold.
+_LATER, _KEYS, _ROWS = "headrace_later", "headrace_keys", "headrace_rows"
 
 
 class _Column(msgspec.Struct, frozen=True):
@@ -87,19 +91,11 @@ def view_sql(
     if live is not None:
         parts.append(_select(names, live, outside))
     if touched:
-        conditions = [*kept, f"({inside})"]
-        order = _free_name(known)
         # The whole identity is needed, whatever of it is shown.
         folded = [column for column in known if column.is_key or column in shown]
-        folded_names = ", ".join(column.name for column in folded)
-        sources = [
-            _select(f"{folded_names}, {rank} AS {order}", scan, [*conditions, *more])
-            for rank, scan, more in scans.ranked(touched, folded)
-        ]
-        if live is not None:
-            sources.append(_select(f"{folded_names}, {len(touched)} AS {order}", live, conditions))
-        rows = _folded(folded, order, " UNION ALL ".join(sources))
-        parts.append(_select(names, f"({rows})", []))
+        fold = _Fold(scans, folded, names, [*kept, f"({inside})"], live)
+        live_rows = sum(batch.num_rows for batch in snapshot.batches)  # type: ignore[attr-defined]
+        parts += fold.parts(touched, live_rows)
     return " UNION ALL ".join(parts)
 
 
@@ -132,21 +128,26 @@ class _Scans:
         ]
 
     def ranked(
-        self, files: Sequence[FileEntry], columns: Sequence[_Column]
+        self, files: Sequence[tuple[int, FileEntry]], columns: Sequence[_Column]
     ) -> list[tuple[str, str, list[str]]]:
-        """Scans of the files, each after an expression that rises from file to file."""
+        """Scans of the files, each after an expression that gives the number beside its file."""
+        entries = [entry for _, entry in files]
         # A column of that name hides DuckDB's own.
         is_hidden = any(column.name.lower() == _quoted(_FILE_INDEX) for column in columns)
-        if is_hidden or any(self._pending(entry) for entry in files):
+        if is_hidden or any(self._pending(entry) for entry in entries):
             return [
                 (
                     str(rank),
                     self._scan([entry], columns, self._pending(entry)),
                     self._conditions(self._pending(entry)),
                 )
-                for rank, entry in enumerate(files)
+                for rank, entry in files
             ]
-        return [(f"CAST({_FILE_INDEX} AS BIGINT)", self._scan(files, columns, ()), [])]
+        ranks = [rank for rank, _ in files]
+        rank = f"CAST({_FILE_INDEX} AS BIGINT)"
+        if ranks != list(range(len(ranks))):
+            rank = f"CAST({ranks}[CAST({_FILE_INDEX} AS BIGINT) + 1] AS BIGINT)"
+        return [(rank, self._scan(entries, columns, ()), [])]
 
     def _pending(self, entry: FileEntry) -> tuple[RowDelete, ...]:
         return tuple(delete for delete in self._deletes if delete.concerns(entry))
@@ -162,6 +163,85 @@ class _Scans:
 
     def _conditions(self, pending: tuple[RowDelete, ...]) -> list[str]:
         return [kept_sql(delete, self._names) for delete in pending]
+
+
+class _Fold:
+    """The rows in doubt, each once."""
+
+    def __init__(
+        self,
+        scans: _Scans,
+        columns: Sequence[_Column],
+        names: str,
+        conditions: Sequence[str],
+        live: str | None,
+    ) -> None:
+        """Fold `columns`, of which `names` are shown, where the `conditions` of doubt hold."""
+        self._scans = scans
+        self._columns = columns
+        self._names = names
+        self._conditions = list(conditions)
+        self._live = live
+        self._order = _free_name(columns)
+        self._columns_sql = ", ".join(column.name for column in columns)
+
+    def parts(self, files: Sequence[FileEntry], live_rows: int) -> list[str]:
+        """SELECTs that together give the rows of `files`, oldest first, and of live rows."""
+        numbered = list(enumerate(files))
+        later = [(rank, entry) for rank, entry in numbered if entry.overlaps]
+        earlier = [(rank, entry) for rank, entry in numbered if not entry.overlaps]
+        later_rows = live_rows + sum(entry.rows for _, entry in later)
+        live = []
+        if self._live is not None:
+            rank = f"{len(files)} AS {self._order}"
+            live = [_select(f"{self._columns_sql}, {rank}", self._live, self._conditions)]
+        if later_rows * _FEW_SHARE > sum(entry.rows for _, entry in earlier):
+            return [self._folded([*self._ranked(numbered), *live])]
+        return [self._parted(earlier, [*self._ranked(later), *live])]
+
+    def _ranked(self, files: Sequence[tuple[int, FileEntry]], join: str = "") -> list[str]:
+        if not files:
+            return []
+        return [
+            _select(
+                f"{self._columns_sql}, {rank} AS {self._order}",
+                f"{scan}{join}",
+                [*self._conditions, *more],
+            )
+            for rank, scan, more in self._scans.ranked(files, self._columns)
+        ]
+
+    def _folded(self, sources: Sequence[str]) -> str:
+        rows = _folded(self._columns, self._order, " UNION ALL ".join(sources))
+        return _select(self._names, f"({rows})", [])
+
+    def _parted(self, earlier: Sequence[tuple[int, FileEntry]], later: Sequence[str]) -> str:
+        """As `_folded`, but rows of `earlier` are folded only where few later ones may be theirs.
+
+        Those are told by time and one tag, which is quick; some that are none do not matter.
+        """
+        time = next(one for one in self._columns if one.column_type is ColumnType.TIME)
+        tag = [one for one in self._columns if one.column_type is ColumnType.TAG][:1]
+        keys = ", ".join(column.name for column in (*tag, time))
+        on = " AND ".join(
+            f"{_ROWS}.{column.name} IS NOT DISTINCT FROM {_KEYS}.{column.name}"
+            for column in (*tag, time)
+        )
+        alone = [
+            _select(self._names, f"{scan} AS {_ROWS} ANTI JOIN {_KEYS} ON {on}",
+                    [*self._conditions, *more])
+            for _, scan, more in self._scans.ranked(earlier, self._columns)
+        ]  # fmt: skip
+        shared = self._ranked(earlier, f" AS {_ROWS} SEMI JOIN {_KEYS} ON {on}")
+        made = " UNION ALL ".join([*alone, self._folded([*shared, _select("*", _LATER, [])])])
+        later_sql = " UNION ALL ".join(later)
+        keys_sql = f"SELECT DISTINCT {keys} FROM {_LATER}"  # noqa: S608 names are quoted
+        return _select(
+            self._names,
+            f"(WITH {_LATER} AS MATERIALIZED ({later_sql}), {_KEYS} AS MATERIALIZED ({keys_sql}) "
+            f"{made})",
+            [],
+        )
 
 
 def within(snapshot: TableSnapshot, times: TimeRange) -> TableSnapshot:

@@ -72,6 +72,19 @@ def test_rows_that_are_there_twice_go_where_they_were_first(tmp_path: Path) -> N
         {"f": 3, "g": 1, "t": "a", "time": 95},
         {"f": 2, "g": None, "t": "a", "time": 200},
     ]
+    # Live rows, of which one repeats a row of a file.
+    storage.write("m,t=a f=4i 7\nm f=4i 7")
+    before = [row for row in before if row["time"] != 7]
+    before[7:7] = [
+        {"f": 4, "g": 1, "t": "a", "time": 7},
+        {"f": 4, "g": None, "t": None, "time": 7},
+    ]
+    assert storage.query(ALL) == before
+    assert storage.query("SELECT count(*) AS n, sum(f) AS f FROM m WHERE time = 7") == [
+        {"n": 2, "f": 8}
+    ]
+    storage.persist_all()
+    assert storage.query(ALL) == before
     while storage.persist.folder.fold():
         assert storage.query(ALL) == before
     assert all(not one.overlaps for one in files(storage))
