@@ -10,6 +10,7 @@ import msgspec
 
 from engine.query.delete_sql import kept_sql
 from engine.query.literals import at_least_sql, between_sql
+from engine.query.views import columns_of
 from engine.store.manifest import FileEntry
 from engine.store.parquet_file import field_ids
 from engine.store.row_deletes import RowDelete, columns_named
@@ -253,10 +254,11 @@ def within(snapshot: TableSnapshot, times: TimeRange) -> TableSnapshot:
 
 
 def _columns(snapshot: TableSnapshot, renamed: dict[str, str]) -> list[_Column]:
+    """The columns in the order of ``SELECT *``, that of live rows."""
     ids = field_ids(snapshot.columns)
     return [
         _Column(name, _quoted(renamed.get(name, name)), column_type, ids[name])
-        for name, column_type in (*snapshot.columns, ("time", ColumnType.TIME))
+        for name, column_type in columns_of(snapshot)
     ]
 
 

@@ -215,6 +215,22 @@ def test_the_first_and_the_last_times_have_files(tmp_path: Path) -> None:
         storage.write(cpu("a", first, 1))
 
 
+def test_columns_stand_in_one_order_wherever_rows_are(tmp_path: Path) -> None:
+    storage = make(tmp_path)
+    storage.write("m,z=a,b=c x=1,a=2 1\nn,z=a,b=c x=1,a=2 1")
+    ordered = [("a", 2.0), ("b", "c"), ("time", 1), ("x", 1.0), ("z", "a")]
+    storage.change(storage.state.catalog.new_retention("db", "n", 10**18))
+    for _ in range(2):
+        for table in ("m", "n"):
+            assert list(storage.query(f"SELECT * FROM {table}")[0].items()) == ordered
+        storage.persist_all()
+    # Columns of a UNION go by their place.
+    storage.write("k,z=a,b=c x=1,a=2 1")
+    found = storage.query("SELECT * FROM m UNION ALL SELECT * FROM k")
+    assert [list(row.items()) for row in found] == [ordered, ordered]
+    storage.close()
+
+
 def test_files_are_the_only_ones_a_query_can_open(tmp_path: Path) -> None:
     storage = make(tmp_path)
     storage.write(cpu("a", 1, 1))
