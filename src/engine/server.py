@@ -12,6 +12,7 @@ import uuid
 import uvloop
 
 import engine
+from engine.allocator import keep_memory
 from engine.caches.table_caches import TableCaches
 from engine.catalog.changes import CatalogChange, database_that_lost
 from engine.catalog.model import INTERNAL_DATABASE
@@ -119,6 +120,7 @@ class Server:
         loop = asyncio.get_running_loop()
         for signum in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(signum, self._stop.set)
+        keep_memory()
         self._preset = read_preset(self._config)
         self._open_directories()
         recovered = await loop.run_in_executor(None, self._recover)
