@@ -2,11 +2,11 @@
 # granian with Headrace's ASGI layer in front of a route that only reads the body. Run as a program of its own.
 """Servers that take a body and store nothing: `python http_server.py bare|layer PORT`."""
 
-import asyncio
 import gc
 import sys
 
 import uvloop
+from granian.server import embed
 
 from engine.catalog.tokens import TokenTable
 from engine.clock import SystemClock
@@ -84,7 +84,9 @@ async def _serve(app, config):
     # As the server does.
     gc.freeze()
     gc.set_threshold(_GARBAGE_OBJECTS)
-    await asyncio.ensure_future(listener(app, config, None).serve())
+    server = listener(app, config, None)
+    # The bare one by granian's own way of handing requests over, the other by ours.
+    await (embed.Server.serve(server) if app is bare else server.serve())
 
 
 if __name__ == "__main__":

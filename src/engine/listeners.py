@@ -6,14 +6,12 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from granian.server.embed import Server as GranianServer
-
 from engine.errors import ConfigError
 from engine.flight.listener import FlightListener
 from engine.http.app import App
 from engine.http.connection_watch import ConnectionWatch
 from engine.http.http_config import HttpConfig
-from engine.http.listener import TlsFiles, is_taken, listener, unix_listener, url_of
+from engine.http.listener import GranianServer, TlsFiles, is_taken, listener, unix_listener, url_of
 from engine.http.unix_socket import UnixSocket, UnixSocketConfig
 from engine.logs import keys
 

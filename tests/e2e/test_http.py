@@ -101,15 +101,57 @@ def test_a_body_that_comes_byte_by_byte_is_whole(shared_server: ServerProcess) -
     assert shared_server.query("bytes", "SELECT sum(f) AS s FROM m") == [{"s": 3}]
 
 
+def lines_sent(connection: socket.socket, db: str, *parts: bytes) -> bytes:
+    """Send a write in parts, in a packet each, that looks like every other from here."""
+    head = (
+        f"POST /api/v3/write_lp?db={db}&precision=ns HTTP/1.1\r\nHost: localhost\r\n"
+        f"Content-Length: {sum(map(len, parts))}\r\n\r\n"
+    )
+    connection.sendall(head.encode() + parts[0])
+    for part in parts[1:]:
+        connection.sendall(part)
+    return connection.recv(65536)
+
+
+def test_writes_that_look_like_others_are_told_apart(shared_server: ServerProcess) -> None:
+    """What is known of a client's requests spares work, not checks."""
+    address = ("127.0.0.1", shared_server.port)
+    with socket.create_connection(address, timeout=20) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        answers = [
+            lines_sent(connection, "alike", f"m f={number}i {number}".encode())
+            for number in range(10)
+        ]
+        heads = [dict(line.split(b": ", 1) for line in one.split(b"\r\n")[1:-2]) for one in answers]
+        assert all(one.startswith(b"HTTP/1.1 204") for one in answers)
+        assert {frozenset(head) for head in heads} == {frozenset(heads[0])}
+        assert len({head[b"request-id"] for head in heads}) == 10
+        assert lines_sent(connection, "alike", b"m f=oops 11").startswith(b"HTTP/1.1 400")
+        assert lines_sent(connection, "alike", b"m f=1.5 12").startswith(b"HTTP/1.1 400")
+        assert lines_sent(connection, "alike", b'm,h=a f=13i,s="x y" 13').startswith(b"HTTP/1.1 2")
+        assert lines_sent(connection, "alike", b"m f=", b"14i ", b"14").startswith(b"HTTP/1.1 204")
+    with socket.create_connection(address, timeout=20) as broken:
+        text = LENGTH.format(db="alike").replace("m f=1i 1", "n f=1i 1")
+        broken.sendall(text.encode())
+    found = shared_server.query("alike", "SELECT count(*) AS n, sum(f) AS s FROM m")
+    assert found == [{"n": 12, "s": sum(range(10)) + 13 + 14}]
+    tables = {row["table_name"] for row in shared_server.query("alike", "SHOW TABLES")}
+    assert "n" not in tables
+
+
 def test_a_silent_body_gets_408_and_others_go_on(make_server: Callable[..., ServerProcess]) -> None:
     server = make_server("--http-receive-timeout", "1s").start()
     answers = []
-    for text in (LENGTH.format(db="silent"), CHUNKED.format(db="silent")):
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+        for number in range(4):
+            lines_sent(connection, "silent", b"other f=%di %d" % (number, number))
+    head = LENGTH.format(db="silent").partition("m f=")[0]
+    for text in (LENGTH.format(db="silent"), CHUNKED.format(db="silent"), head):
         with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
             connection.sendall(text.encode())
             assert server.write("silent", "other f=1i 1\n").status == 204
             answers.append(connection.recv(65536))
-    assert [answer[:12] for answer in answers] == [b"HTTP/1.1 408"] * 2
+    assert [answer[:12] for answer in answers] == [b"HTTP/1.1 408"] * 3
     tables = {row["table_name"] for row in server.query("silent", "SHOW TABLES")}
     assert "m" not in tables
 

@@ -108,6 +108,23 @@ def test_regeneration_voids_the_old_token(make_server: MakeServer) -> None:
     assert status(server, f"Bearer {new}") == 204
 
 
+def test_a_client_that_is_known_well_is_refused_without_its_token(make_server: MakeServer) -> None:
+    server = make_server().start()
+    server.environment["HEADRACE_AUTH_TOKEN"] = create(server, "--admin")
+    secret = create(server, "--database", "db:write", "--name", "writer")
+    headers = {"Authorization": f"Bearer {secret}"}
+
+    def write() -> int:
+        path = "/api/v3/write_lp?db=db&precision=ns"
+        return server.request("POST", path, b"m f=1i 1", headers=headers).status
+
+    assert [write() for _ in range(5)] == [204] * 5
+    assert server.cli("delete", "token", "--token-name", "writer", "--yes").returncode == 0
+    assert [write() for _ in range(2)] == [401] * 2
+    answer = server.request("POST", "/api/v3/write_lp?db=other&precision=ns", b"m f=1i 1")
+    assert answer.status == 401
+
+
 def test_the_operators_token_cannot_be_deleted(server: ServerProcess) -> None:
     server.environment["HEADRACE_AUTH_TOKEN"] = create(server, "--admin")
     refused = server.cli("delete", "token", "--token-name", "_admin", "--yes")

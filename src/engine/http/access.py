@@ -31,16 +31,22 @@ _ACTIONS = {Right.READ: Action.READ, Right.WRITE: Action.WRITE, Right.INFLUXQL: 
 class Access:
     """What the client of one request may do on the route that it has chosen."""
 
-    __slots__ = ("_rights", "is_checked", "right")
+    __slots__ = ("_rights", "expiry_ns", "is_checked", "right", "version")
 
-    def __init__(self, rights: Rights, right: Right) -> None:
+    def __init__(
+        self, rights: Rights, right: Right, *, version: int = 0, expiry_ns: int | None = None
+    ) -> None:
         """`rights` of the client meet the `right` that the route needs.
+
+        They are those of the tokens' `version`, and end at `expiry_ns`.
 
         Raises:
             ForbiddenError: They do not suffice, whatever the database.
         """
         self._rights = rights
         self.right = right
+        self.version = version
+        self.expiry_ns = expiry_ns
         # Whether the handler has asked about its database. The application does not send the answer
         # of one that should have and did not.
         self.is_checked = right not in _ACTIONS

@@ -28,12 +28,32 @@ def request_id_of(request: Request) -> str:
     return given if given is not None and _REQUEST_ID.match(given) else new_request_id()
 
 
-def new_request_id() -> str:
-    """A UUID of version 7: unique, and in the order of time."""
-    bits = (time.time_ns() // 1_000_000) << 80 | _random_bits(80)
-    bits = bits & ~(0xF << 76) & ~(0x3 << 62) | 0x7 << 76 | 0x2 << 62
-    text = f"{bits:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+class _RequestIds:
+    """UUIDs of version 7: unique, and in the order of time; within a millisecond they count up."""
+
+    def __init__(self) -> None:
+        self._time_ms = 0
+        self._begin(0)
+
+    def _begin(self, time_ms: int) -> None:
+        self._time_ms = time_ms
+        bits = time_ms << 32 | 0x7 << 28 | _random_bits(12) << 16 | 0x2 << 14 | _random_bits(14)
+        text = f"{bits:020x}"
+        self._start = f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-"
+        # Half of the range at least is left to count.
+        self._rest = _random_bits(47)
+
+    def new(self) -> str:
+        """The next one."""
+        time_ms = time.time_ns() // 1_000_000
+        # A clock that was set back does not matter.
+        if time_ms > self._time_ms:
+            self._begin(time_ms)
+        self._rest += 1
+        return f"{self._start}{self._rest:012x}"
+
+
+new_request_id = _RequestIds().new
 
 
 def error_header(message: str) -> tuple[str, str]:
@@ -56,10 +76,14 @@ class AnswerHeaders:
             ]
         )
 
+    def common(self, request_id: str) -> list[tuple[bytes, bytes]]:
+        """Those of an answer that has none of its own."""
+        sent_id = request_id.encode()
+        return [*self._fixed, (b"request-id", sent_id), (b"x-request-id", sent_id)]
+
     def of(self, response: Response, request_id: str) -> SentHeaders:
         """The common headers of `response`, without those that it has itself."""
-        sent_id = request_id.encode()
-        common = [*self._fixed, (b"request-id", sent_id), (b"x-request-id", sent_id)]
+        common = self.common(request_id)
         if not response.headers:
             return common
         # A plugin may have its own idea, of the origins for instance; twice would be wrong.

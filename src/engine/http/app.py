@@ -4,12 +4,13 @@
 
 import asyncio
 import logging
+from functools import partial
 from typing import Any
 
 from engine.errors import EngineError, ForbiddenError
 from engine.http import openapi
 from engine.http.answer_headers import PREFLIGHT_HEADERS, AnswerHeaders, request_id_of
-from engine.http.asgi import Request, Response, Scope, Send, without_body
+from engine.http.asgi import HandedOver, Request, Response, Scope, Send, without_body
 from engine.http.auth import Gatekeeper
 from engine.http.bodies import ClientGoneError, Receive, ShuttingDownError
 from engine.http.compression import compressed
@@ -19,6 +20,7 @@ from engine.http.error_responses import (
     internal_error_response,
     not_found_response,
 )
+from engine.http.granian_worker import Watcher, answer
 from engine.http.grpc_answer import grpc_answer, is_grpc
 from engine.http.routes import (
     backups,
@@ -43,6 +45,7 @@ from engine.http.routes import (
 )
 from engine.http.routing import Route, Router
 from engine.http.services import Services
+from engine.http.small_writes import SmallWrites
 from engine.logs import RequestMark, keys
 
 logger = logging.getLogger(__name__)
@@ -109,13 +112,21 @@ class App:
         self._requests = metrics.counter(
             "headrace_http_requests_total", "Requests answered.", ("method", "status")
         )
+        self._small_writes = SmallWrites(
+            services.pipeline,
+            services.gate,
+            self.gatekeeper,
+            self._headers,
+            self._requests,
+            self._serve_handed_over,
+        )
         self._errors = metrics.counter(
             "headrace_http_errors_total", "Requests answered with an error, by its code.", ("code",)
         )
         metrics.gauge(
             "headrace_http_requests_active",
             "Requests being answered.",
-            lambda: float(len(self._active)),
+            lambda: float(len(self._active) + len(self._small_writes.requests)),
         )
         metrics.gauge(
             "headrace_http_body_bytes",
@@ -125,19 +136,34 @@ class App:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["type"] != "http":
-            return
+        if scope["type"] == "http":
+            await self._serve(scope, receive, send)
+
+    def takes(self, watcher: Watcher) -> bool:
+        """Whether a request is answered without a task; called in granian's thread."""
+        return self._small_writes.takes(watcher)
+
+    async def _serve_handed_over(self, watcher: Watcher, state: HandedOver) -> None:
+        await answer(partial(self._serve, handed_over=state), watcher)
+
+    async def _serve(
+        self, scope: Scope, receive: Receive, send: Send, handed_over: HandedOver | None = None
+    ) -> None:
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
         # Given the loop, it does not ask the system for the process as Python 3.11 does to find it.
         task = asyncio.current_task(self._loop)
         assert task is not None
-        request = Request(scope, receive, self.services.gate, self.services.config, task)
+        request = Request(
+            scope, receive, self.services.gate, self.services.config, task, handed_over
+        )
         request_id = request_id_of(request)
         mark = RequestMark(request_id)
         self._active[task] = request.connection
         try:
             response = await self._answer(request)
+            if request.merged_to is not None:
+                self._small_writes.learn(request)
             if response.error_code:
                 self._errors.add(1, response.error_code)
             if response.status >= 400:
@@ -155,18 +181,20 @@ class App:
     def busy_ports(self) -> set[int]:
         """Ports of the clients whose requests are in work, or were since the last time."""
         answered, self._answered = self._answered, set()
-        answered.update(self._active.values())
+        answered.update(self._active.values(), self._small_writes.connections())
         return {connection[1] for connection in answered if connection is not None}
 
     async def drain(self, timeout_s: float) -> int:
         """Stop taking bodies, wait for requests under way; return how many were given up."""
         self.services.gate.close()
-        if self._active:
-            await asyncio.wait(self._active, timeout=timeout_s)
+        small = self._small_writes
+        small.hand_over_unread()
+        under_way = {*self._active, *small.handed_over, asyncio.create_task(small.all_over())}
+        await asyncio.wait(under_way, timeout=timeout_s)
         left = [task for task in self._active if not task.done()]
         for task in left:
             task.cancel()
-        return len(left)
+        return len(left) + small.give_up()
 
     async def _answer(self, request: Request) -> Response:
         try:
@@ -180,7 +208,7 @@ class App:
                 return grpc_answer(self.services.config.flight_bind)
             if route is None:
                 return not_found_response(_nowhere(request.method, request.path))
-            if request.path not in _ALWAYS_ANSWERED:
+            if request.path not in _ALWAYS_ANSWERED and not request.is_tried:
                 self._admit()
             response = await route.handler(request)
             assert request.access.is_checked or response.status >= 400, route.path

@@ -12,6 +12,7 @@ from engine.errors import RequestError
 from engine.http.access import Access
 from engine.http.bodies import BodyGate, Message, Receive, gunzip
 from engine.http.http_config import HttpConfig
+from engine.http.write_target import WriteTarget
 
 Scope = Mapping[str, Any]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -73,6 +74,26 @@ def json_response(value: object, status: int = 200, *, error_code: str = "") -> 
     return Response(status, body, "application/json", error_code=error_code)
 
 
+class HandedOver(msgspec.Struct, frozen=True):
+    """What is known of a request that small_writes.py had begun with.
+
+    Attributes:
+        first: The first message of its body, asked for already; None if that is used.
+        asked_s: When, by the clock of the loop.
+        failure: What its write ended with, if it was tried.
+    """
+
+    first: Awaitable[Message] | None
+    asked_s: float
+    failure: Exception | None = None
+
+
+def connection_of(scope: Scope) -> tuple[str, int] | None:
+    """The other end of the connection: address and port, which granian gives as text."""
+    client = scope.get("client")
+    return (client[0], int(client[1])) if client else None
+
+
 def query_parameters(query_string: str) -> dict[str, str]:
     """Decoded parameters of a URL; of a repeated name the last value."""
     return dict(parse_qsl(query_string, keep_blank_values=True))
@@ -88,7 +109,10 @@ class Request:
         gate: BodyGate,
         config: HttpConfig,
         task: asyncio.Task[Any],
+        handed_over: HandedOver | None = None,
     ) -> None:
+        self.scope = scope
+        self.handed_over = handed_over
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self._raw_path: bytes | None = scope.get("raw_path")
@@ -97,9 +121,7 @@ class Request:
         self.headers: dict[str, str] = {
             str(name, "latin-1"): str(value, "utf-8", "replace") for name, value in scope["headers"]
         }
-        # The other end of the connection: address and port, which granian gives as text.
-        client = scope.get("client")
-        self.connection: tuple[str, int] | None = (client[0], int(client[1])) if client else None
+        self.connection = connection_of(scope)
         self.client: str = self.connection[0] if self.connection else ""
         # What the client may do; set before the handler runs.
         self.access: Access
@@ -108,19 +130,28 @@ class Request:
         self._gate = gate
         self._config = config
         self.admitted_bytes = 0
-        self._is_body_wanted = False
+        self._is_body_wanted = self.is_tried
         # In HTTP/2 the end of a body is a frame of its own: left unread, it is an error to answer.
         self._waits_for_end = scope["http_version"] == "2"
-        self._declared = self._declared_length()
+        self.declared = self._declared_length()
         self._receive = receive
         self._first: Awaitable[Message] | None = None
+        # Set by the handler of a small write that is stored: where it went.
+        self.merged_to: WriteTarget | None = None
         # A client that waits for permission to send its body may still be refused it.
-        if (
-            self._declared
-            and self._declared <= _EARLY_BODY_BYTES_MAX
+        if handed_over is not None:
+            self._first = handed_over.first
+        elif (
+            self.declared
+            and self.declared <= _EARLY_BODY_BYTES_MAX
             and "expect" not in self.headers
         ):
             self._first = receive()
+
+    @property
+    def is_tried(self) -> bool:
+        """Whether what it asks for was tried, in vain, before it was handed over."""
+        return self.handed_over is not None and self.handed_over.failure is not None
 
     @property
     def raw_path(self) -> str:
@@ -147,10 +178,11 @@ class Request:
         encoding = self.headers.get("content-encoding")
         received = self._gate.read(
             self.receive,
-            self._declared,
+            self.declared,
             self._admit,
             self._task,
             waits_for_end=self._waits_for_end,
+            asked_s=None if self.handed_over is None else self.handed_over.asked_s,
         )
         return received if encoding is None else self._decoded(encoding.strip().lower(), received)
 

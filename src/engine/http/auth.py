@@ -80,13 +80,22 @@ class Gatekeeper:
         right = Right.ANY if route is None else route.right
         if not self.needs_token:
             self.check_site(request)
-            return Access(ALL_RIGHTS, right)
+            return Access(ALL_RIGHTS, right, version=self._known_version)
         if right is Right.NONE or request.path in self._exempt:
             return Access(_NO_RIGHTS, Right.NONE)
         takes_password = bool(route and route.takes_password)
         password = password_parameter(request) if takes_password else None
         header = request.headers.get("authorization")
-        return Access(await self._rights_of(header, password, request.client), right)
+        version = self._known_version
+        rights, expiry_ns = await self._rights_of(header, password, request.client)
+        return Access(rights, right, version=version, expiry_ns=expiry_ns)
+
+    def still_admits(self, access: Access) -> bool:
+        """Whether `admit` would give the same again, to a request with the same headers and URL.
+
+        All that it goes by besides those are tokens and the time.
+        """
+        return access.version == self._tokens.version and not self._is_over(access.expiry_ns)
 
     async def admit_call(
         self, authorization: str | None, origin: str | None, client: str
@@ -108,10 +117,16 @@ class Gatekeeper:
             if origin is not None and not self._is_open:
                 raise _foreign_page()
             return Access(ALL_RIGHTS, Right.READ)
-        return Access(await self._rights_of(authorization, None, client), Right.READ)
+        rights, _ = await self._rights_of(authorization, None, client)
+        return Access(rights, Right.READ)
 
-    async def _rights_of(self, header: str | None, password: str | None, client: str) -> Rights:
-        """What the token in `password`, or else in `header`, permits; failures are counted."""
+    async def _rights_of(
+        self, header: str | None, password: str | None, client: str
+    ) -> tuple[Rights, int | None]:
+        """What the token in `password`, or else in `header`, permits, and until when.
+
+        Failures are counted.
+        """
         try:
             return self._rights(header, password)
         except UnauthenticatedError as error:
@@ -129,7 +144,7 @@ class Gatekeeper:
         """A valid token did not permit what was asked."""
         self._failures.add(1, "forbidden")
 
-    def _rights(self, header: str | None, password: str | None) -> Rights:
+    def _rights(self, header: str | None, password: str | None) -> tuple[Rights, int | None]:
         credentials = header if password is None else f"p={password}"
         if not credentials:
             raise _unauthenticated(is_missing=True)
@@ -142,10 +157,12 @@ class Gatekeeper:
             if len(self._known) >= KNOWN_MAX:
                 self._known.clear()
             self._known[credentials] = found
-        rights, expiry_ns = found
-        if expiry_ns is not None and self._clock.now_ns() >= expiry_ns:
+        if self._is_over(found[1]):
             raise _unauthenticated()
-        return rights
+        return found
+
+    def _is_over(self, expiry_ns: int | None) -> bool:
+        return expiry_ns is not None and self._clock.now_ns() >= expiry_ns
 
     def _look_up(self, secret: str) -> tuple[Rights, int | None]:
         token = (

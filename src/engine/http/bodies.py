@@ -55,7 +55,7 @@ class BodyGate:
         self._overdue: set[asyncio.Task[Any]] = set()
         self._sweep: asyncio.TimerHandle | None = None
         self._first_wait_s = min(config.receive_idle_s, config.receive_total_s)
-        self._sweep_interval_s = min(_SWEEP_INTERVAL_S, config.receive_idle_s / _SWEEPS_PER_SILENCE)
+        self.sweep_interval_s = min(_SWEEP_INTERVAL_S, config.receive_idle_s / _SWEEPS_PER_SILENCE)
         self.bytes_in_flight = 0
         self.is_closed = False
 
@@ -94,11 +94,13 @@ class BodyGate:
         task: asyncio.Task[Any],
         *,
         waits_for_end: bool = True,
+        asked_s: float | None = None,
     ) -> bytes:
         """The whole body, read in `task`; `admit` accounts for its bytes as they come in.
 
         Unless it `waits_for_end`, the body is whole with its `declared` bytes: granian says only
         with one more message, after one more turn through its threads, that there are no others.
+        The time that it may take began at `asked_s` (of the loop; default: now).
 
         Raises:
             BodyTooLargeError: It is over the limit (found out before reading where declared).
@@ -114,11 +116,11 @@ class BodyGate:
         if self.is_closed:
             raise ShuttingDownError("the server is shutting down")
         loop = task.get_loop()
-        started = loop.time()
+        started = loop.time() if asked_s is None else asked_s
         self._deadlines[task] = started + self._first_wait_s
         # One timer for all bodies: most come within microseconds and never see it.
         if self._sweep is None:
-            self._sweep = loop.call_later(self._sweep_interval_s, self._end_overdue, loop)
+            self._sweep = loop.call_later(self.sweep_interval_s, self._end_overdue, loop)
         try:
             message = await receive()
             body: bytes = message.get("body", b"")
@@ -190,7 +192,7 @@ class BodyGate:
                 self._overdue.add(task)
                 task.cancel()
         if self._deadlines:
-            self._sweep = loop.call_later(self._sweep_interval_s, self._end_overdue, loop)
+            self._sweep = loop.call_later(self.sweep_interval_s, self._end_overdue, loop)
 
     def _interruption(self, task: asyncio.Task[Any]) -> BaseException:
         """What a cancellation of `task` within its body means."""

@@ -8,9 +8,10 @@ from typing import Any
 import msgspec
 from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.http import HTTP1Settings, HTTP2Settings
-from granian.server.embed import Server as GranianServer
+from granian.server import embed
 
 from engine.errors import ConfigError
+from engine.http.granian_worker import work
 from engine.http.http_config import HttpConfig
 from engine.http.unix_socket import UnixSocket
 
@@ -18,6 +19,14 @@ from engine.http.unix_socket import UnixSocket
 _LOOK_TIMEOUT_S = 2.0
 # Where one that listens on all addresses is found.
 _LOOPBACKS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - looked at, not listened on
+
+
+class GranianServer(embed.Server):
+    """granian, which tells the event loop of requests in our way."""
+
+    async def serve(self) -> None:  # type: ignore[override]  # it is called by us alone
+        """Serve until stopped."""
+        await super().serve(work)
 
 
 class TlsFiles(msgspec.Struct, frozen=True):

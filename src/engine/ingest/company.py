@@ -11,6 +11,8 @@ WAITS_TO_COME_MAX = 3
 # after each time that there were none.
 GROUPS_PER_PROBE_MIN = 32
 GROUPS_PER_PROBE_MAX = 1024
+# More writers than there may be.
+NEVER = 1 << 30
 
 
 class Company:
@@ -40,6 +42,10 @@ class Company:
     def expects_writers(self) -> bool:
         """Whether some who were answered should be back."""
         return self._expected > 0
+
+    def missing(self, waiting: int) -> int:
+        """After how many more than those who are `waiting` there is something to decide."""
+        return NEVER if self._is_probing else max(1, self._expected - waiting)
 
     def appended(self, writers: int) -> None:
         """A group waits for the commit that comes; so many of it should be back afterwards."""
@@ -79,9 +85,15 @@ class Company:
         self._is_waiting = self._groups_to_skip == 0
         return self._is_waiting
 
+    def is_short(self, waiting: int) -> bool:
+        """Whether some are missing who were expected."""
+        return waiting < self._expected
+
     def keeps_coming(self, gained: int, waiting: int) -> bool:
         """Whether to wait on, where `gained` came during the last wait and `waiting` are here."""
-        return gained * WAITS_TO_COME_MAX >= max(1, self._expected - waiting)
+        missing = self._expected - waiting
+        # With none missing, it was a probe that found nobody.
+        return missing != 0 and gained * WAITS_TO_COME_MAX >= max(1, missing)
 
     def waited_in_vain(self, waiting: int) -> None:
         """Those expected did not come in time; `waiting` are here."""

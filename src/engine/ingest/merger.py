@@ -8,7 +8,7 @@ import asyncio
 import re
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from engine.clock import Clock
 from engine.errors import DiskFullError, EngineError, WalError
@@ -35,16 +35,41 @@ _LINE = rb'[^ \n"\\#][^ \n"\\]* [^ \n"\\]+ -?[0-9]+'
 _PLAIN_LINES = re.compile(rb"%b(?:\n%b)*\n?" % (_LINE, _LINE))
 
 
+# Called once, on the event loop: with None when the request is durable (with ``no_sync``: queued),
+# or with what went wrong. Raises nothing.
+OnStored = Callable[[Exception | None], None]
+
+
+class Arrivals(Protocol):
+    """Requests that have come without the event loop having been woken up for each."""
+
+    def announce_at(self, count: int) -> None:
+        """Have `Merger.decide` called once so many have come, and for each after that."""
+
+    def collect(self) -> None:
+        """Have `Merger.put` called for each that has come."""
+
+
+class _NoArrivals:
+    """Whoever has a request tells the event loop himself."""
+
+    def announce_at(self, count: int) -> None:
+        pass
+
+    def collect(self) -> None:
+        pass
+
+
 class _Group:
     """Requests for one database, in the order in which they came."""
 
-    __slots__ = ("database", "nbytes", "precision", "regulars", "requests", "waiters")
+    __slots__ = ("database", "nbytes", "on_stored", "precision", "regulars", "requests")
 
     def __init__(self, database: str, precision: Precision) -> None:
         self.database = database
         self.precision = precision
         self.requests: list[WriteRequest] = []
-        self.waiters: list[asyncio.Future[None]] = []
+        self.on_stored: list[OnStored] = []
         self.nbytes = 0
         # How many of the writers should be back after their answer.
         self.regulars = 0
@@ -88,8 +113,15 @@ class Merger:
         self._committed_s = -PATIENCE_S
         self._is_scheduled = False
         self._patience: asyncio.TimerHandle | None = None
+        # The wait began with a commit, not with somebody who came.
+        self._is_early = False
         self._apart: set[asyncio.Task[None]] = set()
+        self._arrivals: Arrivals = _NoArrivals()
         log.call_after_commit(self._after_commit)
+
+    def gather(self, arrivals: Arrivals) -> None:
+        """Take those of `arrivals`, too."""
+        self._arrivals = arrivals
 
     @property
     def is_expecting(self) -> bool:
@@ -105,9 +137,11 @@ class Merger:
             and _PLAIN_LINES.fullmatch(request.body) is not None
         )
 
-    def add(self, request: WriteRequest) -> asyncio.Future[None]:
-        """Take `request`; the future resolves when it is durable, or queued with ``no_sync``."""
-        waiter: asyncio.Future[None] = self._loop.create_future()
+    def put(self, request: WriteRequest, on_stored: OnStored) -> None:
+        """Take `request`; whoever puts calls `decide` when he has put all that there is.
+
+        `on_stored` hears when it is durable, or queued with ``no_sync``.
+        """
         group = self._groups.get(request.database)
         if group is not None and group.precision is not request.precision:
             self.let_pass(request.database)
@@ -116,7 +150,7 @@ class Merger:
             group = _Group(request.database, request.precision)
             self._groups[request.database] = group
         group.requests.append(request)
-        group.waiters.append(waiter)
+        group.on_stored.append(on_stored)
         group.nbytes += len(request.body)
         self._log.writers_held_back += 1
         if not request.no_sync and self._regulars.has(request.client, self._loop.time()):
@@ -126,33 +160,51 @@ class Merger:
             self.let_pass(request.database)
         elif request.no_sync:
             self._schedule()
-        elif not self._log.is_committing:
-            self._hold_or_flush()
-        return waiter
+
+    def decide(self) -> None:
+        """Have what waits committed, unless it is worth waiting for more."""
+        self._arrivals.collect()
+        # After a commit, and at the end of this turn, it is decided anyway.
+        if not self._groups or self._log.is_committing or self._is_scheduled:
+            return
+        if self._company.is_complete(waiting=self._regulars_waiting):
+            self._flush()
+        elif self._company.is_worth_waiting(waiting=self._regulars_waiting):
+            self._be_patient()
+        else:
+            self._schedule()
 
     def _after_commit(self) -> None:
         """Writers that were just answered send their next request at once: expect them back."""
         self._committed_s = self._loop.time()
         self._company.commit_ended(waiting=self._regulars_waiting)
         if self._groups:
-            self._hold_or_flush()
-
-    def _hold_or_flush(self) -> None:
-        if self._company.is_complete(waiting=self._regulars_waiting):
-            self._flush()
-        elif self._company.is_worth_waiting(waiting=self._regulars_waiting):
-            if self._patience is None:
-                self._be_patient()
-        else:
-            self._schedule()
+            # Not at once: it may commit, and be called by that.
+            self._loop.call_soon(self.decide)
+        elif self._company.missing(waiting=0) > 1 and self._company.is_worth_waiting(waiting=0):
+            self._is_early = True
+            self._be_patient()
 
     def _be_patient(self) -> None:
+        """Wait for those who should come, or for the end of patience."""
         waiting = self._regulars_waiting
-        self._patience = self._loop.call_later(PATIENCE_S, self._lose_patience, waiting)
+        if self._patience is None:
+            self._patience = self._loop.call_later(PATIENCE_S, self._lose_patience, waiting)
+        self._arrivals.announce_at(self._company.missing(waiting))
 
     def _lose_patience(self, waiting_before: int) -> None:
+        self._patience = None
+        self._arrivals.collect()
+        if not self._groups:
+            self._is_early = False
+            self._arrivals.announce_at(1)
+            return
         waiting = self._regulars_waiting
-        if self._company.keeps_coming(gained=waiting - waiting_before, waiting=waiting):
+        # A wait that began before anybody came says little: whoever came first waits as long again.
+        was_early, self._is_early = self._is_early, False
+        if (was_early and self._company.is_short(waiting)) or self._company.keeps_coming(
+            gained=waiting - waiting_before, waiting=waiting
+        ):
             self._be_patient()
             return
         self._company.waited_in_vain(waiting)
@@ -175,19 +227,24 @@ class Merger:
         if self._patience is not None:
             self._patience.cancel()
             self._patience = None
+        self._is_early = False
+        self._arrivals.announce_at(1)
         groups, self._groups = self._groups, {}
         for group in groups.values():
-            self._hand_over(group)
+            self._hand_over(group, is_last=True)
         self._log.commit_queued()
 
-    def _hand_over(self, group: _Group) -> None:
-        self._log.writers_held_back -= len(group.waiters)
+    def _hand_over(self, group: _Group, *, is_last: bool = False) -> None:
+        self._log.writers_held_back -= len(group.requests)
         self._regulars_waiting -= group.regulars
-        if not self._append(group):
+        if not self._append(group, is_last=is_last):
             self._append_apart(group)
 
-    def _append(self, group: _Group) -> bool:
-        """Append one frame for all of `group`; return whether that could be done."""
+    def _append(self, group: _Group, *, is_last: bool) -> bool:
+        """Append one frame for all of `group`; return whether that could be done.
+
+        With `is_last` its commit is asked for at once.
+        """
         database = self._store.database(group.database)
         if database is None or self._is_held(group.database):
             return False
@@ -206,7 +263,8 @@ class Merger:
             self._log.submit(
                 encode_frame(FrameKind.WRITE, [section]),
                 partial(self._tell, group),
-                writers=len(group.waiters),
+                writers=len(group.requests),
+                is_last=is_last,
             )
         except (LpCoreError, EngineError):
             # Whose fault it is shows when each goes alone.
@@ -215,44 +273,40 @@ class Merger:
         database.expect(result.batch)
         self._rows.add(result.batch.num_rows)
         self._company.appended(group.regulars)
-        for request, waiter in zip(group.requests, group.waiters, strict=True):
-            if request.no_sync and not waiter.done():
-                waiter.set_result(None)
+        for request, on_stored in zip(group.requests, group.on_stored, strict=True):
+            if request.no_sync:
+                on_stored(None)
         return True
 
     def _append_apart(self, group: _Group) -> None:
-        for request, waiter in zip(group.requests, group.waiters, strict=True):
+        for request, on_stored in zip(group.requests, group.on_stored, strict=True):
             try:
                 rest = self._begin_alone(request)
             except Exception as error:
-                if not waiter.done():
-                    waiter.set_exception(error)
+                on_stored(error)
                 continue
-            task = self._loop.create_task(_pass_on(rest, waiter))
+            task = self._loop.create_task(_pass_on(rest, on_stored))
             self._apart.add(task)
             task.add_done_callback(self._apart.discard)
 
     def _tell(self, group: _Group, outcome: DurableFrame | WalError | DiskFullError) -> None:
         """Answer all of `group`."""
+        # Before anybody comes who was answered: those came during the commit.
+        self._arrivals.collect()
         now_s = self._loop.time()
-        for request, waiter in zip(group.requests, group.waiters, strict=True):
-            # A client may have gone, and one with no_sync has its answer.
-            if waiter.done():
-                continue
-            self._regulars.answered(request.client, now_s)
-            if isinstance(outcome, DurableFrame):
-                waiter.set_result(None)
-            else:
-                waiter.set_exception(outcome)
+        error = None if isinstance(outcome, DurableFrame) else outcome
+        for request, on_stored in zip(group.requests, group.on_stored, strict=True):
+            # One with no_sync has its answer.
+            if not request.no_sync:
+                self._regulars.answered(request.client, now_s)
+                on_stored(error)
 
 
-async def _pass_on(rest: Coroutine[Any, Any, None], waiter: asyncio.Future[None]) -> None:
-    """Give `waiter` what `rest` ends with."""
+async def _pass_on(rest: Coroutine[Any, Any, None], on_stored: OnStored) -> None:
+    """Tell `on_stored` what `rest` ends with."""
     try:
         await rest
     except Exception as error:
-        if not waiter.done():
-            waiter.set_exception(error)
+        on_stored(error)
     else:
-        if not waiter.done():
-            waiter.set_result(None)
+        on_stored(None)

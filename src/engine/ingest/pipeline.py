@@ -6,15 +6,22 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from engine.catalog.catalog import validate_database_name
 from engine.clock import Clock
-from engine.errors import AlreadyDeletedError, PartialWriteError, RequestError, WriteError
+from engine.errors import (
+    AlreadyDeletedError,
+    EngineError,
+    PartialWriteError,
+    RequestError,
+    WriteError,
+)
 from engine.ingest.holds import Holds
-from engine.ingest.merger import Merger
+from engine.ingest.merger import Arrivals, Merger, OnStored
 from engine.ingest.write_request import WriteRequest
 from engine.metrics import MetricsRegistry
 from engine.store.live import LiveDatabase, LiveStore
@@ -117,14 +124,46 @@ class IngestPipeline:
             DiskFullError: There is no room for rows.
         """
         self._check_room()
-        is_known = self._live(request.database) is not None
-        if not is_known:
+        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self._merge(request, partial(_settle, stored)):
+            self._merger.decide()
+            return stored
+        if self._live(request.database) is None:
             validate_database_name(request.database)
         self._bytes.add(len(request.body))
-        if is_known and self._merger.takes(request):
-            return self._merger.add(request)
         self._merger.let_pass(request.database)
         return self._write_alone(request)
+
+    def is_for_merging(self, request: WriteRequest) -> bool:
+        """Whether `merge` takes requests of the kind."""
+        return self._merger.takes(request)
+
+    def gather(self, arrivals: Arrivals) -> None:
+        """Merge the small requests of `arrivals`, too; each is given to `merge`."""
+        self._merger.gather(arrivals)
+
+    def merge(self, request: WriteRequest, on_stored: OnStored) -> bool:
+        """Store `request` along with others, if it is of that kind; return whether it is taken.
+
+        If not, nothing has happened, and `write` says why. `on_stored` hears of its end. Whoever
+        merges on his own account calls `decide` then.
+        """
+        try:
+            self._check_room()
+        except EngineError:
+            return False
+        return self._merge(request, on_stored)
+
+    def decide(self) -> None:
+        """Have merged requests stored, unless it is worth waiting for more."""
+        self._merger.decide()
+
+    def _merge(self, request: WriteRequest, on_stored: OnStored) -> bool:
+        if self._live(request.database) is None or not self._merger.takes(request):
+            return False
+        self._bytes.add(len(request.body))
+        self._merger.put(request, on_stored)
+        return True
 
     async def _write_alone(self, request: WriteRequest) -> None:
         done, (part,) = await self._append(FrameKind.WRITE, [request], b"", on_empty="refuse")
@@ -292,6 +331,16 @@ class IngestPipeline:
         except BatchLimitError as error:
             raise WriteError(str(error), hint="send the body in smaller pieces") from error
         return _Part(request, result.batch, result.errors, result.num_errors)
+
+
+def _settle(stored: asyncio.Future[None], error: Exception | None) -> None:
+    """End the future of a merged request; its client may be gone."""
+    if stored.done():
+        return
+    if error is None:
+        stored.set_result(None)
+    else:
+        stored.set_exception(error)
 
 
 def _refuse_empty(parts: Sequence[_Part]) -> None:

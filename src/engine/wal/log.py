@@ -179,11 +179,17 @@ class Log:
         return done
 
     def submit(
-        self, encoded: EncodedFrame, on_end: OnEnd, *, writers: int = 1, joins: bool = False
+        self,
+        encoded: EncodedFrame,
+        on_end: OnEnd,
+        *,
+        writers: int = 1,
+        joins: bool = False,
+        is_last: bool = False,
     ) -> None:
         """Queue a frame that so many `writers` wait for, to be told by `on_end`.
 
-        `joins` as `append`.
+        `joins` as `append`. After one that `is_last` the caller calls `commit_queued` at once.
 
         Raises:
             WalError, BackPressureError: As `append`; then `on_end` is not called.
@@ -203,6 +209,8 @@ class Log:
         with self._wake:
             self._queue.append(pending)
             self._queued_writers += writers
+            if is_last:
+                return
             if self._is_for_loop():
                 self._schedule_commit(JOIN_S_MAX if joins else 0.0)
             elif self._queued_writers >= self._wake_at:

@@ -4,8 +4,6 @@
 from functools import lru_cache
 from time import perf_counter
 
-import msgspec
-
 from engine.errors import EngineError, RequestError
 from engine.http.access import Right
 from engine.http.asgi import Request, Response, query_parameters
@@ -13,8 +11,8 @@ from engine.http.error_responses import v2_error_response
 from engine.http.route_description import DATABASE, Answer, Parameter, RawBody
 from engine.http.routing import Route
 from engine.http.services import Services
+from engine.http.write_target import WriteTarget
 from engine.ingest.pipeline import PRECISION_NAMES, precision_of
-from engine.ingest.write_request import WriteRequest
 from lp_core import Precision
 
 # v1 and v2 names of precisions; their default is nanoseconds, without guessing.
@@ -51,32 +49,13 @@ def _legacy_precision(parameters: dict[str, str]) -> Precision:
     return precision
 
 
-class _Target(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a write goes and how, as the query string says."""
-
-    database: str
-    precision: Precision
-    accept_partial: bool = False
-    no_sync: bool = False
-
-    def request(self, body: bytes, client: tuple[str, int] | None) -> WriteRequest:
-        return WriteRequest(
-            database=self.database,
-            precision=self.precision,
-            accept_partial=self.accept_partial,
-            no_sync=self.no_sync,
-            body=body,
-            client=client,
-        )
-
-
 @lru_cache(_TARGETS_KEPT_MAX)
-def _v3_target(query_string: str) -> _Target:
+def _v3_target(query_string: str) -> WriteTarget:
     parameters = query_parameters(query_string)
     database = parameters.get("db")
     if database is None:
         raise RequestError("missing query parameter 'db'", hint="add ?db=NAME to the URL")
-    return _Target(
+    return WriteTarget(
         database=database,
         precision=precision_of(parameters.get("precision", "auto")),
         accept_partial=_boolean(parameters, "accept_partial", default=True),
@@ -85,16 +64,16 @@ def _v3_target(query_string: str) -> _Target:
 
 
 @lru_cache(_TARGETS_KEPT_MAX)
-def _v2_target(query_string: str) -> _Target:
+def _v2_target(query_string: str) -> WriteTarget:
     parameters = query_parameters(query_string)
     database = parameters.get("bucket", "")
     if not database:
         raise RequestError("missing bucket value")
-    return _Target(database=database, precision=_legacy_precision(parameters))
+    return WriteTarget(database=database, precision=_legacy_precision(parameters))
 
 
 @lru_cache(_TARGETS_KEPT_MAX)
-def _v1_target(query_string: str) -> _Target:
+def _v1_target(query_string: str) -> WriteTarget:
     parameters = query_parameters(query_string)
     database = parameters.get("db", "")
     if not database:
@@ -102,18 +81,23 @@ def _v1_target(query_string: str) -> _Target:
     policy = parameters.get("rp", "").lower()
     if policy not in _DEFAULT_RETENTION_POLICIES:
         database = f"{database}/{policy}"
-    return _Target(database=database, precision=_legacy_precision(parameters))
+    return WriteTarget(database=database, precision=_legacy_precision(parameters))
 
 
 def routes(services: Services) -> list[Route]:
     """The routes of this module."""
 
-    async def write(request: Request, target: _Target) -> Response:
+    async def write(request: Request, target: WriteTarget) -> Response:
         request.access.require(target.database)
+        if request.handed_over is not None and request.handed_over.failure is not None:
+            raise request.handed_over.failure
         body = await request.body()
         begun = perf_counter()
-        await services.pipeline.write(target.request(body, request.connection))
+        written = target.request(body, request.connection)
+        await services.pipeline.write(written)
         services.pipeline.write_seconds.observe(perf_counter() - begun)
+        if services.pipeline.is_for_merging(written):
+            request.merged_to = target
         return Response(204)
 
     async def write_v3(request: Request) -> Response:
