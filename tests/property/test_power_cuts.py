@@ -348,12 +348,15 @@ class History:
     def cut_power(self) -> None:
         self.storage.cut_power()
         disk = self.storage.filesystem
+        has_two = self.storage.persist.checkpointer.covered > 0
         while True:
             self.generation += 1
             directory = self.root / str(self.generation)
             disk.crash(directory, self.choice)
             disk.close_all()
-            self.counts["checkpoints rotten"] += rot_checkpoint(directory, self.choice)
+            if has_two or len(DataPaths(directory, "node0").checkpoints()) > 1:
+                self.counts["checkpoints rotten"] += rot_checkpoint(directory, self.choice)
+            has_two = False
             before = log_bytes(directory)
             disk = FaultyFileSystem(directory)
             if self.choice.random() < 0.3:
@@ -424,9 +427,9 @@ class History:
 
 
 def rot_checkpoint(directory: Path, choice: random.Random) -> bool:
-    """Damage the newest checkpoint now and then, where there is another one."""
+    """Damage the newest checkpoint now and then; there must be another one."""
     paths = DataPaths(directory, "node0").checkpoints()
-    if len(paths) < 2 or choice.random() < 0.7:
+    if choice.random() < 0.7:
         return False
     content = bytearray(paths[-1].read_bytes())
     content[choice.randrange(len(content))] ^= 1

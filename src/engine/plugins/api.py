@@ -52,7 +52,7 @@ class ServerCalls(GlobalStore, StateStore, Protocol):
     def query(self, sql: str, params: dict[str, QueryParameter] | None, database: str) -> bytes:
         """Runs a query and returns an Arrow IPC stream."""
 
-    def write(self, database: str, lines: bytes, *, no_sync: bool) -> None:
+    def write(self, database: str, lines: bytes, *, no_sync: bool, hops: int) -> None:
         """Writes lines at once."""
 
     def check(self) -> None:
@@ -98,7 +98,10 @@ class InfluxDB3Local:
             outside effects can be made idempotent with it.
     """
 
-    __slots__ = ("_buffer", "_cache", "_calls", "_database", "_run_id", "_state", "batch_id")
+    __slots__ = (
+        *("_buffer", "_cache", "_calls", "_database", "_hops", "_run_id", "_state"),
+        "batch_id",
+    )
 
     def __init__(
         self,
@@ -110,9 +113,11 @@ class InfluxDB3Local:
         cache: PluginCache,
         state: PluginState,
         buffer: WriteBuffer,
+        hops: int = 0,
     ) -> None:
         self._calls = calls
         self._run_id = run_id
+        self._hops = hops
         self._database = database
         self._buffer = buffer
         self.batch_id = batch_id
@@ -251,7 +256,7 @@ class InfluxDB3Local:
             raise TypeError(f"no_sync must be a bool, not {type(no_sync).__name__}")
         lines = _built(line)
         try:
-            self._calls.write(database, lines, no_sync=no_sync)
+            self._calls.write(database, lines, no_sync=no_sync, hops=self._hops)
         except CallFailedError as error:
             reason = (
                 f"invalid database name: {error}"

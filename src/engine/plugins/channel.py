@@ -96,6 +96,7 @@ class WritesRun(msgspec.Struct, frozen=True, kw_only=True, tag=True):
             all processes share; None where nobody measures that.
         inline_types: What the columns of the inline rows hold, as ColumnType by name, by table;
             Arrow tables of them are then like those of the log.
+        hops: Of the data; what the run writes at once counts from there.
     """
 
     run_id: int = 0
@@ -111,6 +112,7 @@ class WritesRun(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     inline: list[tuple[str, list[dict[str, QueryParameter]]]] | None = None
     flushed_s: float | None = None
     inline_types: dict[str, dict[str, int]] = {}
+    hops: int = 0
 
 
 class ScheduleRun(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -166,12 +168,13 @@ class QueryCall(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class WriteCall(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Writes lines at once."""
+    """Writes lines at once; `hops` are those of the data of the run."""
 
     call_id: int
     database: str
     lines: bytes
     no_sync: bool
+    hops: int = 0
 
 
 class CacheGetCall(msgspec.Struct, frozen=True, kw_only=True, tag=True):

@@ -159,11 +159,9 @@ class Dispatcher:
         return await self._ports.questioner.arrow_ipc(database, sql, params)
 
     async def write(
-        self, trigger: WorkerTrigger, database: str, lines: bytes, no_sync: bool
+        self, trigger: WorkerTrigger, database: str, lines: bytes, no_sync: bool, hops: int
     ) -> None:
         """Store a plugin's ``write_sync`` at once."""
-        runner = self._runners.get(trigger_of(trigger.identity))
-        hops = runner.hops if isinstance(runner, WalRunner) else 0
         await self._ports.committer.write(
             WriteBack(
                 database=database,

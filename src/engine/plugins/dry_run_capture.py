@@ -52,7 +52,7 @@ class Capture:
         return await self._questioner.arrow_ipc(database, sql, params)
 
     async def write(
-        self, trigger: WorkerTrigger, database: str, lines: bytes, no_sync: bool
+        self, trigger: WorkerTrigger, database: str, lines: bytes, no_sync: bool, hops: int
     ) -> None:
         """Take down a synchronous write."""
         self.admit(len(lines))

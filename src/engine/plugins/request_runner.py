@@ -105,7 +105,7 @@ class RequestRunner:
             if outcome is not None and outcome.failure == "exception":
                 # Clients of the reference system know an exception by this text.
                 message = f"Python function call failed: {message}"
-            return _failed(message, is_stopped=failure.kind == "stopped")
+            return _failed(message, failure.kind)
         assert outcome is not None
         assert outcome.response is not None
         response = outcome.response
@@ -128,6 +128,8 @@ class RequestRunner:
                 hops=0,
                 record=RunRecord(trigger_id=self.trigger.id),
                 stream=stream,
+                # The client can come again; waiting here it would keep others from the plugin.
+                waits_for_room=False,
             )
             tries += 1
             if failure is None or stream.is_abandoned or not failure.is_plugins_own:
@@ -140,18 +142,22 @@ class RequestRunner:
                 return outcome, failure
 
 
-def _failed(message: str, *, is_stopped: bool) -> RequestAnswer:
-    content = {
-        "error": message,
-        "code": "trigger_stopped" if is_stopped else "plugin_error",
-        "hint": "" if is_stopped else "system.processing_engine_logs has the traceback",
-    }
+# Not the plugin's doing, and over soon: where the trigger is enabled again, or the disk has room.
+_PASSING = {"stopped": ("trigger_stopped", 1), "no_room": ("no_room", 10)}
+
+
+def _failed(message: str, kind: str) -> RequestAnswer:
     headers = [("content-type", "application/json")]
-    body = json.dumps(content).encode()
-    if not is_stopped:
-        return RequestAnswer(500, headers, body, is_failure=True)
-    # Not the plugin's doing, and over soon where it is enabled again.
-    return RequestAnswer(503, [*headers, ("retry-after", "1")], body, is_failure=True)
+    if kind not in _PASSING:
+        content = {
+            "error": message,
+            "code": "plugin_error",
+            "hint": "system.processing_engine_logs has the traceback",
+        }
+        return RequestAnswer(500, headers, json.dumps(content).encode(), is_failure=True)
+    code, seconds = _PASSING[kind]
+    body = json.dumps({"error": message, "code": code, "hint": ""}).encode()
+    return RequestAnswer(503, [*headers, ("retry-after", str(seconds))], body, is_failure=True)
 
 
 class Pieces:

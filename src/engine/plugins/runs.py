@@ -14,7 +14,7 @@ from engine.catalog.model import Trigger
 from engine.clock import Clock
 from engine.errors import BackPressureError, EngineError, PartialWriteError
 from engine.metrics import MetricsRegistry
-from engine.plugins.channel import Job
+from engine.plugins.channel import Job, WritesRun
 from engine.plugins.host import RunOutcome, Worker
 from engine.plugins.plugin_log import LogEntry, PluginLog
 from engine.plugins.ports import Committer, TriggerSwitch, WriteBack
@@ -41,8 +41,8 @@ _CONFLICT_WHILE_STREAMED = (
 class Failure(msgspec.Struct, frozen=True):
     """Why a run failed.
 
-    `kind` is the outcome's, or ``write`` for what could not be stored, or
-    ``conflict`` for a state that another run changed.
+    `kind` is the outcome's, or ``write`` for what could not be stored, ``no_room`` for what could
+    not be at this moment, or ``conflict`` for a state that another run changed.
     """
 
     message: str
@@ -57,7 +57,7 @@ class Failure(msgspec.Struct, frozen=True):
     @property
     def is_plugins_own(self) -> bool:
         """Whether it counts against the trigger: not what others did to it."""
-        return self.kind not in ("stopped", "lost", "conflict")
+        return self.kind not in ("stopped", "lost", "conflict", "no_room")
 
 
 class TriggerRecord(msgspec.Struct):
@@ -221,13 +221,17 @@ class TriggerRuns:
         hops: int,
         record: RunRecord,
         stream: ResponseStream | None = None,
+        waits_for_room: bool = True,
     ) -> tuple[RunOutcome | None, Failure | None]:
         """Run `job` and commit what it wrote, and its state, together with `record`.
 
         A failed commit is a failed run. Failures are counted, and logged with the traceback when
         there is a first line to log; a run without one is silent. A response that the plugin
-        yields piece by piece goes into `stream` while the run is under way.
+        yields piece by piece goes into `stream` while the run is under way. Without
+        `waits_for_room` what the log does not take at once is a failure: somebody can come again.
         """
+        if isinstance(job, WritesRun):
+            job = msgspec.structs.replace(job, hops=hops)
         if first_line:
             self.log("INFO", first_line)
         conflicts = 0
@@ -238,7 +242,7 @@ class TriggerRuns:
                 is_conflict = False
                 if outcome is not None and failure is None:
                     failure, is_conflict = await self._settle(
-                        outcome, hops, record, is_alone=is_alone
+                        outcome, hops, record, is_alone=is_alone, waits=waits_for_room
                     )
             if not is_conflict:
                 break
@@ -274,12 +278,12 @@ class TriggerRuns:
         return outcome, Failure(message, self.redacted(outcome.traceback), outcome.failure)
 
     async def _settle(
-        self, outcome: RunOutcome, hops: int, record: RunRecord, *, is_alone: bool
+        self, outcome: RunOutcome, hops: int, record: RunRecord, *, is_alone: bool, waits: bool
     ) -> tuple[Failure | None, bool]:
         """Commit a run that went well, unless its state was changed under it: then True."""
         reads = StateReads(keys=outcome.state_reads, all=outcome.state_scan)
         if not (outcome.state_changes or reads.keys or reads.all is not None):
-            return await self.commit(outcome.writes, hops, record), False
+            return await self.commit(outcome.writes, hops, record, waits_for_room=waits), False
         async with nullcontext() if is_alone else self._state_lock:
             state = self.ports.state.get(self.trigger.id)
             if state.is_changed_since(reads):
@@ -289,10 +293,15 @@ class TriggerRuns:
                 text = f"the state would take {size} bytes, the limit is {STATE_BYTES_MAX}"
                 return Failure(text, kind="write"), False
             record = msgspec.structs.replace(record, state=outcome.state_changes)
-            return await self.commit(outcome.writes, hops, record), False
+            return await self.commit(outcome.writes, hops, record, waits_for_room=waits), False
 
     async def commit(
-        self, writes: list[tuple[str, bytes]], hops: int, record: RunRecord
+        self,
+        writes: list[tuple[str, bytes]],
+        hops: int,
+        record: RunRecord,
+        *,
+        waits_for_room: bool = True,
     ) -> Failure | None:
         """Make `writes` and `record` durable in one frame; return why not, where it failed.
 
@@ -312,8 +321,12 @@ class TriggerRuns:
             )
             for database, parts in by_database.items()
         ]
+
+        async def store() -> None:
+            await self.ports.committer.commit(backs, record)
+
         try:
-            await once_there_is_room(lambda: self.ports.committer.commit(backs, record))
+            await (once_there_is_room(store) if waits_for_room else store())
         except PartialWriteError as error:
             line = error.lines[0]
             text = (
@@ -323,7 +336,8 @@ class TriggerRuns:
             return Failure(self.redacted(text), kind="write")
         except EngineError as error:
             what = f"writing back lines to {', '.join(by_database)}" if backs else "committing"
-            return Failure(f"error {what}: {error.message}", kind="write")
+            kind = "no_room" if isinstance(error, BackPressureError) else "write"
+            return Failure(f"error {what}: {error.message}", kind=kind)
         return None
 
     def report(self, failure: Failure, *, is_silent: bool = False) -> None:

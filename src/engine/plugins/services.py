@@ -45,9 +45,12 @@ class PluginServices(Protocol):
         """Runs SQL and returns an Arrow IPC stream; a refusal raises QueryError."""
 
     async def write(
-        self, trigger: WorkerTrigger, database: str, lines: bytes, no_sync: bool
+        self, trigger: WorkerTrigger, database: str, lines: bytes, no_sync: bool, hops: int
     ) -> None:
-        """Writes lines at once; a refusal raises EngineError."""
+        """Writes lines at once, of a run whose data has these hops.
+
+        A refusal raises EngineError.
+        """
 
     def state_get(self, trigger: WorkerTrigger, key: str) -> tuple[bytes | None, int]:
         """Value and position of the last change; (None, 0) for an absent key."""

@@ -74,7 +74,7 @@ class _Record:
     def query(self, sql: str, params: dict[str, QueryParameter] | None, database: str) -> bytes:
         raise NotImplementedError  # FakeApi answers in rows
 
-    def write(self, database: str, lines: bytes, *, no_sync: bool) -> None:
+    def write(self, database: str, lines: bytes, *, no_sync: bool, hops: int) -> None:
         self.writes_now.append((database, lines.decode()))
 
     def log(self, run_id: int, time_ns: int, level: LogLevel, text: str) -> None:

@@ -83,9 +83,6 @@ class WalRunner:
         # Ranges up to here are handed out (finished or running).
         self._claimed = cursor.low
         self._replays: set[asyncio.Task[Replayed]] = set()
-        # Hops of the data under work; what the plugin writes at once (write_sync) counts from
-        # there.
-        self.hops = 0
         self._wake = asyncio.Event()
         self._slots = asyncio.Semaphore(config.async_runs_max if trigger.run_async else 1)
         self._running: set[asyncio.Task[None]] = set()
@@ -221,7 +218,6 @@ class WalRunner:
             return False
 
     async def _work_on_rest(self, batch: Batch, start: int) -> bool:
-        self.hops = batch.hops
         return await self._work_on(batch, start, None)
 
     def _finished(self, task: asyncio.Task[None]) -> None:
@@ -244,7 +240,6 @@ class WalRunner:
             # Nothing for this trigger: the step need not be durable, the same is found out again.
             self._cursor.finish(selection.start, selection.end)
             return
-        self.hops = selection.hops
 
         def record(rows_done: int | None) -> RunRecord:
             step = Step(selection.start, selection.end, rows_done)

@@ -93,7 +93,7 @@ class Server:
         )
         return reply.value or b""
 
-    def write(self, database: str, lines: bytes, *, no_sync: bool) -> None:
+    def write(self, database: str, lines: bytes, *, no_sync: bool, hops: int) -> None:
         """Writes lines at once."""
         self._call(
             WriteCall(
@@ -101,6 +101,7 @@ class Server:
                 database=_exact(database),
                 lines=lines,
                 no_sync=no_sync,
+                hops=hops,
             )
         )
 
@@ -267,6 +268,7 @@ class PluginRunner:
                 cache=self._cache,
                 state=state,
                 buffer=buffer,
+                hops=job.hops if isinstance(job, WritesRun) else 0,
             )
             trigger_arguments = self._start.arguments
             if isinstance(job, WritesRun) and job.flushed_s is not None:

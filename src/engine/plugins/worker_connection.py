@@ -323,7 +323,9 @@ class WorkerConnection:
                 )
                 return CallReply(call_id=call.call_id, value=rows)
             case WriteCall():
-                await self._services.write(self._trigger, call.database, call.lines, call.no_sync)
+                await self._services.write(
+                    self._trigger, call.database, call.lines, call.no_sync, call.hops
+                )
                 return CallReply(call_id=call.call_id)
             case CacheGetCall():
                 found, value = self._shared_cache.get(call.key)

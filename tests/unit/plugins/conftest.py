@@ -20,6 +20,7 @@ class FakeServices:
     def __init__(self):
         self.logs = []
         self.writes = []
+        self.hops = []
         self.write_error = None
         self.answer_query = None
         self.log_seen = asyncio.Event()
@@ -29,10 +30,11 @@ class FakeServices:
         assert self.answer_query is not None
         return await self.answer_query(sql, params, database)
 
-    async def write(self, trigger, database, lines, no_sync):
+    async def write(self, trigger, database, lines, no_sync, hops):
         if self.write_error is not None:
             raise self.write_error
         self.writes.append((database, lines, no_sync))
+        self.hops.append(hops)
 
     def state_get(self, trigger, key):
         return self.state.get(key, (None, 0))

@@ -20,10 +20,10 @@ def test_captured_writes_and_log_lines_are_bounded(monkeypatch):
     monkeypatch.setattr(dry_run_capture, "CAPTURED_BYTES_MAX", 10)
     monkeypatch.setattr(dry_run_capture, "LOG_LINES_SHOWN_MAX", 2)
     capture = Capture(None, TriggerState())
-    asyncio.run(capture.write(None, "db", b"m f=1", False))
-    asyncio.run(capture.write(None, "db", b"m f=2", True))
+    asyncio.run(capture.write(None, "db", b"m f=1", False, 0))
+    asyncio.run(capture.write(None, "db", b"m f=2", True, 0))
     with pytest.raises(PluginError, match="may write 10 bytes"):
-        asyncio.run(capture.write(None, "db", b"x", False))
+        asyncio.run(capture.write(None, "db", b"x", False, 0))
     assert capture.writes == [("db", "m f=1"), ("db", "m f=2")]
     for number in range(5):
         capture.log(None, "INFO", str(number), 0)
@@ -95,10 +95,10 @@ def test_captured_writes_are_bounded_in_number(monkeypatch):
     """Each is an object, and each database among them a schema."""
     monkeypatch.setattr(dry_run_capture, "CAPTURED_WRITES_MAX", 2)
     capture = Capture(None, TriggerState())
-    asyncio.run(capture.write(None, "a", b"m f=1", False))
-    asyncio.run(capture.write(None, "b", b"m f=1", False))
+    asyncio.run(capture.write(None, "a", b"m f=1", False, 0))
+    asyncio.run(capture.write(None, "b", b"m f=1", False, 0))
     with pytest.raises(PluginError, match="2 writes"):
-        asyncio.run(capture.write(None, "c", b"m f=1", False))
+        asyncio.run(capture.write(None, "c", b"m f=1", False, 0))
 
 
 def test_errors_of_writes_are_bounded(monkeypatch):

@@ -427,6 +427,30 @@ def test_query_errors_have_a_class_that_plugins_can_name(with_bench):
     with_bench(body)
 
 
+def test_synchronous_writes_have_the_hops_of_their_own_run(with_bench):
+    async def body(bench):
+        source = """
+        class One:
+            def __init__(self, f):
+                self.f = f
+
+            def build(self):
+                return f"a f={self.f}"
+
+        def process_writes(api, batches, args):
+            api.write_sync(One(api.batch_id))
+        """
+        worker = bench.worker(bench.plugin(source), kind="wal")
+        rows = [("m", [{"f": 1}])]
+        for hops in (5, 0):
+            job = WritesRun(database="db", inline=rows, batch_id=str(hops), hops=hops)
+            assert (await worker.run(job)).ok
+        assert [lines for _, lines, _ in bench.services.writes] == [b"a f=5", b"a f=0"]
+        assert bench.services.hops == [5, 0]
+
+    with_bench(body)
+
+
 def test_synchronous_writes_reach_the_server_at_once_and_raise_when_refused(with_bench):
     async def body(bench):
         source = """

@@ -60,6 +60,15 @@ def test_a_commit_waits_for_the_disk():
     assert disk.calls == [RECORD] * 3
 
 
+def test_a_commit_that_somebody_can_ask_for_again_does_not_wait():
+    disk = BusyDisk()
+    failure = asyncio.run(made_runs(disk).commit([], 0, RECORD, waits_for_room=False))
+    assert failure is not None
+    assert failure.kind == "no_room"
+    assert not failure.is_plugins_own
+    assert len(disk.calls) == 1
+
+
 def test_a_commit_ends_when_the_log_has_failed():
     failure = asyncio.run(made_runs(BusyDisk(WalError("no disk"))).commit([], 0, RECORD))
     assert failure is not None
