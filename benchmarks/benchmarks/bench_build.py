@@ -5,6 +5,7 @@ from benchmarks.inputs import body
 from benchmarks.measuring import race
 from benchmarks.subjects import line_builders, parse
 from benchmarks.yardsticks import one_f_string, tsbs_values
+from lp_core import LineBuilder
 
 REPEATS = 5
 
@@ -49,3 +50,24 @@ class Bulk:
         return self.size / times["build"].best / 1e6
 
     track_mb_per_s.unit = "MB/s"
+
+
+class Hostile:
+    """A line of so many keys that a search for each would take the square of its length."""
+
+    def setup(self):
+        self.keys = [f"key{number}" for number in range(20_000)]
+
+    def time_many_fields(self):
+        builder = LineBuilder("m")
+        for key in self.keys:
+            builder.int64_field(key, 1)
+        builder.build()
+
+    def time_tags_after_fields(self):
+        builder = LineBuilder("m")
+        for key in self.keys:
+            builder.int64_field(key, 1)
+        for key in self.keys:
+            builder.tag(f"{key}t", "1")
+        builder.build()

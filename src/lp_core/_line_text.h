@@ -15,6 +15,8 @@
 #define LP_LINE_BYTES_MIN 1024
 #define LP_KEYS_SEEN_BITS 256
 #define LP_KEY_TAGS 64
+/* Beyond, dicts hold the line: to search it for each key would take the square of its length. */
+#define LP_KEYS_MAX 256
 
 typedef struct lp_line_text {
     uint8_t *bytes; /* NULL, with no capacity, while dicts hold the line */
@@ -61,9 +63,13 @@ static inline uint16_t lp_key_tag(const lp_line_key *key)
     return (uint16_t)(key->hash >> 32);
 }
 
-/* Whether ",key=" stands in the line: as a key or, by accident, in a string. */
+/* Whether ",key=" stands in the line: as a key or, by accident, in a string; or the line has too many keys
+ * to tell. */
 static __attribute__((noinline)) bool lp_line_has(const lp_line_text *line, const lp_line_key *key)
 {
+    if (line->key_count > LP_KEYS_MAX) {
+        return true;
+    }
     if (line->key_count <= LP_KEY_TAGS) {
         uint16_t tag = lp_key_tag(key);
         bool may_have = false;
@@ -108,13 +114,16 @@ static inline void lp_line_end_field(
     line->used = end - line->bytes;
 }
 
-/* A tag set after a field moves in front of the fields. */
+/* A tag set after a field moves in front of the fields, unless they are too many. */
 static inline bool lp_line_end_tag(lp_line_text *line, const lp_line_key *key, const uint8_t *end)
 {
     int64_t used = end - line->bytes;
     int64_t item_bytes = used - line->used;
     int64_t fields_bytes = line->used - line->fields_at;
     if (fields_bytes > 0) {
+        if (line->key_count > LP_KEYS_MAX) {
+            return false;
+        }
         uint8_t *item = (uint8_t *)malloc((size_t)item_bytes);
         if (item == NULL) {
             return false;

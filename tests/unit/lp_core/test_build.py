@@ -208,6 +208,20 @@ def test_lines_of_many_and_long_items_are_built():
         assert len(line.fields) == len(keys)
 
 
+def test_line_of_very_many_keys_is_built_as_one_of_few():
+    builder = LineBuilder("m")
+    tags, fields = {}, {}
+    for number in range(1_500):
+        fields[f"f{number % 1_000}"] = number
+        builder.int64_field(f"f{number % 1_000}", number)
+        if number % 2:
+            tags[f"t{number % 800}"] = str(number)
+            builder.tag(f"t{number % 800}", number)
+    series = "".join(f",{key}={value}" for key, value in tags.items())
+    wanted = f"m{series} " + ",".join(f"{key}={value}i" for key, value in fields.items())
+    assert builder.build() == wanted
+
+
 def test_integers_of_every_length_are_written():
     for digits in range(1, 20):
         for number in (10**digits - 1, 10 ** (digits - 1), -(10**digits) + 1):
