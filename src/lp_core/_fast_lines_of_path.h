@@ -227,8 +227,6 @@ static __attribute__((noinline)) void LP_PATH(lp_glance_ahead)(
     lp_assembler *assembler, const uint8_t *start)
 {
     const uint8_t *limit = assembler->body_end - LP_SLACK;
-    const lp_slot *slots = assembler->series_by_key.slots;
-    uint64_t mask = (uint64_t)assembler->series_by_key.slot_count - 1;
     int64_t entries[LP_GLANCES]; /* guesses, negative where there is none */
     int32_t count = 0;
     const uint8_t *text = start;
@@ -239,7 +237,7 @@ static __attribute__((noinline)) void LP_PATH(lp_glance_ahead)(
         if (glance->key_bytes == 0) {
             break;
         }
-        __builtin_prefetch(&slots[glance->key_hash & mask]);
+        lp_index_prefetch(&assembler->series_by_key, glance->key_hash);
         count++;
         text += glance->key_bytes;
         int ahead = 32;

@@ -5,12 +5,12 @@ from lp_core._status cimport lp_status
 
 
 cdef extern from "_hash_index.h" nogil:
-    ctypedef struct lp_slot:
+    ctypedef struct lp_slot_group:
         pass
 
     ctypedef struct lp_hash_index:
-        lp_slot* slots
-        int64_t slot_count
+        lp_slot_group* groups
+        int64_t group_count
         int64_t used
 
     uint64_t lp_hash_bytes(const uint8_t* bytes, int64_t count, uint64_t seed)
