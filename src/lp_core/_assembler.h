@@ -3,22 +3,28 @@
 #ifndef LP_ASSEMBLER_H
 #define LP_ASSEMBLER_H
 
+#include <stddef.h>
+
 #include "_columns.h"
 #include "_hash_index.h"
 #include "_line.h"
 #include "_memory.h"
 
 #define LP_SERIES_NONE (-1)
-/* Bytes that may be read behind a series key; a wide load at its last byte stays inside. */
-#define LP_KEY_PADDING 32
+#define LP_EXPECTED_BYTES_MIN 1024 /* what is reserved at first */
+
+/* Series stand one behind the other; they are known by their place, in units of a cache line, which is
+ * all that most of them take. */
+#define LP_SERIES_UNIT 64
+#define LP_SERIES_AHEAD 1024
 
 typedef struct lp_series_entry {
-    const uint8_t *key; /* a copy of the line up to the first unescaped space, and this space */
     int32_t key_bytes; /* the space included */
     int32_t table;
     int32_t number; /* of the series in its table */
     int32_t shape; /* of its newest line, in its table; or LP_SHAPE_NONE */
     int32_t next; /* the series that followed last time, a guess */
+    uint8_t key[]; /* a copy of the line up to the first unescaped space, and this space */
 } lp_series_entry;
 
 /* A line whose fields stand in their columns, but whose series is new. */
@@ -48,6 +54,7 @@ typedef struct lp_assembler {
     uint64_t seed;
     const uint8_t *body_start;
     const uint8_t *body_end;
+    const uint8_t *checked; /* up to here, the start of a character, the body is UTF-8 */
     lp_line line;
     int64_t lines_taken; /* refused ones included */
     int64_t mark; /* of the line at hand, in lp_column_builder.line_seen */
@@ -66,6 +73,7 @@ typedef struct lp_assembler {
     lp_glance glances[LP_GLANCES];
     int32_t glance_count;
     int32_t glance_next;
+    int32_t time_digits; /* of the newest timestamp */
     int32_t surprises; /* lines in a row, up to a limit, whose series was not the guessed one */
 } lp_assembler;
 
@@ -74,20 +82,41 @@ static inline lp_table_builder *lp_table_at(const lp_assembler *assembler, int32
     return (lp_table_builder *)assembler->tables.bytes + number;
 }
 
-static inline lp_series_entry *lp_series_at(const lp_assembler *assembler, int64_t number)
+static inline lp_series_entry *lp_series_at(const lp_assembler *assembler, int64_t place)
 {
-    return (lp_series_entry *)assembler->series.bytes + number;
+    return (lp_series_entry *)(assembler->series.bytes + place * LP_SERIES_UNIT);
 }
 
-/* How many rows the table will have if the rest of the body is like what was read of it. */
-static inline int64_t lp_rows_expected(
-    const lp_assembler *assembler, const lp_table_builder *table, const uint8_t *cursor)
+static inline int32_t lp_series_place(const lp_assembler *assembler, const lp_series_entry *entry)
+{
+    return (int32_t)(((const uint8_t *)entry - assembler->series.bytes) / LP_SERIES_UNIT);
+}
+
+/* What will be of something at the end, if the rest of the body is like what was read of it. */
+static inline int64_t lp_expected(
+    const lp_assembler *assembler, int64_t count, const uint8_t *cursor)
 {
     int64_t read_bytes = cursor - assembler->body_start;
     int64_t body_bytes = assembler->body_end - assembler->body_start;
     double ratio = (double)body_bytes / (double)(read_bytes > 0 ? read_bytes : 1);
-    double rows = (double)table->num_rows * ratio;
-    return (int64_t)(rows + rows / 32) + LP_ROWS_RESERVED_MIN;
+    double expected = (double)count * ratio;
+    return (int64_t)(expected + expected / 32);
+}
+
+/* Makes room for `more` bytes in a buffer that grows with the lines, up to `cursor`. */
+static inline lp_status lp_reserve_expected(
+    const lp_assembler *assembler, lp_buffer *buffer, int64_t more, const uint8_t *cursor)
+{
+    int64_t least = buffer->used + more;
+    if (least <= buffer->capacity) {
+        return LP_OK;
+    }
+    /* A few lines say little about the rest; and an estimate may have been too low. */
+    int64_t bytes = lp_expected(assembler, buffer->used, cursor);
+    int64_t most = buffer->used * 8 + LP_EXPECTED_BYTES_MIN;
+    least += least / 2;
+    bytes = bytes < most ? bytes : most;
+    return lp_buffer_resize(buffer, bytes > least ? bytes : least);
 }
 
 /* Makes room for one more row at least. */
@@ -97,7 +126,7 @@ static inline lp_status lp_reserve_row(
     if (table->num_rows < table->rows_reserved) {
         return LP_OK;
     }
-    int64_t rows = lp_rows_expected(assembler, table, cursor);
+    int64_t rows = lp_expected(assembler, table->num_rows, cursor) + LP_ROWS_RESERVED_MIN;
     /* A few rows say little about the rest; and an estimate may have been too low. */
     int64_t least = table->num_rows + table->num_rows / 2 + LP_ROWS_RESERVED_MIN;
     int64_t most = table->num_rows * 8 + LP_ROWS_RESERVED_MIN;
@@ -112,24 +141,29 @@ static inline lp_series_entry *lp_add_series(
 {
     lp_table_builder *table = lp_table_at(assembler, table_number);
     lp_table_series series = {tags, tag_count};
-    lp_series_entry entry = {
-        NULL, (int32_t)key_bytes, table_number,
-        (int32_t)(table->series.used / (int64_t)sizeof(lp_table_series)), LP_SHAPE_NONE,
-        LP_SERIES_NONE};
-    uint8_t *copy = (uint8_t *)lp_arena_take(&assembler->scratch, key_bytes + LP_KEY_PADDING);
-    if (copy == NULL) {
+    int64_t entry_bytes = (int64_t)offsetof(lp_series_entry, key) + key_bytes;
+    entry_bytes = (entry_bytes + LP_SERIES_UNIT - 1) / LP_SERIES_UNIT * LP_SERIES_UNIT;
+    if (lp_reserve_expected(
+            assembler, &assembler->series, entry_bytes + LP_WIDE_BYTES, key) != LP_OK
+        || lp_reserve_expected(assembler, &table->series, (int64_t)sizeof(series), key) != LP_OK) {
         return NULL;
     }
-    memcpy(copy, key, (size_t)key_bytes);
-    memset(copy + key_bytes, 0, LP_KEY_PADDING);
-    entry.key = copy;
+    int32_t place = (int32_t)(assembler->series.used / LP_SERIES_UNIT);
+    lp_series_entry *entry = lp_series_at(assembler, place);
+    __builtin_prefetch((uint8_t *)entry + LP_SERIES_AHEAD, 1); /* where later ones will stand */
+    entry->key_bytes = (int32_t)key_bytes;
+    entry->table = table_number;
+    entry->number = (int32_t)(table->series.used / (int64_t)sizeof(lp_table_series));
+    entry->shape = LP_SHAPE_NONE;
+    entry->next = LP_SERIES_NONE;
+    memcpy(entry->key, key, (size_t)key_bytes);
     if (lp_buffer_append(&table->series, &series, sizeof(series)) != LP_OK
-        || lp_buffer_append(&assembler->series, &entry, sizeof(entry)) != LP_OK
-        || lp_index_add(&assembler->series_by_key, key_hash, assembler->series_count) != LP_OK) {
+        || lp_index_add(&assembler->series_by_key, key_hash, place) != LP_OK) {
         return NULL;
     }
+    assembler->series.used += entry_bytes;
     assembler->series_count += 1;
-    return lp_series_at(assembler, assembler->series_count - 1);
+    return entry;
 }
 
 /* Makes the line, whose values stand in their columns, a row. Nothing can fail any more. */
@@ -146,7 +180,7 @@ static inline void lp_commit_row(
         table->max_time_ns = time_ns;
     }
     table->num_rows = row + 1;
-    assembler->last_series = (int32_t)(entry - (const lp_series_entry *)assembler->series.bytes);
+    assembler->last_series = lp_series_place(assembler, entry);
 }
 
 #endif

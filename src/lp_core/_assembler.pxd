@@ -14,12 +14,12 @@ cdef extern from "_assembler.h" nogil:
         LP_SERIES_NONE
 
     ctypedef struct lp_series_entry:
-        const uint8_t* key
         int32_t key_bytes
         int32_t table
         int32_t number
         int32_t shape
         int32_t next
+        const uint8_t* key
 
     ctypedef struct lp_open_row:
         const uint8_t* start
@@ -37,6 +37,7 @@ cdef extern from "_assembler.h" nogil:
         uint64_t seed
         const uint8_t* body_start
         const uint8_t* body_end
+        const uint8_t* checked
         lp_line line
         int64_t lines_taken
         int64_t mark
@@ -54,7 +55,8 @@ cdef extern from "_assembler.h" nogil:
         lp_open_row open_row
 
     lp_table_builder* lp_table_at(const lp_assembler* assembler, int32_t number)
-    lp_series_entry* lp_series_at(const lp_assembler* assembler, int64_t number)
+    lp_series_entry* lp_series_at(const lp_assembler* assembler, int64_t place)
+    int32_t lp_series_place(const lp_assembler* assembler, const lp_series_entry* entry)
     lp_status lp_reserve_row(
         lp_assembler* assembler, lp_table_builder* table, const uint8_t* cursor
     )

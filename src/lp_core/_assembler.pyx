@@ -11,7 +11,6 @@ from lp_core._columns cimport (
     LP_SHAPE_NONE,
     column_bits,
     lp_column_builder,
-    lp_column_code,
     lp_column_pad,
     lp_column_put_bits,
     lp_column_put_string,
@@ -39,10 +38,11 @@ from lp_core._line cimport (
     line_take_fields,
     line_take_series,
     lp_field,
+    lp_tag,
     lp_text,
 )
 from lp_core._memory cimport (
-    lp_arena_copy,
+    lp_arena_copy_padded,
     lp_arena_free,
     lp_arena_take,
     lp_buffer_append_zeros,
@@ -65,6 +65,11 @@ from lp_core._status cimport (
     lp_fault,
     lp_refuse,
     lp_status,
+)
+from lp_core._tag_dictionary cimport (
+    lp_append_value_alone,
+    lp_code_of_value,
+    lp_is_new_value,
 )
 
 lp_pool_connect(lp_pool_shared())
@@ -113,7 +118,7 @@ cdef lp_status find_or_add_table(
     if status != LP_OK:
         return status
     table = lp_table_at(assembler, assembler.table_count)
-    table.name = <const char*> lp_arena_copy(assembler.kept, name.bytes, name.count)
+    table.name = <const char*> lp_arena_copy_padded(assembler.kept, name.bytes, name.count)
     table.name_bytes = <int32_t> name.count
     table.name_hash = name_hash
     table.min_time_ns = INT64_MAX
@@ -278,24 +283,37 @@ cdef lp_status take_memory(
     return LP_OK if assembler.taken_bits <= assembler.taken_bits_max else LP_BATCH_LIMIT
 
 
+cdef lp_status code_tag(
+    lp_assembler* assembler, lp_table_builder* table, int64_t key_bytes, const lp_tag* tag,
+    lp_tag_code* code
+) noexcept nogil:
+    """Give the value of a tag of a new series, of that key, its code."""
+    cdef lp_column_builder* column = &table.columns[code.column]
+    cdef const lp_text* value = &tag.value
+    # All that is in the key then: the name, a comma, the tag as it is, and the space.
+    cdef bint is_alone = table.name_bytes + column.name_bytes + value.count + 3 == key_bytes
+    if is_alone and lp_is_new_value(column):
+        return lp_append_value_alone(column, value.bytes, value.count, &code.code)
+    return lp_code_of_value(
+        column,
+        value.bytes,
+        value.count,
+        lp_hash_bytes(value.bytes, value.count, assembler.seed),
+        assembler.seed,
+        &code.code,
+    )
+
+
 cdef lp_status add_series(
     lp_assembler* assembler, const uint8_t* key, int64_t key_bytes, uint64_t key_hash,
     int32_t table_number, lp_tag_code* tags, lp_series_entry** added
 ) noexcept nogil:
     """Give the tag values of an accepted line their codes, and remember its series."""
     cdef lp_table_builder* table = lp_table_at(assembler, table_number)
-    cdef lp_text* value
     cdef lp_status status = LP_OK
     cdef int64_t i
     for i in range(assembler.line.tag_count):
-        value = &assembler.line.tags[i].value
-        status = lp_column_code(
-            &table.columns[tags[i].column],
-            value.bytes,
-            value.count,
-            lp_hash_bytes(value.bytes, value.count, assembler.seed),
-            &tags[i].code,
-        )
+        status = code_tag(assembler, table, key_bytes, &assembler.line.tags[i], &tags[i])
         if status != LP_OK:
             return status
     added[0] = lp_add_series(
@@ -350,8 +368,8 @@ cdef lp_status check_line(
 cdef void follow_series(lp_assembler* assembler, lp_series_entry* entry) noexcept nogil:
     """Note that this series came after the last one: it may do so again."""
     if assembler.last_series != LP_SERIES_NONE:
-        lp_series_at(assembler, assembler.last_series).next = <int32_t> (
-            entry - <lp_series_entry*> assembler.series.bytes
+        lp_series_at(assembler, assembler.last_series).next = lp_series_place(
+            assembler, entry
         )
 
 
@@ -406,9 +424,7 @@ cdef lp_status assembler_take_line(
     if status != LP_OK:
         if series is not NULL:
             # The line counts for nothing, but for what series may come next.
-            assembler.last_series = <int32_t> (
-                series - <lp_series_entry*> assembler.series.bytes
-            )
+            assembler.last_series = lp_series_place(assembler, series)
         return status
     table = lp_table_at(assembler, table_number)
     status = put_fields(assembler, table)

@@ -42,7 +42,9 @@ typedef struct lp_column_builder {
     int32_t type; /* ColumnType */
     uint64_t name_hash;
     lp_buffer dict_bytes; /* TAG */
-    lp_hash_index dictionary; /* TAG: value -> code */
+    lp_hash_index dictionary; /* TAG: value -> code; see _tag_dictionary.h */
+    int64_t values_indexed; /* TAG: entries that are in `dictionary` */
+    int64_t values_alone; /* TAG: entries that came as the only tag of a series */
 } lp_column_builder;
 
 typedef struct lp_tag_code {
@@ -238,31 +240,6 @@ static inline lp_status lp_column_put_string(
         column->length = row + 1;
     }
     return status;
-}
-
-/* Finds the code of a tag value, whose hash is given, in the dictionary of its column, or adds it. */
-static inline lp_status lp_column_code(
-    lp_column_builder *column, const uint8_t *value, int64_t value_bytes, uint64_t hash,
-    int32_t *code)
-{
-    const int32_t *offsets = (const int32_t *)column->offsets.bytes;
-    int64_t slot = 0;
-    int64_t number = lp_index_first(&column->dictionary, hash, &slot);
-    while (number >= 0) {
-        if (offsets[number + 1] - offsets[number] == value_bytes
-            && memcmp(column->dict_bytes.bytes + offsets[number], value, (size_t)value_bytes) == 0) {
-            *code = (int32_t)number;
-            return LP_OK;
-        }
-        number = lp_index_next(&column->dictionary, hash, &slot);
-    }
-    *code = (int32_t)(column->offsets.used / (int64_t)sizeof(int32_t)) - 1;
-    lp_status status = lp_buffer_append(&column->dict_bytes, value, value_bytes);
-    if (status == LP_OK) {
-        int32_t offset = (int32_t)column->dict_bytes.used;
-        status = lp_buffer_append(&column->offsets, &offset, sizeof(offset));
-    }
-    return status == LP_OK ? lp_index_add(&column->dictionary, hash, *code) : status;
 }
 
 #endif

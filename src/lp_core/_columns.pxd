@@ -81,10 +81,6 @@ cdef extern from "_columns.h" nogil:
     lp_status lp_column_put_string(
         lp_column_builder* column, int64_t row, const uint8_t* text, int64_t text_bytes
     )
-    lp_status lp_column_code(
-        lp_column_builder* column, const uint8_t* value, int64_t value_bytes, uint64_t hash,
-        int32_t* code
-    )
 
 
 cdef struct lp_table_buffers:

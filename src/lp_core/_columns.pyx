@@ -18,7 +18,7 @@ from lp_core._hash_index cimport (
 )
 from lp_core._memory cimport (
     lp_arena,
-    lp_arena_copy,
+    lp_arena_copy_padded,
     lp_arena_free,
     lp_arena_take,
     lp_buffer,
@@ -93,7 +93,7 @@ cdef lp_status table_add_column(
         table.column_capacity = capacity
     column = &table.columns[table.num_columns]
     memset(column, 0, sizeof(lp_column_builder))
-    column.name = <const char*> lp_arena_copy(arena, name, name_bytes)
+    column.name = <const char*> lp_arena_copy_padded(arena, name, name_bytes)
     if column.name is NULL:
         return LP_NO_MEMORY
     column.name_bytes = <int32_t> name_bytes

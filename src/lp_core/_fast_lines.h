@@ -12,25 +12,53 @@
 #include "_assembler.h"
 #include "_number.h"
 #include "_path_portable.h"
+#include "_tag_dictionary.h"
 #include "_utf8.h"
 
 /* A pointer that is checked against the end of the body less this may be read from as far as one
  * lane goes: its text, a value, and the wide loads at their ends. */
 #define LP_SLACK 160
 #define LP_FAST_TAGS_MAX 64
+/* How far ahead of what is read the text is asked for from memory; and how many bytes that are not all
+ * ASCII are checked at once. */
+#define LP_TEXT_AHEAD 2048
+#define LP_CHECKED_BYTES 512
 /* From here on the index of the series is too large for the nearer caches. */
 #define LP_SERIES_OUT_OF_CACHE 4096
+
+/* Keeps the branch that leads here a branch. A processor that foresees it reads on at once; without the
+ * branch it would compute `pointer` first, and all that comes after has to wait for that. */
+#define LP_KEEP_BRANCH(pointer) __asm__ volatile("" : "+r"(pointer))
+
+/* The pointer beyond `count` bytes. Where that are as many as last time the processor, which foresees the
+ * branch, need not wait for the count. */
+static inline const uint8_t *lp_advance(const uint8_t *text, int count, int32_t *last_count)
+{
+    int64_t foreseen = *last_count;
+    __asm__("" : "+r"(foreseen)); /* nor may the compiler take one for the other */
+    if (count == *last_count) {
+        text += foreseen;
+        LP_KEEP_BRANCH(text);
+    } else {
+        text += count;
+        LP_KEEP_BRANCH(text);
+        *last_count = count;
+    }
+    return text;
+}
 
 typedef enum lp_fast_outcome {
     LP_FAST_LEFT, /* the line at the cursor is not taken */
     LP_FAST_NEW_SERIES, /* nor this one, but its fields are: see open_row */
-    LP_FAST_NO_MEMORY
+    LP_FAST_NO_MEMORY,
+    LP_FAST_NOT_UTF8 /* the text from `checked` on */
 } lp_fast_outcome;
 
 /* The tags of a line whose series is new. */
 typedef struct lp_new_tags {
     lp_text values[LP_FAST_TAGS_MAX];
-    uint64_t hashes[LP_FAST_TAGS_MAX];
+    uint64_t hashes[LP_FAST_TAGS_MAX]; /* not when is_alone */
+    bool is_alone; /* one tag, whose value is new as well: see _tag_dictionary.h */
 } lp_new_tags;
 
 static inline const lp_table_series *lp_newest_series(const lp_table_builder *table)
@@ -69,28 +97,19 @@ static inline bool lp_may_have_shape(
         && memchr(fields, '\n', (size_t)shape->bytes_min) == NULL;
 }
 
-/* Number of the table that the key names when it has no escapes, or -1. */
-static inline int32_t lp_find_plain_table(
-    const lp_assembler *assembler, const uint8_t *key, int64_t key_bytes)
+/* Number of the table that the key, which ends with a space, names when it has no escapes, or -1. */
+static __attribute__((noinline)) int32_t lp_find_plain_table(
+    const lp_assembler *assembler, const uint8_t *key)
 {
-    const lp_table_builder *table;
-    if (assembler->last_series != LP_SERIES_NONE) {
-        int32_t guess = lp_series_at(assembler, assembler->last_series)->table;
-        table = lp_table_at(assembler, guess);
-        if (table->name_bytes < key_bytes && memcmp(key, table->name, (size_t)table->name_bytes) == 0
-            && (key[table->name_bytes] == ',' || key[table->name_bytes] == ' ')) {
-            return guess;
-        }
-    }
     int64_t name_bytes = 0;
     while (key[name_bytes] != ',' && key[name_bytes] != ' ') {
-        name_bytes++; /* the key ends with a space */
+        name_bytes++;
     }
     int64_t slot = 0;
     uint64_t hash = lp_hash_bytes(key, name_bytes, assembler->seed);
     int64_t number = lp_index_first(&assembler->tables_by_name, hash, &slot);
     while (number >= 0) {
-        table = lp_table_at(assembler, (int32_t)number);
+        const lp_table_builder *table = lp_table_at(assembler, (int32_t)number);
         if (table->name_bytes == name_bytes && memcmp(key, table->name, (size_t)name_bytes) == 0) {
             return (int32_t)number;
         }
@@ -115,43 +134,6 @@ static inline const uint8_t *lp_fast_bool(const uint8_t *text, bool *value)
     return text + 1;
 }
 
-/* Finds the tags of a line whose series is new, when they are those of the newest series of its table,
- * in the same order. The key is plain: without backslash, and ends with its only space. What the
- * dictionaries have of them is on its way to the cache afterwards. */
-static inline bool lp_find_new_tags(
-    const lp_assembler *assembler, const lp_table_builder *table, const uint8_t *key,
-    const uint8_t *key_end, lp_new_tags *found)
-{
-    if (table->series.used == 0) {
-        return false;
-    }
-    const lp_table_series *like = lp_newest_series(table);
-    if (like->tag_count > LP_FAST_TAGS_MAX) {
-        return false;
-    }
-    const uint8_t *text = key + table->name_bytes;
-    for (int64_t i = 0; i < like->tag_count; i++) {
-        const lp_column_builder *column = &table->columns[like->tags[i].column];
-        if (*text != ',' || key_end - text < column->name_bytes + 3
-            || memcmp(text + 1, column->name, (size_t)column->name_bytes) != 0
-            || text[1 + column->name_bytes] != '=') {
-            return false;
-        }
-        text += column->name_bytes + 2;
-        const uint8_t *value = text;
-        while (*text != ',' && *text != ' ' && *text != '\t') {
-            text++;
-        }
-        if (*text == '\t' || text == value || text - value > LP_TEXT_BYTES_MAX) {
-            return false;
-        }
-        found->values[i] = (lp_text){value, text - value};
-        found->hashes[i] = lp_hash_bytes(value, text - value, assembler->seed);
-        lp_index_prefetch(&column->dictionary, found->hashes[i]);
-    }
-    return *text == ' ';
-}
-
 /* Adds the series of a line by its tags; NULL when memory is out. */
 static inline lp_series_entry *lp_add_new_series(
     lp_assembler *assembler, int32_t table_number, const uint8_t *key, int64_t key_bytes,
@@ -167,9 +149,18 @@ static inline lp_series_entry *lp_add_new_series(
     }
     for (int64_t i = 0; i < tag_count; i++) {
         tags[i].column = like->tags[i].column;
-        if (lp_column_code(
-                &table->columns[tags[i].column], found->values[i].bytes, found->values[i].count,
-                found->hashes[i], &tags[i].code) != LP_OK) {
+        lp_column_builder *column = &table->columns[tags[i].column];
+        const lp_text *value = &found->values[i];
+        if (lp_reserve_expected(assembler, &column->dict_bytes, value->count, key) != LP_OK
+            || lp_reserve_expected(assembler, &column->offsets, (int64_t)sizeof(int32_t), key) != LP_OK) {
+            return NULL;
+        }
+        lp_status status = found->is_alone
+            ? lp_append_value_alone(column, value->bytes, value->count, &tags[i].code)
+            : lp_code_of_value(
+                column, value->bytes, value->count, found->hashes[i], assembler->seed,
+                &tags[i].code);
+        if (status != LP_OK) {
             return NULL;
         }
     }
@@ -183,7 +174,7 @@ static inline void lp_note_guess(lp_assembler *assembler, const lp_series_entry 
         return;
     }
     lp_series_entry *last = lp_series_at(assembler, assembler->last_series);
-    int32_t number = (int32_t)(entry - (const lp_series_entry *)assembler->series.bytes);
+    int32_t number = lp_series_place(assembler, entry);
     if (last->next == number) {
         assembler->surprises -= assembler->surprises > 0;
     } else {

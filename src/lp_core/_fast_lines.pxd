@@ -9,6 +9,7 @@ cdef extern from "_fast_lines.h" nogil:
         LP_FAST_LEFT
         LP_FAST_NEW_SERIES
         LP_FAST_NO_MEMORY
+        LP_FAST_NOT_UTF8
 
     ctypedef lp_fast_outcome (*lp_fast_lines_function)(
         lp_assembler*, const uint8_t**

@@ -59,7 +59,10 @@ static inline const uint8_t *LP_PATH(lp_fast_float)(
     int fraction;
     double value;
     bool is_negative = *text == '-';
-    text += is_negative;
+    if (is_negative) {
+        text++;
+        LP_KEEP_BRANCH(text);
+    }
     const uint8_t *stop = LP_PATH(lp_short_decimal)(text, &digits, &fraction);
     if (stop != NULL && (*stop | 0x20) != 'e') {
         value = (double)digits / lp_powers_of_ten[fraction];
@@ -74,50 +77,57 @@ static inline const uint8_t *LP_PATH(lp_fast_float)(
 /* Copies a string without its escapes behind the column's text of `row` rows; the byte after it is the
  * quote. */
 static inline const uint8_t *LP_PATH(lp_fast_string)(
-    const uint8_t *text, const uint8_t *limit, lp_column_builder *column, int64_t row)
+    const lp_assembler *assembler, const uint8_t *text, lp_column_builder *column, int64_t row)
 {
+    const uint8_t *limit = assembler->body_end - LP_SLACK;
     lp_buffer *values = &column->values;
     int32_t *offsets = (int32_t *)column->offsets.bytes;
     const uint8_t *start = text;
     uint8_t *output = values->bytes + offsets[row];
-    uint8_t *room_end = values->bytes + values->capacity - 64;
+    uint8_t *room_end = values->bytes + values->capacity - 2 * 64;
     for (;;) {
         if (text >= limit) {
             return NULL;
         }
         if (output > room_end) {
             int64_t written = output - values->bytes;
-            if (lp_buffer_resize(values, values->capacity * 2 + 1024) != LP_OK) {
+            int64_t committed = values->used;
+            values->used = written; /* what the estimate starts from */
+            lp_status status = lp_reserve_expected(assembler, values, values->capacity, text);
+            values->used = committed;
+            if (status != LP_OK) {
                 return NULL; /* the complete parser meets this again, and reports it */
             }
             output = values->bytes + written;
-            room_end = values->bytes + values->capacity - 64;
+            room_end = values->bytes + values->capacity - 2 * 64;
         }
-        uint32_t backslashes;
-        uint32_t specials = LP_PATH(lp_copy_and_look)(output, text, &backslashes);
-        int dropped = 0;
-        int taken = 32;
+        uint64_t backslashes;
+        uint64_t specials = LP_PATH(lp_find_specials)(text, &backslashes);
+        int taken = 0;
+        int stop = 64;
         while (specials != 0) {
-            int at = __builtin_ctz(specials);
+            int at = __builtin_ctzll(specials);
             if ((backslashes >> at & 1) == 0) {
-                offsets[row + 1] = (int32_t)(output + at - dropped - values->bytes);
+                LP_PATH(lp_copy_up_to_64)(output, text + taken, at - taken);
+                offsets[row + 1] = (int32_t)(output + at - taken - values->bytes);
                 text += at;
                 return text - start > LP_TEXT_BYTES_MAX ? NULL : text;
             }
-            if (at == 31) {
-                taken = 31; /* what it escapes comes with the next bytes */
+            if (at == 63) {
+                stop = 63; /* what it escapes comes with the next bytes */
                 break;
             }
             specials &= specials - 1;
             if (text[at + 1] == '"' || text[at + 1] == '\\') {
-                /* All that follows moves one byte closer. */
-                LP_PATH(lp_copy_bytes)(output + at - dropped, text + at + 1);
-                dropped++;
+                LP_PATH(lp_copy_up_to_64)(output, text + taken, at - taken);
+                output += at - taken;
+                taken = at + 1;
                 specials &= specials - 1;
             }
         }
-        text += taken;
-        output += taken - dropped;
+        LP_PATH(lp_copy_up_to_64)(output, text + taken, stop - taken);
+        output += stop - taken;
+        text += stop;
     }
 }
 
@@ -145,10 +155,15 @@ static inline const uint8_t *LP_PATH(lp_fast_fields)(
             ((uint64_t *)lane->values)[row] = bits;
         } else if (lane->type == LP_TYPE_INT64) {
             bool is_negative = *text == '-';
-            text = LP_PATH(lp_fast_integer)(text + is_negative, &bits);
+            if (is_negative) {
+                text++;
+                LP_KEEP_BRANCH(text);
+            }
+            text = LP_PATH(lp_fast_integer)(text, &bits);
             ((uint64_t *)lane->values)[row] = is_negative ? 0 - bits : bits;
         } else if (lane->type == LP_TYPE_STRING) {
-            text = LP_PATH(lp_fast_string)(text, limit, &table->columns[lane->column], row);
+            text = LP_PATH(lp_fast_string)(
+                assembler, text, &table->columns[lane->column], row);
         } else if (lane->type == LP_TYPE_BOOL) {
             text = lp_fast_bool(text, &is_true);
             lp_set_bits(lane->values, row, row + 1, is_true);
@@ -177,7 +192,7 @@ static inline const uint8_t *LP_PATH(lp_fast_fields)(
 
 /* Reads the timestamp and the line end; returns the start of the next line, or NULL. */
 static inline const uint8_t *LP_PATH(lp_fast_time)(
-    const lp_assembler *assembler, const uint8_t *text, int64_t *time_ns, const uint8_t **line_end)
+    lp_assembler *assembler, const uint8_t *text, int64_t *time_ns, const uint8_t **line_end)
 {
     *time_ns = assembler->default_time_ns;
     if (*text == ' ') {
@@ -186,7 +201,7 @@ static inline const uint8_t *LP_PATH(lp_fast_time)(
         if (count == 0 || count > 19) {
             return NULL;
         }
-        text += count;
+        text = lp_advance(text, count, &assembler->time_digits);
         uint64_t time = LP_PATH(lp_digits_value)(text, count);
         if (time > INT64_MAX || !lp_scale_time((int64_t)time, assembler->unit_ns, time_ns)) {
             return NULL;
@@ -227,12 +242,13 @@ static __attribute__((noinline)) void LP_PATH(lp_glance_ahead)(
     lp_assembler *assembler, const uint8_t *start)
 {
     const uint8_t *limit = assembler->body_end - LP_SLACK;
-    int64_t entries[LP_GLANCES]; /* guesses, negative where there is none */
     int32_t count = 0;
     const uint8_t *text = start;
     while (count < LP_GLANCES && text < limit) {
         lp_glance *glance = &assembler->glances[count];
         glance->start = text;
+        __builtin_prefetch(text + LP_TEXT_AHEAD);
+        __builtin_prefetch(text + LP_TEXT_AHEAD + 64);
         glance->key_bytes = LP_PATH(lp_find_key)(assembler, text, &glance->key_hash);
         if (glance->key_bytes == 0) {
             break;
@@ -248,17 +264,10 @@ static __attribute__((noinline)) void LP_PATH(lp_glance_ahead)(
     }
     for (int32_t i = 0; i < count; i++) {
         int64_t slot;
-        entries[i] = lp_index_first(
+        int64_t place = lp_index_first(
             &assembler->series_by_key, assembler->glances[i].key_hash, &slot);
-        if (entries[i] >= 0) {
-            __builtin_prefetch(lp_series_at(assembler, entries[i]));
-        }
-    }
-    for (int32_t i = 0; i < count; i++) {
-        if (entries[i] >= 0) {
-            const lp_series_entry *entry = lp_series_at(assembler, entries[i]);
-            __builtin_prefetch(entry->key);
-            __builtin_prefetch(entry->key + 63);
+        if (place >= 0) {
+            __builtin_prefetch(lp_series_at(assembler, place));
         }
     }
     assembler->glance_count = count;
@@ -315,6 +324,94 @@ static inline lp_series_entry *LP_PATH(lp_guessed_series)(
     return is_same ? entry : NULL;
 }
 
+/* Number of the table that the key names when it has no escapes, or -1. */
+static inline int32_t LP_PATH(lp_find_table)(
+    const lp_assembler *assembler, const uint8_t *key, int64_t key_bytes)
+{
+    if (assembler->last_series != LP_SERIES_NONE) {
+        int32_t guess = lp_series_at(assembler, assembler->last_series)->table;
+        const lp_table_builder *table = lp_table_at(assembler, guess);
+        if (table->name_bytes < key_bytes
+            && LP_PATH(lp_is_key)(key, (const uint8_t *)table->name, table->name_bytes)
+            && (key[table->name_bytes] == ',' || key[table->name_bytes] == ' ')) {
+            return guess;
+        }
+    }
+    return lp_find_plain_table(assembler, key);
+}
+
+/* Finds the tags of a line whose series is new, when they are those of the newest series of its table,
+ * in the same order. The key is plain: without backslash, and ends with its only space. What the
+ * dictionaries have of them is on its way to the cache afterwards. */
+static inline bool LP_PATH(lp_find_new_tags)(
+    const lp_assembler *assembler, const lp_table_builder *table, const uint8_t *key,
+    const uint8_t *key_end, lp_new_tags *found)
+{
+    if (table->series.used == 0) {
+        return false;
+    }
+    const lp_table_series *like = lp_newest_series(table);
+    if (like->tag_count > LP_FAST_TAGS_MAX) {
+        return false;
+    }
+    found->is_alone = like->tag_count == 1
+        && lp_is_new_value(&table->columns[like->tags[0].column]);
+    const uint8_t *text = key + table->name_bytes;
+    for (int64_t i = 0; i < like->tag_count; i++) {
+        const lp_column_builder *column = &table->columns[like->tags[i].column];
+        if (*text != ',' || key_end - text < column->name_bytes + 3
+            || !LP_PATH(lp_is_key)(text + 1, (const uint8_t *)column->name, column->name_bytes)
+            || text[1 + column->name_bytes] != '=') {
+            return false;
+        }
+        text += column->name_bytes + 2;
+        const uint8_t *value = text;
+        int ahead;
+        while ((ahead = LP_PATH(lp_find_value_end)(text)) == 32) {
+            text += 32;
+        }
+        text += ahead;
+        if (*text == '\t' || text == value || text - value > LP_TEXT_BYTES_MAX) {
+            return false;
+        }
+        found->values[i] = (lp_text){value, text - value};
+        if (!found->is_alone) {
+            found->hashes[i] = lp_hash_bytes(value, text - value, assembler->seed);
+            lp_index_prefetch(&column->dictionary, found->hashes[i]);
+        }
+    }
+    return *text == ' ';
+}
+
+/* Checks UTF-8 beyond 64 bytes that are not all ASCII, as many bytes as make that worth while. */
+static __attribute__((noinline)) bool LP_PATH(lp_check_utf8)(lp_assembler *assembler)
+{
+    const uint8_t *end = assembler->body_end;
+    if (end - assembler->checked > LP_CHECKED_BYTES) {
+        end = lp_utf8_cut(assembler->checked + LP_CHECKED_BYTES);
+    }
+    if (!LP_PATH(lp_is_utf8)(assembler->checked, end)) {
+        return false;
+    }
+    assembler->checked = end;
+    return true;
+}
+
+/* Checks that the body is UTF-8 up to `text` at least, which is right behind a line: its bytes are in the
+ * nearest cache now. */
+static inline bool LP_PATH(lp_catch_up)(lp_assembler *assembler, const uint8_t *text)
+{
+    while (assembler->checked < text) {
+        if (LP_PATH(lp_is_ascii)(assembler->checked)) {
+            __builtin_prefetch(assembler->checked + LP_TEXT_AHEAD);
+            assembler->checked += 64;
+        } else if (!LP_PATH(lp_check_utf8)(assembler)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Takes lines from *at on until one is out of the ordinary, and moves *at there. */
 static lp_fast_outcome LP_PATH(lp_fast_lines)(lp_assembler *assembler, const uint8_t **at)
 {
@@ -337,7 +434,7 @@ static lp_fast_outcome LP_PATH(lp_fast_lines)(lp_assembler *assembler, const uin
         if (entry != NULL) {
             table_number = entry->table;
         } else {
-            table_number = key_bytes > 0 ? lp_find_plain_table(assembler, text, key_bytes) : -1;
+            table_number = key_bytes > 0 ? LP_PATH(lp_find_table)(assembler, text, key_bytes) : -1;
             if (table_number < 0) {
                 break;
             }
@@ -361,7 +458,8 @@ static lp_fast_outcome LP_PATH(lp_fast_lines)(lp_assembler *assembler, const uin
             }
         }
         bool has_new_tags = entry == NULL
-            && lp_find_new_tags(assembler, table, text, text + key_bytes, &new_tags);
+            && LP_PATH(lp_find_new_tags)(
+                assembler, table, text, text + key_bytes, &new_tags);
         const uint8_t *stop = LP_PATH(lp_fast_fields)(assembler, table, shape, text + key_bytes);
         if (stop == NULL) {
             break;
@@ -391,6 +489,9 @@ static lp_fast_outcome LP_PATH(lp_fast_lines)(lp_assembler *assembler, const uin
         lp_note_guess(assembler, entry);
         lp_commit_row(assembler, table, entry, time_ns);
         text = next;
+        if (!LP_PATH(lp_catch_up)(assembler, text)) {
+            return LP_FAST_NOT_UTF8;
+        }
     }
     *at = text;
     return LP_FAST_LEFT;

@@ -15,6 +15,9 @@
 #define LP_ARENA_CHUNK_BYTES_MIN 1024
 #define LP_ARENA_CHUNK_BYTES_MAX (256 * 1024)
 
+/* Of one wide load or store. */
+#define LP_WIDE_BYTES 32
+
 typedef struct lp_buffer {
     uint8_t *bytes; /* NULL until something is reserved */
     int64_t used;
@@ -140,6 +143,17 @@ static inline uint8_t *lp_arena_copy(lp_arena *arena, const uint8_t *bytes, int6
     uint8_t *copy = (uint8_t *)lp_arena_take(arena, count > 0 ? count : 1);
     if (copy != NULL && count > 0) {
         memcpy(copy, bytes, (size_t)count);
+    }
+    return copy;
+}
+
+/* The same with room behind it, so that wide loads at its last byte stay inside. */
+static inline uint8_t *lp_arena_copy_padded(lp_arena *arena, const uint8_t *bytes, int64_t count)
+{
+    uint8_t *copy = (uint8_t *)lp_arena_take(arena, count + LP_WIDE_BYTES);
+    if (copy != NULL) {
+        memcpy(copy, bytes, (size_t)count);
+        memset(copy + count, 0, LP_WIDE_BYTES);
     }
     return copy;
 }

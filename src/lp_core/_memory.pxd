@@ -23,5 +23,6 @@ cdef extern from "_memory.h" nogil:
     void lp_buffer_free(lp_buffer* buffer)
 
     void* lp_arena_take(lp_arena* arena, int64_t count)
+    uint8_t* lp_arena_copy_padded(lp_arena* arena, const uint8_t* bytes, int64_t count)
     uint8_t* lp_arena_copy(lp_arena* arena, const uint8_t* bytes, int64_t count)
     void lp_arena_free(lp_arena* arena)

@@ -21,6 +21,7 @@ from lp_core._columns cimport ColumnMemory, lp_table_buffers
 from lp_core._fast_lines cimport (
     LP_FAST_NEW_SERIES,
     LP_FAST_NO_MEMORY,
+    LP_FAST_NOT_UTF8,
     LP_FAST_PATHS_MAX,
     lp_fast_lines_function,
     lp_fast_outcome,
@@ -155,6 +156,8 @@ cdef lp_status take_lines(
         outcome = fast_lines(&body.assembler, &cursor)
         if outcome == LP_FAST_NO_MEMORY:
             return LP_NO_MEMORY
+        if outcome == LP_FAST_NOT_UTF8:
+            return LP_NOT_UTF8
         if outcome == LP_FAST_NEW_SERIES:
             status = assembler_close_row(&body.assembler)
             if status == LP_OK:
@@ -174,13 +177,14 @@ cdef lp_status parse_body(
 ) noexcept nogil:
     """Parse the whole body and move its tables into `memory`."""
     cdef lp_fast_path* path = &PATHS[PATH_NUMBER]
-    cdef lp_status status = LP_OK
-    if not path.is_utf8(body.start, body.end):
-        status = lp_validate_utf8(
-            body.start, body.end, &body.bad_utf8, &body.bad_utf8_bytes
-        )
-    if status == LP_OK:
-        status = take_lines(body, refused_lines, path.take_lines)
+    cdef const uint8_t** checked = &body.assembler.checked
+    cdef lp_status status = take_lines(body, refused_lines, path.take_lines)
+    # Bytes that are no UTF-8 come before all else, wherever in the body they stand.
+    if status == LP_NOT_UTF8 or (
+        status != LP_NO_MEMORY and not path.is_utf8(checked[0], body.end)
+    ):
+        lp_validate_utf8(checked[0], body.end, &body.bad_utf8, &body.bad_utf8_bytes)
+        return LP_NOT_UTF8
     if status != LP_OK:
         return status
     cdef int64_t tables_bytes = body.assembler.table_count * sizeof(lp_table)
@@ -300,6 +304,7 @@ def parse(
         state.counted = state.start
         state.line_number = 1
         state.assembler.body_start = state.start
+        state.assembler.checked = state.start
         state.assembler.body_end = state.end
         state.assembler.last_series = LP_SERIES_NONE
         state.assembler.taken_bits_max = 8 * max(

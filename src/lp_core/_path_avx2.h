@@ -128,20 +128,29 @@ static inline void lp_decimal_ends_avx2(const uint8_t *text, int *whole, int *st
     }
 }
 
-static inline void lp_copy_bytes_avx2(uint8_t *output, const uint8_t *text)
+static inline void lp_copy_up_to_64_avx2(uint8_t *output, const uint8_t *text, int count)
 {
     _mm256_storeu_si256((__m256i *)output, _mm256_loadu_si256((const __m256i *)text));
+    if (count > 32) {
+        _mm256_storeu_si256(
+            (__m256i *)(output + 32), _mm256_loadu_si256((const __m256i *)(text + 32)));
+    }
 }
 
-static inline uint32_t lp_copy_and_look_avx2(
-    uint8_t *output, const uint8_t *text, uint32_t *backslashes)
+static inline uint64_t lp_places_avx2(__m256i first, __m256i second, char byte)
 {
-    __m256i bytes = _mm256_loadu_si256((const __m256i *)text);
-    _mm256_storeu_si256((__m256i *)output, bytes);
-    *backslashes = (uint32_t)_mm256_movemask_epi8(
-        _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8('\\')));
-    return *backslashes
-        | (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(bytes, _mm256_set1_epi8('"')));
+    __m256i wanted = _mm256_set1_epi8(byte);
+    uint32_t low = (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(first, wanted));
+    uint32_t high = (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(second, wanted));
+    return (uint64_t)high << 32 | low;
+}
+
+static inline uint64_t lp_find_specials_avx2(const uint8_t *text, uint64_t *backslashes)
+{
+    __m256i first = _mm256_loadu_si256((const __m256i *)text);
+    __m256i second = _mm256_loadu_si256((const __m256i *)(text + 32));
+    *backslashes = lp_places_avx2(first, second, '\\');
+    return *backslashes | lp_places_avx2(first, second, '"');
 }
 
 static inline int lp_find_key_end_avx2(const uint8_t *text)
@@ -152,6 +161,25 @@ static inline int lp_find_key_end_avx2(const uint8_t *text)
         _mm256_or_si256(
             _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8('\\')),
             _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8('\n'))));
+    uint32_t found = (uint32_t)_mm256_movemask_epi8(ends);
+    return found != 0 ? __builtin_ctz(found) : 32;
+}
+
+static inline bool lp_is_ascii_avx2(const uint8_t *text)
+{
+    __m256i bytes = _mm256_or_si256(
+        _mm256_loadu_si256((const __m256i *)text), _mm256_loadu_si256((const __m256i *)(text + 32)));
+    return _mm256_movemask_epi8(bytes) == 0;
+}
+
+static inline int lp_find_value_end_avx2(const uint8_t *text)
+{
+    __m256i bytes = _mm256_loadu_si256((const __m256i *)text);
+    __m256i ends = _mm256_or_si256(
+        _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(',')),
+        _mm256_or_si256(
+            _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(' ')),
+            _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8('\t'))));
     uint32_t found = (uint32_t)_mm256_movemask_epi8(ends);
     return found != 0 ? __builtin_ctz(found) : 32;
 }

@@ -71,23 +71,25 @@ static inline void lp_decimal_ends_portable(const uint8_t *text, int *whole, int
     }
 }
 
-static inline void lp_copy_bytes_portable(uint8_t *output, const uint8_t *text)
+/* Copies `count` bytes, or more, but not beyond 64. */
+static inline void lp_copy_up_to_64_portable(uint8_t *output, const uint8_t *text, int count)
 {
     memcpy(output, text, 32);
+    if (count > 32) {
+        memcpy(output + 32, text + 32, 32);
+    }
 }
 
-/* Copies 32 bytes; a bit for each quote and backslash among them, and for each backslash. */
-static inline uint32_t lp_copy_and_look_portable(
-    uint8_t *output, const uint8_t *text, uint32_t *backslashes)
+/* A bit for each quote and backslash among 64 bytes, and for each backslash. */
+static inline uint64_t lp_find_specials_portable(const uint8_t *text, uint64_t *backslashes)
 {
-    uint32_t specials = 0;
+    uint64_t quotes = 0;
     *backslashes = 0;
-    memcpy(output, text, 32);
-    for (int i = 0; i < 32; i++) {
-        *backslashes |= (uint32_t)(text[i] == '\\') << i;
-        specials |= (uint32_t)(text[i] == '"') << i;
+    for (int i = 0; i < 64; i++) {
+        *backslashes |= (uint64_t)(text[i] == '\\') << i;
+        quotes |= (uint64_t)(text[i] == '"') << i;
     }
-    return specials | *backslashes;
+    return quotes | *backslashes;
 }
 
 /* Place of the first space, backslash or line feed among 32 bytes; 32: none. */
@@ -95,6 +97,25 @@ static inline int lp_find_key_end_portable(const uint8_t *text)
 {
     int count = 0;
     while (count < 32 && text[count] != ' ' && text[count] != '\\' && text[count] != '\n') {
+        count++;
+    }
+    return count;
+}
+
+/* Whether 64 bytes are ASCII. */
+static inline bool lp_is_ascii_portable(const uint8_t *text)
+{
+    uint64_t words[8];
+    memcpy(words, text, sizeof(words));
+    uint64_t all = words[0] | words[1] | words[2] | words[3] | words[4] | words[5] | words[6] | words[7];
+    return (all & UINT64_C(0x8080808080808080)) == 0;
+}
+
+/* Place of the first comma, space or tab among 32 bytes; 32: none. */
+static inline int lp_find_value_end_portable(const uint8_t *text)
+{
+    int count = 0;
+    while (count < 32 && text[count] != ',' && text[count] != ' ' && text[count] != '\t') {
         count++;
     }
     return count;

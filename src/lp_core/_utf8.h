@@ -74,6 +74,16 @@ static inline lp_status lp_validate_utf8(
     }
 }
 
+/* The start of the character that `text`, which has three bytes before it, is in or before; of what is
+ * no character, any byte. Both sides of a cut here are UTF-8 just when the whole is. */
+static inline const uint8_t *lp_utf8_cut(const uint8_t *text)
+{
+    for (int i = 0; i < 3 && (*text & 0xC0) == 0x80; i++) {
+        text--;
+    }
+    return text;
+}
+
 static inline bool lp_is_utf8_portable(const uint8_t *start, const uint8_t *end)
 {
     const uint8_t *bad;

@@ -139,6 +139,37 @@ def test_short_lines_of_series_with_wide_shapes_parse_alike():
     compare((text + "".join(f"{line} 4\n" for line in wide)).encode() + TAIL, "ns")
 
 
+def test_tag_values_that_come_alone_and_with_other_tags_parse_alike():
+    rng = random.Random(2)
+    spellings = ["v{}", "v\\ {}", "v\\\\{}", "v\\{}", "v{},b=v0", "v{},b=w"]
+    for likely in spellings:
+        lines = []
+        for line in range(80):
+            spelling = likely if rng.random() < 0.9 else rng.choice(spellings)
+            lines.append(f"m,a={spelling.format(rng.randrange(40))} f={line}i {line}\n")
+        compare("".join(lines).encode() + TAIL, "ns")
+
+
+def test_columns_of_refused_lines_that_come_again_parse_alike():
+    rng = random.Random(3)
+    lines = ["m f0=0 0\n"]
+    for line in range(60):
+        fields = [f"f{number}=1" for number in rng.sample(range(200), rng.randrange(1, 30))]
+        if rng.random() < 0.7:
+            fields.append(fields[0])
+        lines.append(f"m {','.join(fields)} {line}\n")
+    compare("".join(lines).encode() + TAIL, "ns")
+
+
+def test_escapes_at_every_place_of_a_string_parse_alike():
+    lines = []
+    for before in range(140):
+        for middle in ('\\"', "\\\\", "\\n", '\\\\\\"'):
+            after = "y" * (before * 7 % 70)
+            lines.append(f'm s="{"x" * before}{middle}{after}",i={before}i {before}\n')
+    compare("".join(lines).encode() + TAIL, "ns")
+
+
 # Wide loads stay away from the end of a body: what comes last decides how much of it is read by them.
 TAIL = b"\n#" + b"x" * 200
 
