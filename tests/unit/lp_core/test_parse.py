@@ -237,14 +237,16 @@ def test_utf8_is_checked_before_anything_else(accept_partial):
 @pytest.mark.parametrize("accept_partial", [True, False])
 @pytest.mark.parametrize("path", SIMD_PATHS)
 def test_place_of_what_is_no_utf8_is_told(path, accept_partial):
-    line = "m,tag=Zürich s=\"déjà vu, 東京\",i=1i 1627680000000000000\n".encode()
+    line = 'm,tag=Zürich s="déjà vu, 東京",i=1i 1627680000000000000\n'.encode()
     body = b"m f=1,f=2 1\n" + line * 30 + b"plain f=1 1\n" * 60
     for offset in range(20, len(body) - 1, 37):
         while body[offset] & 0xC0 == 0x80:
             offset += 1
         for broken in (b"\xff", b"\xc3", b"\xe6\x9d"):
             with simd_path(path), pytest.raises(LineProtocolError) as caught:
-                parse(body[:offset] + broken + body[offset:], now_ns=0, accept_partial=accept_partial)
+                parse(
+                    body[:offset] + broken + body[offset:], now_ns=0, accept_partial=accept_partial
+                )
             error = caught.value
             assert (error.line_number, error.byte_offset, error.code) == (0, offset, "utf8")
 
