@@ -130,10 +130,13 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
 
 
 def percentile(values: Values, share: float) -> int | None:
-    """Where the value at the nearest rank is; None where the rank is below the first."""
+    """Where the value at the nearest rank is; None where there is none of that rank."""
+    rank = len(values) * share / 100 + 0.5
+    # Compared as it is: it may be infinite.
+    if not 1 <= rank < len(values) + 1:
+        return None
     ordered = sorted(range(len(values)), key=values.__getitem__)
-    index = math.floor(len(ordered) * share / 100 + 0.5) - 1
-    return ordered[index] if 0 <= index < len(ordered) else None
+    return ordered[math.floor(rank) - 1]
 
 
 def mode(values: Values) -> Any:
