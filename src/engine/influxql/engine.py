@@ -3,9 +3,11 @@
 """Answers to InfluxQL."""
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
-from engine.errors import DatabaseNotFoundError, QueryError
+from engine.errors import DatabaseNotFoundError, QueryError, QueryTimeoutError
 from engine.influxql import tree
 from engine.influxql.conditions import Calendar
 from engine.influxql.names import matching
@@ -19,6 +21,9 @@ from engine.query.executor import QueryExecutor
 from engine.query.views import QueryCatalog
 from lp_core.enums import ColumnType
 
+# Columns of one statement, counted for each table that it reads.
+COLUMNS_MAX = 500_000
+_NOTHING: Mapping[str, Any] = {}
 # The policies that mean the plain database.
 DEFAULT_POLICIES = frozenset({"", "autogen", "default"})
 
@@ -90,65 +95,112 @@ class InfluxqlEngine:
         Raises:
             DatabaseNotFoundError, QueryError: As they say.
         """
-        now_ns = self._now_ns()
+        return _Run(self._executor, self._catalog, default, policy, self._now_ns()).series(
+            statement
+        )
+
+
+class _Run:
+    """One statement while it runs."""
+
+    def __init__(
+        self,
+        executor: QueryExecutor,
+        catalog: QueryCatalog,
+        default: str,
+        policy: str,
+        now_ns: int,
+    ) -> None:
+        self._executor = executor
+        self._catalog = catalog
+        self._default = default
+        self._policy = policy
+        self._now_ns = now_ns
+        self._columns = 0
+        limit_ms = executor.timeout_ms
+        self._deadline = time.monotonic() + limit_ms / 1000 if limit_ms else None
+
+    def series(self, statement: tree.Statement) -> list[Series]:
+        """The answer."""
         try:
             if isinstance(statement, tree.Select):
-                series = self._selected(statement, default, policy, now_ns)
-                return limited(series, statement.limits)
+                return limited(self._selected(statement), statement.limits)
             assert isinstance(statement, tree.Show)
-            return self._shown(statement, default, policy, now_ns)
+            return self._shown(statement)
         except RecursionError as error:
             raise QueryError("the query is nested too deeply") from error
 
-    def _selected(
-        self, select: tree.Select, default: str, policy: str, now_ns: int
-    ) -> list[Series]:
-        calendar = Calendar(now_ns, Zone(select.zone))
+    def _query(
+        self,
+        database: str,
+        sql: str,
+        parameters: Mapping[str, object],
+        given: Mapping[str, Any] = _NOTHING,
+    ) -> Any:
+        """One query of those that the statement takes, within its time."""
+        if self._deadline is None:
+            return self._executor.run(database, sql, parameters, given=given)
+        left_ms = int((self._deadline - time.monotonic()) * 1000)
+        if left_ms <= 0:
+            raise QueryTimeoutError(
+                "the query ran longer than it may",
+                hint="ask fewer tables or a shorter time range, or raise the query time-out",
+            )
+        return self._executor.run(database, sql, parameters, timeout_ms=left_ms, given=given)
+
+    def _selected(self, select: tree.Select) -> list[Series]:
+        calendar = Calendar(self._now_ns, Zone(select.zone))
         series: list[Series] = []
-        read = list(self._read(select, default, policy, calendar))
+        read = list(self._read(select, calendar))
         columns: dict[str, ColumnType] = {}
         for table, _ in read:
-            columns = {**table.columns, **columns}
+            for name, kind in table.columns.items():
+                columns.setdefault(name, kind)
         for table, run in read:
-            series += Selection(own_form(select), table, calendar, columns).run(run)
+            selection = Selection(own_form(select), table, calendar, columns)
+            self._columns += selection.num_columns
+            if self._columns > COLUMNS_MAX:
+                raise QueryError(
+                    f"more than {COLUMNS_MAX} columns of all tables",
+                    hint="name the columns, or ask fewer tables at once",
+                )
+            series += selection.run(run)
             check_cells(num_cells(series))
         # Stable: those of one name are in their order already.
         return sorted(series, key=lambda one: one.name, reverse=select.is_descending)
 
-    def _read(
-        self, select: tree.Select, default: str, policy: str, calendar: Calendar
-    ) -> Iterator[tuple[Table, Runner]]:
+    def _read(self, select: tree.Select, calendar: Calendar) -> Iterator[tuple[Table, Runner]]:
         """The tables that `select` reads, and what runs SQL on each."""
-        sources = select.sources
+        sources, default, policy = select.sources, self._default, self._policy
         if all(source.select is None for source in sources):
             by_database: dict[str, list[tree.Source]] = {}
             for source in sources:
                 by_database.setdefault(source_database(source, default, policy), []).append(source)
             for database, named in by_database.items():
                 for table in self._tables(database, named):
-                    yield table, functools.partial(self._executor.run, database)
+                    yield table, functools.partial(self._query, database)
             return
         given: list[Series] = []
         for source in sources:
-            inner = inherited(source.select or as_subquery(source), select, calendar)
-            given += self._selected(inner, default, policy, calendar.now_ns)
+            given += self._selected(
+                inherited(source.select or as_subquery(source), select, calendar)
+            )
             check_cells(num_cells(given))
         database = next(name for source in sources for name in _read_by(source, default, policy))
         for table in derived(given):
             tables = {table.name: table.rows}
-            yield table, functools.partial(self._executor.run, database, given=tables)
+            yield table, functools.partial(self._query, database, given=tables)
 
-    def _shown(self, show: tree.Show, default: str, policy: str, now_ns: int) -> list[Series]:
-        calendar = Calendar(now_ns, Zone(""))
+    def _shown(self, show: tree.Show) -> list[Series]:
+        calendar = Calendar(self._now_ns, Zone(""))
         series: list[Series] = []
-        for database in databases_of(show, default, policy):
+        for database in databases_of(show, self._default, self._policy):
             if show.kind is tree.ShowKind.RETENTION_POLICIES:
                 self._require(database)
                 series.append(_policies(self._catalog.retention_ns(database)))
                 continue
             tables = self._tables(database, show.sources)
-            run = functools.partial(self._executor.run, database)
-            series += shown(show, tables, run, calendar)
+            series += shown(show, tables, functools.partial(self._query, database), calendar)
         return series
 
     def _require(self, database: str) -> None:

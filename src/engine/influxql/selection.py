@@ -54,6 +54,11 @@ class Selection:
             select, table, self._parts, self._read(), self._grouped, calendar.now_ns
         )
 
+    @property
+    def num_columns(self) -> int:
+        """How many columns the answer has beside the time."""
+        return len(self._outputs)
+
     def run(self, run: Runner) -> list[Series]:
         """The series of the answer."""
         calls = self._parts.calls

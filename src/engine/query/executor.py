@@ -234,6 +234,11 @@ class QueryExecutor:
                 self._running.discard(running)
                 self._ended.notify_all()
 
+    @property
+    def timeout_ms(self) -> int:
+        """How long a query may run that does not say; 0 for ever."""
+        return self._config.timeout_ms
+
     def parameters(self, sql: str) -> tuple[str, ...]:
         """The names of the placeholders in `sql`, without ``$``.
 

@@ -9,6 +9,7 @@ from engine.errors import (
     QueryError,
     QueryNotSupportedError,
     QueryResourceError,
+    QueryTimeoutError,
 )
 from engine.influxql import results
 from engine.influxql.engine import InfluxqlEngine, database_of, databases_of
@@ -445,6 +446,23 @@ def test_answers_that_are_too_large_are_refused(
     with pytest.raises(QueryResourceError, match="more than 9 values"):
         run(engine, text)
     assert rows(engine, "SELECT max(load) FROM rhythm")
+
+
+def test_all_queries_of_a_statement_share_its_time() -> None:
+    catalog = FakeCatalog(cpu(), rhythm())
+    engine = InfluxqlEngine(QueryExecutor(QueryConfig(timeout_ms=1), catalog), catalog, lambda: NOW)
+    subqueries = ", ".join(["(SELECT usage FROM cpu)"] * 200)
+    with pytest.raises(QueryTimeoutError):
+        run(engine, f"SELECT count(usage) FROM {subqueries}")
+
+
+def test_columns_of_many_tables_are_bounded(
+    engine: InfluxqlEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.influxql.engine.COLUMNS_MAX", 10)
+    assert run(engine, "SELECT usage FROM /./")
+    with pytest.raises(QueryError, match="more than 10 columns"):
+        run(engine, "SELECT * FROM /./")
 
 
 def test_databases_of_statements() -> None:
