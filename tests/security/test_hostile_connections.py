@@ -178,8 +178,9 @@ def ended_after_drips(server: ServerProcess, begin: bytes, drip: Callable[[], by
 
 
 def test_heads_of_http2_that_drip_are_shown_out(target: ServerProcess) -> None:
-    begin = PREFACE + SETTINGS + frame(1, 0, 1, b"\x82")
-    ended_after_drips(target, begin, lambda: frame(9, 0, 1, b"\0\1a\1b"))
+    # A frame of 16,000 bytes; of continuations by the dozen the server has enough by itself.
+    announced = frame(1, 4, 1, b"\x82" * 16_000)[:10]
+    ended_after_drips(target, PREFACE + SETTINGS + announced, lambda: b"\x82")
 
 
 def test_half_closed_connections_end_and_half_bodies_are_refused(target: ServerProcess) -> None:

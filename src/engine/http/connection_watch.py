@@ -201,8 +201,7 @@ def _idle_s(traffic: Traffic, unused_s: float) -> float:
         return max(0.0 if traffic.is_sending else traffic.silent_s, unused_s)
     if traffic.is_sending:
         return 0.0
-    # Who drips a TLS handshake, or heads of HTTP/2, is never silent. Twice the time, for a head may
-    # begin at its end.
+    # Who drips heads of HTTP/2 is never silent. Twice the time, for a head may begin at its end.
     return max(traffic.silent_s, unused_s / 2)
 
 

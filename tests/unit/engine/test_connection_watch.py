@@ -140,7 +140,7 @@ def test_who_drips_the_first_words_has_no_longer_than_others(door: Door) -> None
 
 
 def test_who_never_asks_has_twice_the_time(door: Door) -> None:
-    """As one who drips a TLS handshake, or heads of HTTP/2: bytes come, requests do not."""
+    """As one who drips heads of HTTP/2: bytes come, requests do not."""
     dripping, asking = door.connect(BEGUN), door.connect(BEGUN)
     watch = door.watch(idle_s=3600)
     watch.look(set())
