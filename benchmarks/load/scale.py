@@ -157,12 +157,16 @@ def again(directory, first, percent, connections, memory_bytes_max):
 
     def fill(server):
         repeated, seconds = send_again(server, rows, percent / 100, first["end_ns"], connections)
+        send_bodies(server.port, server.write_target, [b"end f=1"], 1)
         figures = {"rows": rows, "sent again": repeated, "rows/s while sending": repeated / seconds}
         return figures, (rows, repeated)
 
     place = directory / f"again-{percent:g}"
     shutil.copytree(directory / "again-0", place)
-    figures = filled(Limited(place, memory_bytes_max), fill)
+    server = Limited(place, memory_bytes_max)
+    # Each frame in a file of the log of its own, for only those before the last go to files.
+    server.flags = ("--wal-segment-size", "1MB")
+    figures = filled(server, fill)
     return {"end_ns": first["end_ns"], "figures": figures}
 
 

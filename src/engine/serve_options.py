@@ -290,7 +290,7 @@ OPTIONS = (
         "--persist-window",
         ("HEADRACE_PERSIST_WINDOW", "INFLUXDB3_GEN1_DURATION"),
         parse_seconds,
-        "time that a new Parquet file spans; must divide an hour (default 10m)",
+        "time that a new Parquet file spans at least; must divide an hour (default 10m)",
         "DURATION",
         aliases=("--gen1-duration",),
     ),

@@ -28,7 +28,7 @@ from engine.store.time_ranges import union
 logger = logging.getLogger(__name__)
 
 
-# Of so many tables at once, since a sync and a record for each would take most of the time.
+# At once, since a look at all files, a sync and a record for each would take most of the time.
 MERGES_MAX = 64
 
 
@@ -105,7 +105,10 @@ class Compactor:
         return changes
 
     def compact(self) -> int:
-        """Merge the files of a window of a table, or of several small ones; return of how many.
+        """Merge the files of one window of a table, or of several if these are small.
+
+        Returns:
+            In how many.
 
         Raises:
             OSError: The disk does not take a file; nothing has changed.
@@ -141,7 +144,7 @@ class Compactor:
         return len(merges)
 
     def _next(self) -> list[_Merge]:
-        """What to merge now, each of another table, as much as fits into memory."""
+        """What to merge now, as much as fits into memory."""
         # A trigger that begins from now on begins behind all files.
         cuts = self._log.call(self._state.cuts)
         found: list[tuple[LiveDatabase, LiveTable, tuple[FileEntry, ...], Compaction]] = []
@@ -149,14 +152,12 @@ class Compactor:
         # The tuples of files are immutable, so looking at them need not hold up the event loop.
         for database, table in self._tables():
             files = table.files
-            plan = self._plan(table, files, cuts.of(database.name, table.name))
-            if plan is None:
-                continue
-            size += sum(entry.memory_bytes for entry in plan.files)
-            if found and size > self._memory_bytes_max:
-                break
-            found.append((database, table, files, plan))
-            if len(found) == MERGES_MAX:
+            for plan in self._plans(table, files, cuts.of(database.name, table.name)):
+                size += sum(entry.memory_bytes for entry in plan.files)
+                if found and (size > self._memory_bytes_max or len(found) == MERGES_MAX):
+                    break
+                found.append((database, table, files, plan))
+            if size > self._memory_bytes_max or len(found) == MERGES_MAX:
                 break
         return self._log.call(
             lambda: [
@@ -165,22 +166,22 @@ class Compactor:
             ]
         )
 
-    def _plan(
+    def _plans(
         self, table: LiveTable, files: tuple[FileEntry, ...], cuts: tuple[Position, ...]
-    ) -> Compaction | None:
+    ) -> list[Compaction]:
         seen = self._settled.get(table)
         if len(files) < 2 or (seen is not None and seen[0] is files and seen[1] == cuts):
-            return None
-        plan = planner.next_compaction(
+            return []
+        plans = planner.next_compactions(
             files,
             self._levels,
             memory_bytes_max=self._memory_bytes_max,
             cuts=cuts,
             unreadable=frozenset(entry.number for entry in files if self._faults.known(entry)),
         )
-        if plan is None:
+        if not plans:
             self._settled[table] = (files, cuts)
-        return plan
+        return plans
 
     def _merge(self, maker: FileMaker, merge: _Merge) -> tuple[FileEntry, ...]:
         shape, plan, deletes = merge.shape, merge.plan, merge.deletes

@@ -11,7 +11,7 @@ import numpy
 
 from engine.ids import Position
 from engine.store.manifest import FileEntry
-from engine.store.time_ranges import common
+from engine.store.time_ranges import clipped, common
 
 _SECOND_NS = 1_000_000_000
 HOUR_NS = 3_600 * _SECOND_NS
@@ -115,15 +115,15 @@ def expired(files: Iterable[FileEntry], least_time_ns: int) -> tuple[FileEntry, 
     return tuple(entry for entry in files if entry.max_time_ns < least_time_ns)
 
 
-def next_compaction(
+def next_compactions(
     files: Sequence[FileEntry],
     levels: Sequence[int],
     *,
     memory_bytes_max: int,
     cuts: Sequence[Position] = (),
     unreadable: frozenset[int] = frozenset(),
-) -> Compaction | None:
-    """What to merge next among the files of one table; None when they are well as they are.
+) -> list[Compaction]:
+    """What to merge next among the files of one table, in windows of one length; none: all is well.
 
     Of two files that have rows of the same time, the later one wins. So only files that follow each
     other, among those that reach into a window, may be merged: one between them that is left out
@@ -131,15 +131,20 @@ def next_compaction(
     the `cuts`, which rise. Files whose numbers are `unreadable` stay as they are.
     """
     if len(files) < 2:
-        return None
+        return []
     newest_ns = max(entry.max_time_ns for entry in files)
     for window_ns in levels:
+        found = []
         for start_ns, members in _windows(files, window_ns).items():
             is_open = start_ns <= newest_ns < start_ns + window_ns
+            # One run of a window at most: another one may come after it in the order of files.
             for run in _runs(members, window_ns, memory_bytes_max, cuts, unreadable):
                 if _is_worthwhile(run, window_ns, is_open=is_open):
-                    return Compaction(tuple(run), start_ns, window_ns)
-    return None
+                    found.append(Compaction(tuple(run), start_ns, window_ns))
+                    break
+        if found:
+            return found
+    return []
 
 
 def _windows(files: Sequence[FileEntry], window_ns: int) -> dict[int, list[FileEntry]]:
@@ -216,9 +221,8 @@ def next_fold(
 ) -> Fold | None:
     """Which rows to put where they repeat others, `files` being oldest first; None: no such.
 
-    Queries have to fold what repeats each other for as long as it is in two files. A file between
-    the two does not matter as long as it has nothing that the earlier one has, which is so when
-    files are taken in their order.
+    Queries have to fold what repeats each other for as long as it is in two files. Files are taken
+    in their order, so that what is between two of them is settled already.
     """
     for later in files:
         if not later.overlaps or later.number in unreadable:
@@ -235,16 +239,30 @@ def next_fold(
                     min(entry.first_position, later.first_position), later.last_position, cuts
                 )
                 and not any(common(entry.times, other.times) for other in earlier)
-                and not any(
-                    repeats(between, entry)
-                    for between in files
-                    if entry.order < between.order < later.order
-                )
+                and all(_may_be_passed(other, entry, later) for other in files)
             ):
                 earlier.append(entry)
         if earlier:
             return Fold(later, tuple(earlier))
     return None
+
+
+def _may_be_passed(other: FileEntry, earlier: FileEntry, later: FileEntry) -> bool:
+    """Whether rows of `earlier` and `later` keep their place beside those of a third file.
+
+    What they become has the positions of both, and the greatest number there is.
+    """
+    if other in (earlier, later):
+        return True
+    first = min(earlier.first_position, later.first_position)
+    is_before = other.order[:2] <= (later.last_position, first)
+    if other.order > earlier.order and is_before and repeats(other, earlier):
+        return False
+    if other.order < later.order and not is_before:
+        # Rows of the later file would come before those that they win over now.
+        region = clipped(later.overlaps, earlier.times)
+        return not any(common(part, other.times) is not None for part in region)
+    return True
 
 
 def repeats(later: FileEntry, earlier: FileEntry) -> bool:

@@ -1,5 +1,7 @@
 """Decisions about files and segments."""
 
+from collections.abc import Sequence
+
 import msgspec
 import numpy as np
 import pytest
@@ -80,8 +82,19 @@ def test_scattered_rows_take_longer_windows() -> None:
     assert planner.window_for(np.array([], np.int64), LEVELS) == MINUTES_10
 
 
+def next_compaction(
+    files: list[FileEntry], memory: int, cuts: Sequence[Position] = ()
+) -> planner.Compaction | None:
+    """The first of those that may be done at once, of which no two have a file in common."""
+    found = planner.next_compactions(files, LEVELS, memory_bytes_max=memory, cuts=cuts)
+    numbers = [entry.number for one in found for entry in one.files]
+    assert len(numbers) == len(set(numbers))
+    assert len({(one.window_start_ns, one.window_ns) for one in found}) == len(found)
+    return found[0] if found else None
+
+
 def plan(files: list[FileEntry], memory: int = 10_000) -> tuple[list[int], int] | None:
-    found = planner.next_compaction(files, LEVELS, memory_bytes_max=memory)
+    found = next_compaction(files, memory)
     return None if found is None else ([one.number for one in found.files], found.window_ns)
 
 
@@ -151,7 +164,7 @@ def test_merging_ends_and_never_passes_a_file_of_the_same_time(
     ]
     next_number = len(files) + 1
     for _ in range(len(files)):
-        found = planner.next_compaction(files, LEVELS, memory_bytes_max=memory)
+        found = next_compaction(files, memory)
         if found is None:
             break
         merged = {one.number for one in found.files}
@@ -180,19 +193,14 @@ def test_merging_ends_and_never_passes_a_file_of_the_same_time(
             key=lambda one: one.order,
         )
     else:
-        assert (
-            len(files) < 2
-            or planner.next_compaction(files, LEVELS, memory_bytes_max=memory) is None
-        )
+        assert len(files) < 2 or next_compaction(files, memory) is None
 
 
 def test_files_are_not_merged_over_a_cut() -> None:
     files = [*(entry(number, 0) for number in range(1, 7)), entry(9, HOUR_NS)]
 
     def plan_with(*cuts: int) -> list[int] | None:
-        found = planner.next_compaction(
-            files, LEVELS, memory_bytes_max=10_000, cuts=[Position(cut) for cut in cuts]
-        )
+        found = next_compaction(files, 10_000, [Position(cut) for cut in cuts])
         return None if found is None else [one.number for one in found.files]
 
     assert plan_with() == [1, 2, 3, 4, 5, 6]
@@ -222,7 +230,7 @@ def test_no_merge_has_rows_from_both_sides_of_a_cut(
             msgspec.structs.replace(one, last_position=Position(one.first_position + length))
         )
         position += length + 1
-    found = planner.next_compaction(files, LEVELS, memory_bytes_max=memory, cuts=cuts)
+    found = next_compaction(files, memory, cuts)
     if found is None:
         return
     positions = [

@@ -1,9 +1,12 @@
 """Rows of later files that repeat earlier ones: what is in doubt, and how that ends."""
 
+import os
+import random
 from pathlib import Path
 
 import msgspec
 import numpy as np
+import pytest
 
 from engine.ids import Position
 from engine.persist import planner
@@ -14,6 +17,9 @@ from engine.store.manifest import FileEntry
 from tests.support.storage import Storage
 from tests.unit.persist.test_planner import entry
 
+# HEADRACE_FOLD_SEEDS for more histories.
+SEEDS = int(os.environ.get("HEADRACE_FOLD_SEEDS", "3"))
+STEPS = 12
 ALL = "SELECT * FROM m ORDER BY time, t"
 
 
@@ -39,8 +45,9 @@ def is_folded(storage: Storage) -> bool:
     return doubtful_ranges(snapshot) != ()
 
 
-def make(directory: Path) -> Storage:
-    storage = Storage(directory, PersistConfig(log_bytes=1, window_ns=10))
+def make(directory: Path, memory_bytes_max: int = 1 << 29) -> Storage:
+    config = PersistConfig(log_bytes=1, window_ns=10, memory_bytes_max=memory_bytes_max)
+    storage = Storage(directory, config)
     storage.create_database()
     return storage
 
@@ -117,6 +124,15 @@ def test_a_fold_takes_files_in_their_order_and_within_its_limits() -> None:
     # The rows of 3 are to be in place before those of 4 may pass it.
     assert fold(first, doubtful(3, (5, 5)), doubtful(4, (5, 9))) == (3, [1])
     assert fold(first, doubtful(3, (5, 5)), doubtful(4, (5, 9)), cuts=(1,)) == (4, [3])
+    # One of the same last position has got later rows already: it may not fall behind.
+    wide = msgspec.structs.replace(entry(9, 0, 1_000), last_position=Position(20))
+    narrow = msgspec.structs.replace(
+        entry(10, 0, 100), first_position=Position(10), last_position=Position(20)
+    )
+    late = msgspec.structs.replace(
+        doubtful(8, (5, 5)), first_position=Position(15), last_position=Position(20)
+    )
+    assert fold(wide, narrow, late) == (8, [10])
     # Of two files of one time only the first one.
     assert fold(first, entry(2, 50, 100), doubtful(3, (60, 70))) == (3, [1])
 
@@ -131,3 +147,33 @@ def test_times_are_few_ranges() -> None:
     assert (ranges[0][0], ranges[-1][1]) == (0, 10_990)
     assert all(low <= high for low, high in ranges)
     assert not any(low < 5_500 < high for low, high in ranges)
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_whatever_is_merged_and_folded_the_last_value_of_each_field_counts(
+    tmp_path: Path, seed: int
+) -> None:
+    choice = random.Random(seed)
+    # So little that only a few files of a few rows are merged or folded at once.
+    storage = make(tmp_path, memory_bytes_max=choice.choice((4_000, 8_000, 32_000)))
+    storage.write("m,t=a f=-1i,g=-1i 0")
+    expected: dict[tuple[int, str], dict[str, int | None]] = {(0, "a"): {"f": -1, "g": -1}}
+    for step in range(STEPS):
+        span = choice.choice((10, 40, 200))
+        start = choice.randrange(0, 201 - span)
+        lines = []
+        for number in range(choice.randrange(1, 30)):
+            time, tag = start + choice.randrange(span), choice.choice("ab")
+            field = choice.choice("fg")
+            row = expected.setdefault((time, tag), {"f": None, "g": None})
+            row[field] = 100 * step + number
+            lines.append(f"m,t={tag} {field}={row[field]}i {time}")
+        storage.write("\n".join(lines))
+        if choice.random() < 0.8:
+            storage.persist_all()
+        for _ in range(choice.randrange(4)):
+            choice.choice((storage.persist.compactor.compact, storage.persist.folder.fold))()
+        rows = storage.query("SELECT time, t, f, g FROM m ORDER BY time, t")
+        found = {(row["time"], row["t"]): {"f": row["f"], "g": row["g"]} for row in rows}
+        assert len(found) == len(rows)
+        assert found == expected
