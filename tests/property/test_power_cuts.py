@@ -89,7 +89,8 @@ class History:
         self.notes: list[Damage] = []
         self.counts = Counter[str]()
         self.generation = 0
-        # Where the power goes: in the middle of a group of frames, in any step, or between two.
+        # Where the power goes: in the middle of a group of frames, beside a record about files, in
+        # any step, or between two.
         self.cut_in = ""
         self.segment_bytes_max = self.choice.choice((2_048, 12_288, 65_536, 65_536))
         root.mkdir()
@@ -117,7 +118,8 @@ class History:
 
     def run(self) -> None:
         for _ in range(self.choice.randint(1, CUTS_MAX)):
-            self.cut_in = self.choice.choice(("group", "group", "step", "step", "step", "nothing"))
+            self.cut_in = self.choice.choice(("group", "record", "step", "step", "nothing"))
+            self.storage.cuts_at_records = self.cut_in == "record"
             try:
                 for _ in range(STEPS_MAX):
                     self.step()

@@ -10,6 +10,7 @@ from unittest import mock
 from engine.errors import DiskFullError
 from engine.ids import Position
 from engine.persist.thread import PersistConfig
+from engine.store.manifest import FilesRecord
 from engine.wal.log import DurableFrame
 from engine.wal.segment_series import NoRoomError, SegmentSeries, UnplacedFrame
 from lp_core import FrameKind, Section, encode_frame
@@ -18,9 +19,14 @@ from tests.support.storage import HandClock, Storage
 
 
 class FaultyStorage(Storage):
-    """A storage that writes its log as a server does."""
+    """A storage that writes its log as a server does.
+
+    Attributes:
+        cuts_at_records: The power goes now and then just before or behind a record about files.
+    """
 
     filesystem: FaultyFileSystem
+    cuts_at_records = False
 
     def __init__(
         self,
@@ -70,6 +76,16 @@ class FaultyStorage(Storage):
         self.filesystem.cut_at = 0
         self._series._files._thread.shutdown(wait=True)
         self.close()
+
+    def append(self, record: FilesRecord) -> None:
+        """As Storage; what it names must be durable before it, what it ends be there until then."""
+        disk = self.filesystem
+        cuts = self.cuts_at_records and self._choice.random() < 0.2
+        if cuts and self._choice.random() < 0.5:
+            disk.cut_at = disk.steps + self._choice.randrange(3)
+        super().append(record)
+        if cuts:
+            disk.cut_at = disk.steps + self._choice.randrange(2)
 
     def seal(self) -> None:
         """Let the next frame begin a file of the log."""
