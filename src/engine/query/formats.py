@@ -1,6 +1,6 @@
 # Owns the bytes of query answers: JSON, JSON lines, CSV, ASCII table, Parquet and Arrow stream.
-# Values become text column by column in Arrow; rows are joined there too, so that no cell costs a
-# Python call.
+# JSON is written by lp_core; in the others values become text column by column in Arrow, and rows
+# are joined there too, so that no cell costs a Python call.
 """Encoding of query results."""
 
 import io
@@ -16,6 +16,7 @@ import pyarrow.ipc
 import pyarrow.parquet
 
 from engine.errors import RequestError
+from lp_core._json_rows import foreign_columns, json_rows
 
 _ROWS_PER_PIECE = 16_384
 _TEXT = pyarrow.large_utf8()
@@ -100,15 +101,15 @@ def arrow_ipc(table: Any) -> bytes:
 
 def _json(table: Any) -> Iterator[bytes]:
     opening = b"["
-    for rows in _json_rows(table):
-        yield opening + _joined(rows, ",")
+    for rows in _json_rows(table, b","):
+        # Without the comma behind the last one.
+        yield opening + rows[:-1]
         opening = b","
     yield b"]" if opening == b"," else b"[]"
 
 
 def _json_lines(table: Any) -> Iterator[bytes]:
-    for rows in _json_rows(table):
-        yield _joined(rows, "\n") + b"\n"
+    yield from _json_rows(table, b"\n")
 
 
 def _csv(table: Any) -> Iterator[bytes]:
@@ -171,17 +172,24 @@ def _row_pieces(table: Any) -> Iterator[Any]:
         yield table.slice(start, _ROWS_PER_PIECE)
 
 
-def _json_rows(table: Any) -> Iterator[Any]:
-    """Rows as JSON objects; a null column is left out of its object."""
-    for piece in _row_pieces(table):
-        members = []
-        for name, column in zip(piece.column_names, piece.columns, strict=True):
-            key = msgspec.json.encode(name).decode() + ":"
-            member = _element_wise([_scalar(key), _json_values(column), _scalar(",")], "")
-            members.append(pyarrow.compute.fill_null(member, ""))
-        # Not null_handling="skip", which loses the rows that hold nothing but nulls.
-        bodies = pyarrow.compute.ascii_rtrim(_element_wise(members, ""), characters=",")
-        yield _element_wise([_scalar("{"), bodies, _scalar("}")], "")
+def _json_rows(table: Any, separator: bytes) -> Iterator[bytes]:
+    """Some rows as JSON objects, each with the separator behind it, and so on.
+
+    A null column is left out of its object.
+    """
+    keys = [msgspec.json.encode(name) + b":" for name in table.column_names]
+    for batch in table.to_batches(max_chunksize=_ROWS_PER_PIECE):
+        if not batch.num_rows:
+            continue
+        # What is written here is plain; the rest is made into JSON column by column.
+        foreign = foreign_columns(batch)
+        columns = batch.columns
+        for number in foreign:
+            made = _json_values(pyarrow.chunked_array([columns[number]])).combine_chunks()
+            columns[number] = made.cast(_TEXT)
+        if foreign:
+            batch = pyarrow.record_batch(columns, names=batch.schema.names)
+        yield json_rows(batch, keys, foreign, separator)
 
 
 def _element_wise(parts: list[Any], separator: str, **options: Any) -> Any:
