@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy
 import pyarrow
 
+from engine.query.packed_column import PackedColumn
 from engine.query.tag_places import TagPlaces
 from engine.store.row_deletes import RowDelete, meant
 from engine.store.snapshot import TableSnapshot
@@ -21,7 +22,8 @@ class Chunk(NamedTuple):
     """Rows of batches that follow each other, as a ``pyarrow.Table``; times may be too wide.
 
     ``rows`` are those of the batches, be they deleted since or not. ``places`` tell where the
-    values of tags are, once somebody asked; not for chunks that will be merged.
+    values of tags are, and ``columns`` are those that rows were picked from, once somebody asked;
+    not for chunks that will be merged.
     """
 
     table: Any
@@ -29,6 +31,7 @@ class Chunk(NamedTuple):
     min_time_ns: int
     max_time_ns: int
     places: dict[str, TagPlaces]
+    columns: dict[str, PackedColumn]
 
 
 # Deletes, each with how many rows at the beginning of a chunk were written before it.
@@ -83,4 +86,4 @@ def _left(chunk: Chunk, cut: _Cut) -> Chunk:
         is_kept[:count] &= ~meant(chunk.table.slice(0, count), delete)
     if is_kept.all():
         return chunk
-    return chunk._replace(table=chunk.table.filter(pyarrow.array(is_kept)), places={})
+    return chunk._replace(table=chunk.table.filter(pyarrow.array(is_kept)), places={}, columns={})

@@ -20,7 +20,6 @@ from engine.errors import (
     QueryError,
     QueryResourceError,
     QueryTimeoutError,
-    TableNotFoundError,
 )
 from engine.query import catalog_tables
 from engine.query.asker import ASKER
@@ -29,14 +28,10 @@ from engine.query.dialect import (
     ParseLimits,
     Statement,
     StatementKind,
-    TableName,
     parameter_names,
 )
-from engine.query.file_views import view_sql, within
-from engine.query.last_points import LastPoints
 from engine.query.locked_database import locked_database
 from engine.query.questions import (
-    Columns,
     Question,
     parsed_text,
     plain_question,
@@ -46,18 +41,15 @@ from engine.query.questions import (
 from engine.query.reach import EVERYTHING, texts_reached, times_reached
 from engine.query.results import normalised
 from engine.query.rewrite import view_name
+from engine.query.table_sources import Found, TableSources, not_found
 from engine.query.views import (
-    ArrowTables,
     QueryCatalog,
     Reach,
-    columns_of,
     distinct_names,
-    kinds_of,
 )
 from engine.query.watchdog import RunningQuery, StopReason, Watchdog
 from engine.store.file_faults import FileFaults
 from engine.store.manifest import FileEntry
-from engine.store.snapshot import TableSnapshot
 from lp_core.enums import ColumnType
 
 REMOVED_FILES_MAX = 2_000
@@ -89,6 +81,8 @@ _NOTHING_GIVEN: Mapping[str, Any] = {}
 _NO_PLAN = pyarrow.table(
     {name: pyarrow.array([], pyarrow.utf8()) for name in ("plan_type", "plan")}
 )
+# Parsed, where it is a query, so that it is not parsed again.
+Runnable = str | duckdb.Statement
 
 
 class QueryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -105,6 +99,7 @@ class QueryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         files_directory: Where the Parquet files of tables are; the only files that DuckDB may open.
         temp_directory: Where large sorts and joins may spill; empty means nowhere.
         temp_bytes_max: How much of it they may take, all together.
+        decoded_bytes_max: What may be kept of columns that queries for single series have decoded.
     """
 
     memory_limit_bytes: Annotated[int, msgspec.Meta(ge=32 * 1024 * 1024)] = 1024 * 1024 * 1024
@@ -116,14 +111,7 @@ class QueryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     temp_directory: str = ""
     temp_bytes_max: Annotated[int, msgspec.Meta(ge=0)] = 0
     files_directory: Path | None = None
-
-
-class _Found(msgspec.Struct, frozen=True):
-    """A table that a query names: its columns, and its rows, or its live rows and a snapshot."""
-
-    columns: Columns
-    rows: Any
-    snapshot: TableSnapshot | None = None
+    decoded_bytes_max: Annotated[int, msgspec.Meta(ge=0)] = 256 * 1024 * 1024
 
 
 class QueryExecutor:
@@ -142,11 +130,16 @@ class QueryExecutor:
         Without `caches`, none can be queried, and last points are computed from all rows.
         """
         self._config = config
-        self._cached = CachedRows(caches)
         self._catalog = catalog
         self._clock_ns = clock_ns
         self._faults = faults
-        self._tables = ArrowTables()
+        self._sources = TableSources(
+            catalog,
+            CachedRows(caches),
+            faults,
+            files_directory=config.files_directory,
+            decoded_bytes_max=config.decoded_bytes_max,
+        )
         self._watchdog = Watchdog()
         # A connection refuses to be used by two threads at once, even to make cursors.
         self._lock = threading.Lock()
@@ -210,16 +203,16 @@ class QueryExecutor:
                 self._watchdog.watch(running, limit_ms / 1000, StopReason.TIMEOUT)
             with self._catalog.reading():
                 try:
-                    text, zones, files = self._prepared(cursor, database, question, given)
+                    runnable, zones, files = self._prepared(cursor, database, question, given)
                 except QueryError:
                     if question.sql == sql:
                         raise
                     # What is wrong is said of the text that was sent.
                     question = plain_question(sql, params or {}, limits)
-                    text, zones, files = self._prepared(cursor, database, question, given)
+                    runnable, zones, files = self._prepared(cursor, database, question, given)
                 try:
                     return self._answer(
-                        cursor, running, text, statement, zones, is_schema_only=is_schema_only
+                        cursor, running, runnable, statement, zones, is_schema_only=is_schema_only
                     )
                 except _FAILURES as error:
                     if running.reason is None:
@@ -265,16 +258,11 @@ class QueryExecutor:
 
     def forget(self, database: str, table: str | None = None) -> None:
         """Drop what is kept in memory of a table, or of all tables of a database."""
-        self._tables.forget(database, table)
+        self._sources.forget(database, table)
 
     def release(self) -> None:
         """Give back the memory of rows that tables have in files by now."""
-        for database, table in self._tables.kept():
-            snapshot = self._catalog.snapshot(database, table)
-            if snapshot is not None:
-                self._tables.table(database, snapshot)
-            else:
-                self._tables.forget(database, table)
+        self._sources.release()
 
     def files_removed(self, count: int) -> None:
         """Files of tables were removed.
@@ -282,6 +270,7 @@ class QueryExecutor:
         DuckDB remembers the footer of each file for ever, some 36 KB for twenty columns. So after
         many of them queries get a new database; those under way keep the old one alive.
         """
+        self._sources.files_removed()
         with self._lock:
             self._removed_files += count
             if self._removed_files >= REMOVED_FILES_MAX and not self._is_closed:
@@ -303,6 +292,7 @@ class QueryExecutor:
                 self._ended.wait(_STOP_REPEAT_S)
             if not self._running:
                 self._connection.close()
+        self._sources.close()
         self._watchdog.close()
 
     def _checked(self, sql: str) -> str:
@@ -316,7 +306,7 @@ class QueryExecutor:
         assert statement.table is not None
         listed = catalog_tables.show_columns(self._catalog, database, statement.table)
         if listed is None:
-            raise _not_found(statement.table)
+            raise not_found(statement.table)
         if statement.kind is StatementKind.DESCRIBE:
             return listed.select(["column_name", "data_type", "is_nullable"])
         return listed
@@ -327,8 +317,8 @@ class QueryExecutor:
         database: str,
         question: Question,
         given: Mapping[str, Any],
-    ) -> tuple[str, Mapping[str, str], list[tuple[str, str, FileEntry]]]:
-        """Make the tables visible in the cursor and return the SQL that reads them.
+    ) -> tuple[Runnable, Mapping[str, str], list[tuple[str, str, FileEntry]]]:
+        """Make the tables visible in the cursor and return the statement that reads them.
 
         Beside it come the time zones of columns of the result, and the files that are read, each
         with its database and table.
@@ -342,7 +332,7 @@ class QueryExecutor:
         found = [
             _given(given[table.name])
             if table.schema == "iox" and table.name in given
-            else self._table(
+            else self._sources.find(
                 database,
                 table,
                 Reach(times.get(table.name, EVERYTHING), texts.get(table.name, {}), parsed.names),
@@ -357,7 +347,7 @@ class QueryExecutor:
         definitions = [
             f'"{view_name(index)}" AS NOT MATERIALIZED ({select})'
             for index, one in enumerate(found)
-            if (select := self._show(cursor, view_name(index), one, renamed, parsed.names))
+            if (select := self._sources.show(cursor, view_name(index), one, renamed, parsed.names))
             is not None
         ]
         if definitions:
@@ -366,80 +356,24 @@ class QueryExecutor:
         made = cursor.extract_statements(text)
         assert len(made) == 1
         assert made[0].type == duckdb.StatementType.SELECT
+        runnable: Runnable = made[0]
         if statement.kind is StatementKind.EXPLAIN:
-            text = f"EXPLAIN {text}"
+            runnable = f"EXPLAIN {text}"
         elif statement.kind is not StatementKind.QUERY:
-            text = f"EXPLAIN ANALYZE {text}"
+            runnable = f"EXPLAIN ANALYZE {text}"
         files = [
             (database, one.snapshot.name, entry)
             for one in found
             if one.snapshot is not None
             for entry in one.snapshot.files
         ]
-        return text, dict(template.zones), files
-
-    def _show(
-        self,
-        cursor: duckdb.DuckDBPyConnection,
-        view: str,
-        found: _Found,
-        renamed: dict[str, str],
-        names: frozenset[str] | None,
-    ) -> str | None:
-        """Make one table visible in the cursor under the name `view`.
-
-        Returns:
-            The SELECT that the query must define as `view`, for a table that has files.
-        """
-        rows, snapshot = found.rows, found.snapshot
-        if renamed:
-            rows = rows.rename_columns([renamed.get(name, name) for name in rows.column_names])
-        if snapshot is None or (not snapshot.files and snapshot.least_time_ns is None):
-            cursor.register(view, rows)
-            return None
-        live_view = None
-        if rows.num_rows or not snapshot.files:
-            live_view = f"{view} live"
-            cursor.register(live_view, rows)
-        assert self._config.files_directory is not None or not snapshot.files
-        directory = self._config.files_directory or Path()
-        return view_sql(snapshot, renamed, directory, live_view, names)
-
-    def _table(
-        self, database: str, table: TableName, reach: Reach, points: LastPoints | None
-    ) -> _Found:
-        if table.schema == "iox":
-            snapshot = self._catalog.snapshot(database, table.name)
-            if snapshot is None:
-                self._tables.forget(database, table.name)
-                raise self._missing(database, table)
-            rows = self._cached.last_points(database, snapshot, reach.times, points)
-            if rows is not None:
-                return _Found(kinds_of(columns_of(snapshot)), rows)
-            rows = self._tables.table(database, snapshot, reach)
-            snapshot = within(snapshot, reach.times)
-            if self._faults is not None:
-                self._faults.refuse(snapshot.files)
-            return _Found(kinds_of(columns_of(snapshot)), rows, snapshot)
-        rows = self._cached.contents(database, table)
-        if table.schema == "system":
-            rows = catalog_tables.system_table(self._catalog, database, table.name)
-        elif table.schema == "information_schema":
-            rows = catalog_tables.information_schema(self._catalog, database, table.name)
-        if rows is None:
-            raise _not_found(table)
-        return _Found(catalog_tables.kinds_of_schema(rows.schema), rows)
-
-    def _missing(self, database: str, table: TableName) -> TableNotFoundError:
-        names = self._catalog.table_names(database)
-        like = next((name for name in names if name.lower() == table.name.lower()), None)
-        return _not_found(table, f'did you mean "{like}", in double quotes?' if like else "")
+        return runnable, dict(template.zones), files
 
     def _answer(
         self,
         cursor: duckdb.DuckDBPyConnection,
         running: RunningQuery,
-        text: str,
+        runnable: Runnable,
         statement: Statement,
         zones: Mapping[str, str],
         *,
@@ -449,8 +383,8 @@ class QueryExecutor:
             raise self._explained(RuntimeError("interrupted"), running)
         if is_schema_only:
             is_query = statement.kind is StatementKind.QUERY
-            return normalised(_planned(cursor, text), zones) if is_query else _NO_PLAN
-        reader: Any = cursor.sql(text).to_arrow_reader()
+            return normalised(_planned(cursor, runnable), zones) if is_query else _NO_PLAN
+        reader: Any = cursor.sql(runnable).to_arrow_reader()
         batches, size = [], 0
         for batch in reader:
             size += batch.nbytes
@@ -497,13 +431,13 @@ class QueryExecutor:
         return QueryError(f"{prefix}: {message}".replace("headrace_", ""))
 
 
-def _given(rows: Any) -> _Found:
-    return _Found(catalog_tables.kinds_of_schema(rows.schema), rows)
+def _given(rows: Any) -> Found:
+    return Found(catalog_tables.kinds_of_schema(rows.schema), rows)
 
 
-def _planned(cursor: duckdb.DuckDBPyConnection, text: str) -> Any:
+def _planned(cursor: duckdb.DuckDBPyConnection, runnable: Runnable) -> Any:
     """The columns of a query's answer, without rows."""
-    relation = cursor.sql(text)
+    relation = cursor.sql(runnable)
     names = relation.columns
     # Among columns of one name, those of the limited query get new ones.
     return relation.limit(0).to_arrow_table().rename_columns(names)
@@ -516,10 +450,6 @@ def _with(definitions: list[str], text: str) -> str:
         if text.startswith(start):
             return f"{start}{joined}, {text.removeprefix(start)}"
     return f"WITH {joined} {text}"
-
-
-def _not_found(table: TableName, hint: str = "") -> TableNotFoundError:
-    return TableNotFoundError(f"Error during planning: table '{table}' not found", hint=hint)
 
 
 def _new_database(config: QueryConfig) -> duckdb.DuckDBPyConnection:

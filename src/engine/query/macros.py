@@ -24,8 +24,11 @@ _TIME_MACROS = (
        make_timestamp(((epoch_ns(t) >> 3) + 1162500000000000000) // 125 - 9300000000000000)""",
     """CREATE MACRO headrace_shift(t, span) AS make_timestamp_ns(
        epoch_ns(headrace_us(t) + span) + nanosecond(t) % 1000)""",
+    """CREATE MACRO headrace_bin(width, t, origin) AS make_timestamp_ns(epoch_ns(t)
+       - (((epoch_ns(t) - epoch_ns(origin)) % width) + width) % width)""",
     # A remainder takes as long as all the rest, and only before the origin are two of them needed.
-    """CREATE MACRO headrace_bin(width, t, origin) AS make_timestamp_ns(
+    # For a column, of which copies are cheap.
+    """CREATE MACRO headrace_bin_column(width, t, origin) AS make_timestamp_ns(
        CASE WHEN epoch_ns(t) >= epoch_ns(origin)
        THEN epoch_ns(t) - (epoch_ns(t) - epoch_ns(origin)) % width
        ELSE epoch_ns(t) - (((epoch_ns(t) - epoch_ns(origin)) % width) + width) % width END)""",

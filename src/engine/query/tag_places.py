@@ -30,12 +30,12 @@ class TagPlaces:
         self._starts = numpy.concatenate(([0], numpy.cumsum(numpy.bincount(codes, minlength=size))))
 
     def of(self, values: Iterable[str]) -> Any:
-        """Numbers of the rows with one of `values`, rising, as an Arrow array."""
+        """Numbers of the rows with one of `values`, rising, as a numpy array."""
         found = []
         for value in values:
             code = pyarrow.compute.index(self._dictionary, value).as_py() + 1
             if code:
                 found.append(self._rows[self._starts[code] : self._starts[code + 1]])
         if not found:
-            return pyarrow.array([], pyarrow.int32())
-        return pyarrow.array(found[0] if len(found) == 1 else numpy.sort(numpy.concatenate(found)))
+            return numpy.empty(0, numpy.int32)
+        return found[0] if len(found) == 1 else numpy.sort(numpy.concatenate(found))

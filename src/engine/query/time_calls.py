@@ -86,11 +86,11 @@ class TimeCalls:
         start = raw("make_timestamp_ns(0)") if origin is None else operators.to_time(origin)
         bound = operators.width(width)
         if bound is not None:
-            return call("headrace_bin", bound, time, start)
+            return _bin(bound, time, start)
         span = self._span(width, "date_bin")
         if span.months:
             return call("headrace_bin_months", raw(f"{span.months:d}"), time, start)
-        return call("headrace_bin", raw(f"{span.nanoseconds:d}"), time, start)
+        return _bin(raw(f"{span.nanoseconds:d}"), time, start)
 
     def _span(self, width: exp.Expr, function: str) -> Interval:
         """The constant interval that is the width of a bin.
@@ -235,3 +235,8 @@ class TimeCalls:
             has_zone = names_zone(bare.name)
         time = self._operators.to_time(node.this)
         return time if has_zone else self._operators.instant(time, zone)
+
+
+def _bin(width: exp.Expr, time: exp.Expr, start: exp.Expr) -> exp.Expr:
+    name = "headrace_bin_column" if isinstance(time, exp.Column) else "headrace_bin"
+    return call(name, width, time, start)

@@ -3,6 +3,7 @@
 # there may be any. The chunks are kept per table and only grow while the table only grows.
 """Tables as Arrow tables."""
 
+import itertools
 import re
 import threading
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,6 +16,7 @@ import pyarrow.compute
 
 from engine.query.chunks import Chunk, KeptRows
 from engine.query.kinds import KIND_OF_COLUMN, Kind
+from engine.query.packed_column import Dictionaries, PackedColumn, joined, of_array, one_array
 from engine.query.reach import EVERYTHING
 from engine.query.tag_places import TagPlaces
 from engine.store.parquet_file import ARROW_TYPES
@@ -113,6 +115,7 @@ class _Entry:
         # What deletes have left of each chunk.
         self.kept: list[Chunk] = []
         self.kept_rows = KeptRows()
+        self.dictionaries = Dictionaries()
 
 
 class ArrowTables:
@@ -180,25 +183,69 @@ def _reached(entry: _Entry, snapshot: TableSnapshot, reach: Reach) -> Any:
         # by all of their tags.
         is_folded = snapshot.overlap_ranges or any(entry.overlaps for entry in snapshot.files)
         names = None if is_folded else reach.names
-        picked = [_picked(chunk, tag, reach.texts[tag], names) for chunk in chunks]
+        picked = _picked(entry, chunks, tag, reach.texts[tag], names)
         return _assembled(picked, snapshot, names)
     if len(chunks) == len(entry.kept):
         return entry.table
     return _assembled(chunks, snapshot)
 
 
-def _picked(chunk: Chunk, tag: str, texts: frozenset[str], wanted: frozenset[str] | None) -> Chunk:
-    """The rows of a chunk in which `tag` has one of the values that are wanted."""
-    table = chunk.table
-    if tag not in table.column_names:
-        return chunk._replace(table=table.slice(0, 0))
-    if chunk.rows < CHUNK_ROWS:
-        return chunk
-    places = chunk.places.get(tag)
-    if places is None:
-        places = chunk.places[tag] = TagPlaces(table.column(tag))
-    names = [name for name in table.column_names if _is_wanted(name, wanted)]
-    return chunk._replace(table=table.select(names).take(places.of(texts)))
+def _picked(
+    entry: _Entry,
+    chunks: Iterable[Chunk],
+    tag: str,
+    texts: frozenset[str],
+    wanted: frozenset[str] | None,
+) -> list[Chunk]:
+    """The rows in which `tag` has one of the texts, in their order; of small chunks all rows."""
+    picked: list[Chunk] = []
+    with_tag = [chunk for chunk in chunks if tag in chunk.table.column_names]
+    for is_large, run in itertools.groupby(with_tag, lambda chunk: chunk.rows >= CHUNK_ROWS):
+        same = list(run)
+        picked += _picked_run(entry, same, tag, texts, wanted) if is_large else same
+    return picked
+
+
+def _picked_run(
+    entry: _Entry,
+    chunks: Sequence[Chunk],
+    tag: str,
+    texts: frozenset[str],
+    wanted: frozenset[str] | None,
+) -> list[Chunk]:
+    """The rows of large chunks that follow each other, in one chunk where columns are the same."""
+    picked = []
+    for names, run in itertools.groupby(chunks, lambda chunk: tuple(chunk.table.column_names)):
+        same = list(run)
+        places = []
+        for chunk in same:
+            if tag not in chunk.places:
+                chunk.places[tag] = TagPlaces(chunk.table.column(tag))
+            places.append(chunk.places[tag].of(texts))
+        columns = {
+            name: joined([_column(entry, chunk, name) for chunk in same], places)
+            for name in names
+            if _is_wanted(name, wanted)
+        }
+        picked.append(
+            Chunk(
+                pyarrow.table(columns),
+                sum(map(len, places)),
+                min(chunk.min_time_ns for chunk in same),
+                max(chunk.max_time_ns for chunk in same),
+                {},
+                {},
+            )
+        )
+    return picked
+
+
+def _column(entry: _Entry, chunk: Chunk, name: str) -> PackedColumn:
+    known = chunk.columns.get(name)
+    if known is None:
+        array = one_array(chunk.table.column(name))
+        known = chunk.columns[name] = of_array(array, entry.dictionaries)
+    return known
 
 
 def _is_wanted(name: str, names: frozenset[str] | None) -> bool:
@@ -216,7 +263,7 @@ def _first_chunks(chunks: Iterable[Chunk], batches: Iterable[Any]) -> list[Chunk
     for chunk in chunks:
         if rows_left <= 0:
             break
-        first.append(chunk._replace(table=chunk.table.slice(0, rows_left), places={}))
+        first.append(chunk._replace(table=chunk.table.slice(0, rows_left), places={}, columns={}))
         rows_left -= chunk.rows
     return first
 
@@ -263,7 +310,7 @@ def _drop_front(entry: _Entry, batches: tuple[Any, ...]) -> None:
         # a range costs a look, no more.
         rest = chunk.table.slice(rows)
         rest = rest.take(pyarrow.array(numpy.arange(rest.num_rows)))
-        entry.chunks[0] = chunk._replace(table=rest, rows=chunk.rows - rows, places={})
+        entry.chunks[0] = chunk._replace(table=rest, rows=chunk.rows - rows, places={}, columns={})
 
 
 def _add(chunks: list[Chunk], batches: list[Any]) -> None:
@@ -277,6 +324,7 @@ def _add(chunks: list[Chunk], batches: list[Any]) -> None:
             min(batch.min_time_ns for batch in batches),
             max(batch.max_time_ns for batch in batches),
             {},
+            {},
         )
     )
     # Sizes stay geometric, so each row is copied a logarithmic number of times and chunks are few.
@@ -288,6 +336,7 @@ def _add(chunks: list[Chunk], batches: list[Any]) -> None:
                 previous.rows + last.rows,
                 min(previous.min_time_ns, last.min_time_ns),
                 max(previous.max_time_ns, last.max_time_ns),
+                {},
                 {},
             )
         )

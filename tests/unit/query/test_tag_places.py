@@ -18,7 +18,7 @@ def test_places_of_values_are_those_of_a_look_at_each() -> None:
     places = TagPlaces(pyarrow.array(values).dictionary_encode())
     for wanted in ({"a"}, {"b", "c"}, {"a", "b", "c", "d"}, {"d"}, set[str]()):
         found = [number for number, value in enumerate(values) if value in wanted]
-        assert places.of(wanted).to_pylist() == found
+        assert places.of(wanted).tolist() == found
 
 
 @pytest.mark.parametrize("has_overlaps", [False, True])

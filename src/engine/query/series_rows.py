@@ -1,0 +1,186 @@
+# Owns the rows of single series out of Parquet files, picked before DuckDB sees anything: of the
+# row groups whose statistics allow for a tag's value, the rows that have it. DuckDB needs
+# milliseconds to bind and scan files, whatever it finds in them. Rows are picked out of columns
+# decoded before, for questions that come again; where these are not at hand, or rows would have to
+# be folded or left out, DuckDB reads the files.
+"""Rows of single series out of files."""
+
+import itertools
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow
+
+from engine.logs import keys
+from engine.query.decoded_columns import DecodedColumns, Footer
+from engine.query.file_views import doubtful_ranges
+from engine.query.packed_column import PackedColumn, Places, count_of, joined
+from engine.query.views import Reach, columns_of
+from engine.store.manifest import FileEntry
+from engine.store.snapshot import TableSnapshot
+from engine.store.time_ranges import TimeRange, common
+from lp_core.enums import ColumnType
+
+logger = logging.getLogger(__name__)
+
+# Row groups that one query looks into; of more, DuckDB is the better reader.
+GROUPS_MAX = 256
+# Files that were asked for once; those of which more is asked are decoded.
+_MISSED_FILES_MAX = 4_096
+# Rows that are picked at most: for more of them there is nothing to be gained.
+ROWS_MAX = 1 << 17
+# What a value takes, packed, to tell whether there is room; as good as a guess.
+_VALUE_BYTES = 4
+
+
+class _Wanted(NamedTuple):
+    """Row groups of one file that may have rows of use, and the columns that are."""
+
+    entry: FileEntry
+    groups: list[int]
+    names: list[str]
+
+
+class SeriesRows:
+    """Picks rows by a tag; any thread may ask."""
+
+    def __init__(self, directory: Path, bytes_max: int) -> None:
+        """Pick from files in `directory`; what was decoded may take `bytes_max`."""
+        self._decoded = DecodedColumns(directory, bytes_max)
+        self._filler = ThreadPoolExecutor(1, thread_name_prefix="query-decoder")
+        self._is_filling = False
+        self._missed: set[int] = set()
+
+    def files_removed(self) -> None:
+        """Forget files that are gone."""
+        self._decoded.forget_removed()
+
+    def close(self) -> None:
+        """Decode nothing more."""
+        self._filler.shutdown(wait=False, cancel_futures=True)
+
+    def picked(self, snapshot: TableSnapshot, reach: Reach) -> list[Any] | None:
+        """The rows that the files of `snapshot` have within `reach`, as Arrow tables.
+
+        Others may be among them. None where the files are to be read by other means.
+        """
+        tag = _tag_of(snapshot, reach)
+        if tag is None or len(snapshot.files) > GROUPS_MAX or doubtful_ranges(snapshot):
+            return None
+        if any(delete.concerns(entry) for delete in snapshot.deletes for entry in snapshot.files):
+            return None
+        try:
+            return self._picked(snapshot, reach, tag)
+        except (OSError, pyarrow.ArrowException):
+            # DuckDB will come across the same, and then it is looked for and told.
+            return None
+
+    def _picked(self, snapshot: TableSnapshot, reach: Reach, tag: str) -> list[Any] | None:
+        wanted = self._wanted(snapshot, reach, tag)
+        if sum(len(one.groups) for one in wanted) > GROUPS_MAX:
+            return None
+        missed = [one for one in wanted if not self._decoded.has(*one)]
+        if missed:
+            self._decode_later(missed)
+            return None
+        texts = reach.texts[tag]
+        found: list[tuple[dict[str, PackedColumn], Places]] = []
+        rows = 0
+        for one in wanted:
+            for columns in self._decoded.columns(*one):
+                places = columns[tag].places_of(texts)
+                if places is not None:
+                    found.append((columns, places))
+                    rows += count_of(places)
+                    if rows > ROWS_MAX:
+                        return None
+        return _tables(found)
+
+    def _wanted(self, snapshot: TableSnapshot, reach: Reach, tag: str) -> list[_Wanted]:
+        columns = [
+            name
+            for name, _ in columns_of(snapshot)
+            if name in ("time", tag) or reach.names is None or name.lower() in reach.names
+        ]
+        found = []
+        for entry in snapshot.files:
+            footer = self._decoded.footer(entry)
+            # A file without the tag has no row with a value of it.
+            if tag in footer.places:
+                groups = _groups(footer, tag, reach.texts[tag], reach.times)
+                found.append(_Wanted(entry, groups, [n for n in columns if n in footer.places]))
+        return found
+
+    def _decode_later(self, missed: Sequence[_Wanted]) -> None:
+        """Have whole columns of files decoded that were missed before, as far as there is room.
+
+        Nothing goes for them: what is used by turns and does not fit would be decoded for ever.
+        """
+        again = [one for one in missed if one.entry.number in self._missed]
+        if len(self._missed) > _MISSED_FILES_MAX:
+            self._missed.clear()
+        self._missed.update(one.entry.number for one in missed)
+        free_bytes = self._decoded.free_bytes
+        fitting = []
+        for one in again:
+            free_bytes -= one.entry.rows * len(one.names) * _VALUE_BYTES
+            if free_bytes >= 0:
+                fitting.append(one)
+        if self._is_filling or not fitting:
+            return
+        self._is_filling = True
+        try:
+            self._filler.submit(self._decode, fitting)
+        except RuntimeError:
+            # Closed meanwhile.
+            self._is_filling = False
+
+    def _decode(self, wanted: Sequence[_Wanted]) -> None:
+        try:
+            for one in wanted:
+                groups = range(self._decoded.footer(one.entry).metadata.num_row_groups)
+                for _ in self._decoded.columns(one.entry, groups, one.names):
+                    pass
+        except (OSError, pyarrow.ArrowException) as error:
+            # A file may be gone by now. One that is damaged is told by the query that needs it.
+            logger.debug("columns were not decoded", extra=keys(error=str(error)))
+        finally:
+            self._is_filling = False
+
+
+def _tag_of(snapshot: TableSnapshot, reach: Reach) -> str | None:
+    """The tag to pick by: files are sorted by the first one."""
+    return next(
+        (
+            name
+            for name, kind in snapshot.columns
+            if kind is ColumnType.TAG and name in reach.texts and reach.texts[name]
+        ),
+        None,
+    )
+
+
+def _groups(footer: Footer, tag: str, texts: frozenset[str], times: TimeRange) -> list[int]:
+    """Row groups that may have rows with one of the texts at these times."""
+    return [
+        group
+        for group, (values, span) in enumerate(
+            zip(footer.ranges(tag), footer.ranges("time"), strict=True)
+        )
+        if (values is None or any(values[0] <= text <= values[1] for text in texts))
+        and (span is None or common(span, times) is not None)
+    ]
+
+
+def _tables(found: Sequence[tuple[dict[str, PackedColumn], Places]]) -> list[Any]:
+    """One table for each run of pieces with the same columns."""
+    tables = []
+    for names, run in itertools.groupby(found, key=lambda piece: tuple(piece[0])):
+        pieces = list(run)
+        places = [place for _, place in pieces]
+        columns = [joined([columns[name] for columns, _ in pieces], places) for name in names]
+        tables.append(pyarrow.table(columns, names=names))
+    return tables
