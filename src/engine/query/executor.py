@@ -30,15 +30,17 @@ from engine.query.dialect import (
     StatementKind,
     parameter_names,
 )
+from engine.query.grouped_queries import GroupedQueries, Grouping
 from engine.query.locked_database import locked_database
 from engine.query.questions import (
+    Parsed,
     Question,
     parsed_text,
     plain_question,
     question_of,
     template_of,
 )
-from engine.query.reach import EVERYTHING, texts_reached, times_reached
+from engine.query.reach import EVERYTHING, texts_reached, times_met, times_reached
 from engine.query.results import normalised
 from engine.query.rewrite import view_name
 from engine.query.table_sources import Found, TableSources, not_found
@@ -99,7 +101,8 @@ class QueryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         files_directory: Where the Parquet files of tables are; the only files that DuckDB may open.
         temp_directory: Where large sorts and joins may spill; empty means nowhere.
         temp_bytes_max: How much of it they may take, all together.
-        decoded_bytes_max: What may be kept of columns that queries for single series have decoded.
+        cache_bytes_max: What may be kept of files that queries come back to: columns that those for
+            single series pick rows from, and groups of whole files; 0 keeps nothing.
     """
 
     memory_limit_bytes: Annotated[int, msgspec.Meta(ge=32 * 1024 * 1024)] = 1024 * 1024 * 1024
@@ -111,7 +114,7 @@ class QueryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     temp_directory: str = ""
     temp_bytes_max: Annotated[int, msgspec.Meta(ge=0)] = 0
     files_directory: Path | None = None
-    decoded_bytes_max: Annotated[int, msgspec.Meta(ge=0)] = 256 * 1024 * 1024
+    cache_bytes_max: Annotated[int, msgspec.Meta(ge=0)] = 256 * 1024 * 1024
 
 
 class QueryExecutor:
@@ -138,7 +141,11 @@ class QueryExecutor:
             CachedRows(caches),
             faults,
             files_directory=config.files_directory,
-            decoded_bytes_max=config.decoded_bytes_max,
+            # Columns take more of it than groups.
+            decoded_bytes_max=config.cache_bytes_max // 4 * 3,
+        )
+        self._grouped = GroupedQueries(
+            self._sources, config.files_directory or Path(), config.cache_bytes_max // 4
         )
         self._watchdog = Watchdog()
         # A connection refuses to be used by two threads at once, even to make cursors.
@@ -203,13 +210,17 @@ class QueryExecutor:
                 self._watchdog.watch(running, limit_ms / 1000, StopReason.TIMEOUT)
             with self._catalog.reading():
                 try:
-                    runnable, zones, files = self._prepared(cursor, database, question, given)
+                    runnable, zones, files = self._prepared(
+                        cursor, database, question, given, is_schema_only=is_schema_only
+                    )
                 except QueryError:
                     if question.sql == sql:
                         raise
                     # What is wrong is said of the text that was sent.
                     question = plain_question(sql, params or {}, limits)
-                    runnable, zones, files = self._prepared(cursor, database, question, given)
+                    runnable, zones, files = self._prepared(
+                        cursor, database, question, given, is_schema_only=is_schema_only
+                    )
                 try:
                     return self._answer(
                         cursor, running, runnable, statement, zones, is_schema_only=is_schema_only
@@ -271,6 +282,7 @@ class QueryExecutor:
         many of them queries get a new database; those under way keep the old one alive.
         """
         self._sources.files_removed()
+        self._grouped.files_removed()
         with self._lock:
             self._removed_files += count
             if self._removed_files >= REMOVED_FILES_MAX and not self._is_closed:
@@ -317,6 +329,8 @@ class QueryExecutor:
         database: str,
         question: Question,
         given: Mapping[str, Any],
+        *,
+        is_schema_only: bool,
     ) -> tuple[Runnable, Mapping[str, str], list[tuple[str, str, FileEntry]]]:
         """Make the tables visible in the cursor and return the statement that reads them.
 
@@ -343,15 +357,17 @@ class QueryExecutor:
         renamed = distinct_names(name for one in found for name, _ in one.columns)
         named = tuple((table, one.columns) for table, one in zip(tables, found, strict=True))
         template = template_of(question, self._config.parse_limits, named, renamed)
-        text = template.bind(params, now_ns)
-        definitions = [
-            f'"{view_name(index)}" AS NOT MATERIALIZED ({select})'
-            for index, one in enumerate(found)
-            if (select := self._sources.show(cursor, view_name(index), one, renamed, parsed.names))
-            is not None
-        ]
-        if definitions:
-            text = _with(definitions, text)
+        text = None
+        if len(found) == 1 and statement.kind is StatementKind.QUERY and not is_schema_only:
+            met = times_met(statement.query, params, now_ns)
+            if met is not None:
+                text = self._grouped.text(
+                    cursor,
+                    found[0],
+                    Grouping(template, params, now_ns, met, renamed, parsed.names),
+                )
+        if text is None:
+            text = self._plain_text(cursor, template.bind(params, now_ns), found, renamed, parsed)
         # Our own translation, checked as if it were somebody else's.
         made = cursor.extract_statements(text)
         assert len(made) == 1
@@ -368,6 +384,23 @@ class QueryExecutor:
             for entry in one.snapshot.files
         ]
         return runnable, dict(template.zones), files
+
+    def _plain_text(
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        text: str,
+        found: Sequence[Found],
+        renamed: dict[str, str],
+        parsed: Parsed,
+    ) -> str:
+        """`text` with the definitions of the tables that it needs."""
+        definitions = [
+            f'"{view_name(index)}" AS NOT MATERIALIZED ({select})'
+            for index, one in enumerate(found)
+            if (select := self._sources.show(cursor, view_name(index), one, renamed, parsed.names))
+            is not None
+        ]
+        return _with(definitions, text) if definitions else text
 
     def _answer(
         self,

@@ -81,6 +81,44 @@ def times_reached(
     }
 
 
+def times_met(query: exp.Query, params: Mapping[str, object], now_ns: int) -> TimeRange | None:
+    """Times at which every row meets the conditions of a query over one table.
+
+    None where it has conditions that are about other things, or not plain.
+    """
+    if not isinstance(query, exp.Select):
+        return None
+    sources, where = _sources(query), query.args.get("where")
+    if len(sources) != 1 or not isinstance(sources[0], exp.Table):
+        return None
+    low, high = EVERYTHING
+    for condition in [] if where is None else _conditions(where.this):
+        limits = _exact_limits(condition, sources[0], (params, now_ns))
+        if limits is None:
+            return None
+        low, high = max(low, limits[0]), min(high, limits[1])
+    return low, high
+
+
+def _exact_limits(
+    condition: exp.Expr, table: exp.Table, at: tuple[Mapping[str, object], int]
+) -> TimeRange | None:
+    """Times between which a condition surely holds; None where it is no plain limit of time."""
+    if isinstance(condition, exp.Between):
+        pair = _value(condition.args["low"], at), _value(condition.args["high"], at)
+        if not _is_time(condition.this, table, is_alone=True) or None in pair:
+            return None
+        return pair[0] + 2 * _SLACK_NS, pair[1] - 2 * _SLACK_NS  # type: ignore[operator]
+    limits = _limits(condition, table, is_alone=True, at=at)
+    if limits == EVERYTHING:
+        return None
+    low, high = limits
+    return (
+        low if low == TIME_NS_MIN else low + 3 * _SLACK_NS,
+        high if high == TIME_NS_MAX else high - 3 * _SLACK_NS,
+    )
+
+
 def texts_reached(
     query: exp.Query, params: Mapping[str, object]
 ) -> dict[str, dict[str, frozenset[str]]]:

@@ -15,11 +15,12 @@ from engine.query.calls import Calls
 from engine.query.dialect import HeadraceDialect, TableName
 from engine.query.functions import CACHE_FUNCTIONS
 from engine.query.gapfill import filled, fills_gaps
+from engine.query.group_parts import two_steps
 from engine.query.kinds import Kind
 from engine.query.macros import check_copies
 from engine.query.operators import Operators, call, cast, replace
 from engine.query.scopes import Columns, Resolution, zones_of
-from engine.query.template import SlotKind, Template, cut
+from engine.query.template import GroupParts, Slot, SlotKind, Template, cut
 
 # Names that begin like this are refused in queries, so no subquery can stand in for a table.
 RESERVED_PREFIX = "headrace "
@@ -135,8 +136,27 @@ def translate(
     for node in list(tree.find_all(exp.Parameter)):
         replace(node, operators.parameter(node, SlotKind.VALUE))
     check_copies(tree)
+    return cut(_sql(tree), operators.slots, zones, _parts(tree, columns, operators.slots))
+
+
+def _parts(
+    tree: exp.Query, columns: Mapping[TableName, Columns], slots: list[Slot]
+) -> GroupParts | None:
+    (table, *others) = columns or (None,)
+    if table is None or others or table.schema != "iox":
+        return None
+    steps = two_steps(tree, columns[table])
+    if steps is None:
+        return None
+    inner, whole, outer = (
+        cut(_sql(step), slots) for step in (steps.inner, steps.whole, steps.outer)
+    )
+    return GroupParts(inner, whole, outer)
+
+
+def _sql(tree: exp.Query) -> str:
     try:
-        sql = tree.sql(
+        return tree.sql(
             dialect="duckdb",
             identify=True,
             normalize_functions=False,
@@ -146,7 +166,6 @@ def translate(
         )
     except UnsupportedError as error:
         raise QueryNotSupportedError(f"This feature is not implemented: {error}") from error
-    return cut(sql, operators.slots, zones)
 
 
 def _use_views(resolution: Resolution, order: Sequence[TableName]) -> None:

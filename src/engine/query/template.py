@@ -53,16 +53,32 @@ class Slot(msgspec.Struct, frozen=True):
     unit_text: str = ""
 
 
+class GroupParts(msgspec.Struct, frozen=True):
+    """A query that groups, in two steps: groups of some rows each, and groups of these.
+
+    Attributes:
+        inner: Groups of rows that meet the conditions.
+        whole: The same without conditions: groups of all rows.
+        outer: What the query gives, of groups that are rows of `PARTS_VIEW`.
+    """
+
+    inner: "Template"
+    whole: "Template"
+    outer: "Template"
+
+
 class Template(msgspec.Struct, frozen=True):
     """SQL text cut into pieces, with a slot between each two.
 
     Attributes:
         zones: The columns of the result that are times of a zone, with the zone.
+        parts: The same in two steps, where there are such.
     """
 
     pieces: tuple[str, ...]
     slots: tuple[Slot, ...]
     zones: tuple[tuple[str, str], ...] = ()
+    parts: GroupParts | None = None
 
     def bind(self, parameters: Mapping[str, object], now_ns: int) -> str:
         """The SQL text with all values in place.
@@ -82,10 +98,16 @@ def slot_mark(index: int) -> str:
     return f"\x00{index}\x00"
 
 
-def cut(sql: str, slots: list[Slot], zones: tuple[tuple[str, str], ...] = ()) -> Template:
+def cut(
+    sql: str,
+    slots: list[Slot],
+    zones: tuple[tuple[str, str], ...] = (),
+    parts: GroupParts | None = None,
+) -> Template:
     """Cut generated SQL at its slot marks."""
-    parts = _SLOT_MARK.split(sql)
-    return Template(tuple(parts[::2]), tuple(slots[int(index)] for index in parts[1::2]), zones)
+    pieces = _SLOT_MARK.split(sql)
+    own = tuple(slots[int(index)] for index in pieces[1::2])
+    return Template(tuple(pieces[::2]), own, zones, parts)
 
 
 def is_number_text(text: str) -> bool:
