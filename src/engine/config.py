@@ -57,6 +57,7 @@ class ServeConfig:
     persist_window: float = 600.0
     persist_memory_max: int = 512 * 1024 * 1024
     query_memory_limit: int = 2 * 1024 * 1024 * 1024
+    query_cache_max: int = 256 * 1024 * 1024
     query_temp_max: int = 1024 * 1024 * 1024
     query_timeout: float = 60.0
     query_concurrency: int = 8

@@ -13,6 +13,7 @@ def executor_config(config: ServeConfig, paths: DataPaths) -> QueryConfig:
     has_disk = config.query_temp_max > 0
     return QueryConfig(
         memory_limit_bytes=config.query_memory_limit,
+        cache_bytes_max=config.query_cache_max,
         timeout_ms=int(config.query_timeout * 1000),
         files_directory=paths.parquet_dir.resolve(),
         temp_directory=str(paths.query_temp_dir.resolve()) if has_disk else "",

@@ -312,6 +312,14 @@ OPTIONS = (
         least=1 << 25,
     ),
     Option(
+        "--query-cache-max",
+        ("HEADRACE_QUERY_CACHE_MAX",),
+        parse_bytes,
+        "memory for what queries come back to in files (default 256MB; 0: none)",
+        "SIZE",
+        least=0,
+    ),
+    Option(
         "--query-temp-max",
         ("HEADRACE_QUERY_TEMP_MAX",),
         parse_bytes,
