@@ -96,6 +96,15 @@ def questions(rng, start_ns, end_ns):
     }
 
 
+class ForgetfulHeadrace(Headrace):
+    """Keeps nothing of files from one query to the next, so each is like the first of its kind."""
+
+    name = "headrace, nothing kept"
+
+    def command(self):
+        return [*super().command(), "--query-cache-max", "0"]
+
+
 class Client:
     """One connection that stays open, as dashboards have it."""
 
@@ -236,6 +245,9 @@ def main():
         action="store_true",
         help="ask and answer with real-time priority, on a machine that others use",
     )
+    parser.add_argument(
+        "--forgetful", action="store_true", help="ask a Headrace that keeps nothing of files, too"
+    )
     parser.add_argument("--servers", default=f"{Headrace.name},{InfluxDB.name}")
     parser.add_argument("--directory", default=".", help="on the disk to be measured")
     options = parser.parse_args()
@@ -243,6 +255,8 @@ def main():
     with tempfile.TemporaryDirectory(dir=options.directory) as place:
         directory = Path(place).resolve()
         kinds = [kind for kind in chosen(options.servers) if kind in SERVERS]
+        if options.forgetful:
+            kinds.append(ForgetfulHeadrace)
         servers = [kind(directory / kind.__name__.lower()).start() for kind in kinds]
         try:
             path = directory / "sorted.parquet"

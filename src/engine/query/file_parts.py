@@ -1,15 +1,15 @@
 # Owns the groups of single Parquet files that queries in two steps have asked for: of each file the
 # rows of the first step, computed by DuckDB when a question comes for the second time. Files never
-# change, so what was computed stays true; what was not used for longest goes first.
+# change, so what was computed stays true.
 """Groups of files, kept in memory."""
 
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from engine.query.file_views import doubtful_ranges
+from engine.query.kept import Kept
 from engine.store.manifest import FileEntry
 from engine.store.snapshot import TableSnapshot
 from engine.store.time_ranges import TimeRange, common
@@ -19,21 +19,18 @@ WORTH_SHARE = 8
 _QUESTIONS_MAX = 1_024
 # What an entry takes beside its rows.
 _ENTRY_BYTES = 1_024
-# Path of the file, text of the first step.
-_Key = tuple[str, str]
+# Nobody knows how large groups will be; with less room than this it is not tried.
+_ROOM_BYTES = 1 << 20
 
 
 class FileParts:
     """A cache of groups; any thread may use it."""
 
-    def __init__(self, bytes_max: int) -> None:
-        """Keep up to `bytes_max`."""
-        self._bytes_max = bytes_max
+    def __init__(self, kept: Kept) -> None:
+        """Keep groups in `kept`, by the text of the first step."""
+        self.kept = kept
         self._lock = threading.Lock()
-        # Rows of the first step; None where there are too many. Oldest use first.
-        self._known: OrderedDict[_Key, Any | None] = OrderedDict()
         self._asked: OrderedDict[str, None] = OrderedDict()
-        self.size_bytes = 0
 
     def is_asked_again(self, question: str) -> bool:
         """Whether a question is not asked for the first time, as far as it is remembered."""
@@ -55,41 +52,26 @@ class FileParts:
         found = {}
         for entry in files:
             key = (entry.path, question)
-            with self._lock:
-                is_known = key in self._known
-                rows = self._known.get(key)
-                if is_known:
-                    self._known.move_to_end(key)
-            if not is_known:
+            groups = self.kept.get(key)
+            if groups is None and self.kept.has_room(_ROOM_BYTES):
                 rows = computed(entry)
-                if rows.num_rows * WORTH_SHARE > entry.rows:
-                    rows = None
-                self._put(key, rows)
-            if rows is not None:
-                found[entry.path] = rows
+                is_worth_it = rows.num_rows * WORTH_SHARE <= entry.rows
+                groups = _Groups(rows if is_worth_it else None)
+                self.kept.put(key, groups, groups.size_bytes)
+            if groups is not None and groups.rows is not None:
+                found[entry.path] = groups.rows
         return found
 
-    def forget_removed(self, directory: Path) -> None:
-        """Forget what is known of files that are not in the directory any more."""
-        with self._lock:
-            paths = {path for path, _ in self._known}
-        gone = {path for path in paths if not (directory / path).exists()}
-        with self._lock:
-            for key in [key for key in self._known if key[0] in gone]:
-                self.size_bytes -= _size(self._known.pop(key))
 
-    def _put(self, key: _Key, rows: Any | None) -> None:
-        with self._lock:
-            if key not in self._known:
-                self._known[key] = rows
-                self.size_bytes += _size(rows)
-            while self.size_bytes > self._bytes_max:
-                _, gone = self._known.popitem(last=False)
-                self.size_bytes -= _size(gone)
+class _Groups(NamedTuple):
+    """The groups of one file; None where they are too many."""
 
+    rows: Any | None
 
-def _size(rows: Any | None) -> int:
-    return _ENTRY_BYTES + (0 if rows is None else int(rows.nbytes))
+    @property
+    def size_bytes(self) -> int:
+        """What they take in memory."""
+        return _ENTRY_BYTES + (0 if self.rows is None else int(self.rows.nbytes))
 
 
 def coverable(snapshot: TableSnapshot, times: TimeRange) -> list[FileEntry]:

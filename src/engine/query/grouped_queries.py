@@ -13,6 +13,7 @@ import pyarrow
 
 from engine.query.file_parts import FileParts, coverable
 from engine.query.group_parts import PARTS_VIEW
+from engine.query.kept import Kept
 from engine.query.rewrite import view_name
 from engine.query.table_sources import Found, TableSources
 from engine.query.template import Template
@@ -48,12 +49,11 @@ class GroupedQueries:
     def __init__(self, sources: TableSources, directory: Path, bytes_max: int) -> None:
         """Keep groups of files in `directory`, up to `bytes_max`."""
         self._sources = sources
-        self._directory = directory
-        self._parts = FileParts(bytes_max)
+        self._parts = FileParts(Kept(directory, bytes_max))
 
     def files_removed(self) -> None:
         """Forget files that are gone."""
-        self._parts.forget_removed(self._directory)
+        self._parts.kept.forget_removed()
 
     def text(
         self, cursor: duckdb.DuckDBPyConnection, found: Found, grouping: Grouping

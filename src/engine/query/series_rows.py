@@ -56,7 +56,7 @@ class SeriesRows:
 
     def files_removed(self) -> None:
         """Forget files that are gone."""
-        self._decoded.forget_removed()
+        self._decoded.kept.forget_removed()
 
     def close(self) -> None:
         """Decode nothing more."""
@@ -115,19 +115,16 @@ class SeriesRows:
         return found
 
     def _decode_later(self, missed: Sequence[_Wanted]) -> None:
-        """Have whole columns of files decoded that were missed before, as far as there is room.
-
-        Nothing goes for them: what is used by turns and does not fit would be decoded for ever.
-        """
+        """Have whole columns of files decoded that were missed before, as far as there is room."""
         again = [one for one in missed if one.entry.number in self._missed]
         if len(self._missed) > _MISSED_FILES_MAX:
             self._missed.clear()
         self._missed.update(one.entry.number for one in missed)
-        free_bytes = self._decoded.free_bytes
+        size_bytes = 0
         fitting = []
         for one in again:
-            free_bytes -= one.entry.rows * len(one.names) * _VALUE_BYTES
-            if free_bytes >= 0:
+            size_bytes += one.entry.rows * len(one.names) * _VALUE_BYTES
+            if self._decoded.kept.has_room(size_bytes):
                 fitting.append(one)
         if self._is_filling or not fitting:
             return

@@ -127,11 +127,11 @@ def test_files_that_are_removed_are_forgotten(tmp_path: Path, picks: list[bool])
         storage.query("SELECT f FROM m WHERE host = 'a'")
     decoded = storage.executor._sources._series._decoded  # type: ignore[union-attr]
     assert picks[-1]
-    assert decoded.size_bytes > 0
+    assert decoded.kept.size_bytes > 0
     for path in storage.paths.parquet_dir.rglob("*.parquet"):
         path.unlink()
     storage.executor.files_removed(1)
-    assert decoded.size_bytes == 0
+    assert decoded.kept.size_bytes == 0
     storage.close()
 
 
@@ -154,13 +154,13 @@ def test_what_was_not_used_for_longest_goes_first(tmp_path: Path, picks: list[bo
     ((entry,),) = [table.files for table in storage.state.store.database("db").tables()]  # type: ignore[union-attr]
     decoded = DecodedColumns(storage.paths.parquet_dir, 1 << 20)
     list(decoded.columns(entry, [0, 1, 2], ["f"]))
-    size = decoded.size_bytes
+    size = decoded.kept.size_bytes
     assert decoded.has(entry, [0, 1, 2], ["f"])
     small = DecodedColumns(storage.paths.parquet_dir, size)
     list(small.columns(entry, [0, 1, 2], ["f"]))
     list(small.columns(entry, [0], ["f"]))
     list(small.columns(entry, [0], ["g"]))
-    assert small.size_bytes <= size
+    assert small.kept.size_bytes <= size
     assert small.has(entry, [0], ["f", "g"])
     assert not small.has(entry, [1], ["f"])
     storage.close()
