@@ -52,6 +52,7 @@ class SeriesRows:
         self._decoded = DecodedColumns(directory, bytes_max)
         self._filler = ThreadPoolExecutor(1, thread_name_prefix="query-decoder")
         self._is_filling = False
+        self._is_closed = False
         self._missed: set[int] = set()
 
     def files_removed(self) -> None:
@@ -60,6 +61,7 @@ class SeriesRows:
 
     def close(self) -> None:
         """Decode nothing more."""
+        self._is_closed = True
         self._filler.shutdown(wait=False, cancel_futures=True)
 
     def picked(self, snapshot: TableSnapshot, reach: Reach) -> list[Any] | None:
@@ -140,7 +142,8 @@ class SeriesRows:
             for one in wanted:
                 groups = range(self._decoded.footer(one.entry).metadata.num_row_groups)
                 for _ in self._decoded.columns(one.entry, groups, one.names):
-                    pass
+                    if self._is_closed:
+                        return
         except (OSError, pyarrow.ArrowException) as error:
             # A file may be gone by now. One that is damaged is told by the query that needs it.
             logger.debug("columns were not decoded", extra=keys(error=str(error)))
