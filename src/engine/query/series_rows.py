@@ -28,8 +28,8 @@ logger = logging.getLogger(__name__)
 
 # Row groups that one query looks into; of more, DuckDB is the better reader.
 GROUPS_MAX = 256
-# Files that were asked for once; those of which more is asked are decoded.
-_MISSED_FILES_MAX = 4_096
+# Questions that are remembered; what those need that come again is decoded.
+_QUESTIONS_MAX = 1_024
 # Rows that are picked at most: for more of them there is nothing to be gained.
 ROWS_MAX = 1 << 17
 # What a value takes, packed, to tell whether there is room; as good as a guess.
@@ -53,7 +53,8 @@ class SeriesRows:
         self._filler = ThreadPoolExecutor(1, thread_name_prefix="query-decoder")
         self._is_filling = False
         self._is_closed = False
-        self._missed: set[int] = set()
+        # Tables, each with the tag and the columns that were asked for.
+        self._asked: set[tuple[str, ...]] = set()
 
     def files_removed(self) -> None:
         """Forget files that are gone."""
@@ -86,7 +87,7 @@ class SeriesRows:
             return None
         missed = [one for one in wanted if not self._decoded.has(*one)]
         if missed:
-            self._decode_later(missed)
+            self._decode_later(missed, (snapshot.name, tag, *missed[0].names))
             return None
         texts = reach.texts[tag]
         found: list[tuple[dict[str, PackedColumn], Places]] = []
@@ -116,15 +117,19 @@ class SeriesRows:
                 found.append(_Wanted(entry, groups, [n for n in columns if n in footer.places]))
         return found
 
-    def _decode_later(self, missed: Sequence[_Wanted]) -> None:
-        """Have whole columns of files decoded that were missed before, as far as there is room."""
-        again = [one for one in missed if one.entry.number in self._missed]
-        if len(self._missed) > _MISSED_FILES_MAX:
-            self._missed.clear()
-        self._missed.update(one.entry.number for one in missed)
+    def _decode_later(self, missed: Sequence[_Wanted], question: tuple[str, ...]) -> None:
+        """Have whole columns of files decoded for a question that comes again.
+
+        As far as there is room for them.
+        """
+        if question not in self._asked:
+            if len(self._asked) >= _QUESTIONS_MAX:
+                self._asked.clear()
+            self._asked.add(question)
+            return
         size_bytes = 0
         fitting = []
-        for one in again:
+        for one in missed:
             size_bytes += one.entry.rows * len(one.names) * _VALUE_BYTES
             if self._decoded.kept.has_room(size_bytes):
                 fitting.append(one)
