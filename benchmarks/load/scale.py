@@ -38,7 +38,7 @@ from lp_core import build_lines
 MARK = 1_000
 ROWS_AT_ONCE = BODIES_AT_ONCE * LINES_PER_BODY
 FIGURES = "figures.json"
-FOLDED_SECONDS_MAX = 1_200
+SETTLED_SECONDS_MAX = 1_200
 SORTED = "sorted.parquet"
 
 
@@ -109,7 +109,7 @@ def filled(server, fill):
         with MemoryWatch(server.pid) as watch:
             figures, expected = fill(server)
             begin = time.perf_counter()
-            server.settle(FOLDED_SECONDS_MAX)
+            server.settle(SETTLED_SECONDS_MAX)
         figures["settled after s"] = time.perf_counter() - begin
         cost = server.cost()
         kept = disk(server)
@@ -126,8 +126,8 @@ def filled(server, fill):
         server.flags = ("--persist-log-size", "1MB")
         figures["start after kill s"] = restart(server)
         begin, before = time.perf_counter(), server.cost().cpu_s
-        server.settle(FOLDED_SECONDS_MAX)
-        figures["rest in files, folded after s"] = time.perf_counter() - begin
+        server.settle(SETTLED_SECONDS_MAX)
+        figures["rest in files after s"] = time.perf_counter() - begin
         figures["CPU s of that"] = server.cost().cpu_s - before
         figures["peak since the kill MB"] = server.cost().memory_peak_bytes / 1e6
         figures["Parquet files in the end"] = disk(server)["parquet files"]

@@ -11,7 +11,6 @@ import numpy
 
 from engine.ids import Position
 from engine.store.manifest import FileEntry
-from engine.store.time_ranges import clipped, common
 
 _SECOND_NS = 1_000_000_000
 HOUR_NS = 3_600 * _SECOND_NS
@@ -27,8 +26,6 @@ FILES_PER_STEP_MAX = 64
 ROWS_PER_FILE_WANTED = 500_000
 # So many files in one window are merged whatever their sizes.
 FILES_PER_WINDOW_MAX = 8
-# Into so many earlier files at once go the rows of a later one that repeats theirs.
-FOLDED_FILES_MAX = 8
 # A large file is merged with later ones once these have this share of its size.
 _WORTH_SHARE = 8
 
@@ -39,16 +36,6 @@ class SegmentExtent(msgspec.Struct, frozen=True):
     before: Position
     last: Position
     size_bytes: int
-
-
-class Fold(msgspec.Struct, frozen=True):
-    """A file whose rows go into the `earlier` ones that have rows of their time.
-
-    No two of these have rows of the same time.
-    """
-
-    later: FileEntry
-    earlier: tuple[FileEntry, ...]
 
 
 class Compaction(msgspec.Struct, frozen=True):
@@ -210,64 +197,6 @@ def _runs(
 def straddles(first: Position, last: Position, cuts: Sequence[Position]) -> bool:
     """Whether one of the `cuts`, which rise, parts the positions from `first` to `last`."""
     return bisect_left(cuts, first) < bisect_left(cuts, last)
-
-
-def next_fold(
-    files: Sequence[FileEntry],
-    *,
-    memory_bytes_max: int,
-    cuts: Sequence[Position] = (),
-    unreadable: frozenset[int] = frozenset(),
-) -> Fold | None:
-    """Which rows to put where they repeat others, `files` being oldest first; None: no such.
-
-    Queries have to fold what repeats each other for as long as it is in two files. Files are taken
-    in their order, so that what is between two of them is settled already.
-    """
-    for later in files:
-        if not later.overlaps or later.number in unreadable:
-            continue
-        earlier: list[FileEntry] = []
-        for entry in files:
-            if entry.order >= later.order or len(earlier) == FOLDED_FILES_MAX:
-                break
-            if (
-                repeats(later, entry)
-                and entry.number not in unreadable
-                and entry.memory_bytes + later.memory_bytes <= memory_bytes_max
-                and not straddles(
-                    min(entry.first_position, later.first_position), later.last_position, cuts
-                )
-                and not any(common(entry.times, other.times) for other in earlier)
-                and all(_may_be_passed(other, entry, later) for other in files)
-            ):
-                earlier.append(entry)
-        if earlier:
-            return Fold(later, tuple(earlier))
-    return None
-
-
-def _may_be_passed(other: FileEntry, earlier: FileEntry, later: FileEntry) -> bool:
-    """Whether rows of `earlier` and `later` keep their place beside those of a third file.
-
-    What they become has the positions of both, and the greatest number there is.
-    """
-    if other in (earlier, later):
-        return True
-    first = min(earlier.first_position, later.first_position)
-    is_before = other.order[:2] <= (later.last_position, first)
-    if other.order > earlier.order and is_before and repeats(other, earlier):
-        return False
-    if other.order < later.order and not is_before:
-        # Rows of the later file would come before those that they win over now.
-        region = clipped(later.overlaps, earlier.times)
-        return not any(common(part, other.times) is not None for part in region)
-    return True
-
-
-def repeats(later: FileEntry, earlier: FileEntry) -> bool:
-    """Whether a file may have rows that an earlier one has, too."""
-    return any(common(one, earlier.times) is not None for one in later.overlaps)
 
 
 def _is_worthwhile(run: Sequence[FileEntry], window_ns: int, *, is_open: bool) -> bool:

@@ -83,18 +83,6 @@ def since(rows: Any, least_time_ns: int) -> Any:
     return rows if is_kept.all() else rows.filter(pyarrow.array(is_kept))
 
 
-def pieces_by_time(rows: Any, bytes_max: int) -> list[Any]:
-    """`rows` in parts of about so many bytes at most, no two with rows of the same time."""
-    count = -(-rows.nbytes // bytes_max) if rows.num_rows else 0
-    if count < 2:
-        return [rows]
-    times = times_of(rows)
-    bounds = numpy.unique(numpy.quantile(times, numpy.arange(1, count) / count, method="lower"))
-    parts = numpy.searchsorted(bounds, times, side="right")
-    pieces = [rows.filter(pyarrow.array(parts == part)) for part in range(len(bounds) + 1)]
-    return [piece for piece in pieces if piece.num_rows]
-
-
 def by_window(rows: Any, columns: Columns, window_ns: int) -> list[WindowRows]:
     """`rows`, which stand in the order of the log in one chunk, by windows of time.
 

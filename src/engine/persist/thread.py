@@ -21,7 +21,6 @@ from engine.paths import DataPaths
 from engine.persist import planner
 from engine.persist.checkpointer import Checkpointer
 from engine.persist.compactor import Compactor
-from engine.persist.folder import Folder
 from engine.persist.log_files import LogFiles
 from engine.persist.persister import Persister, StoppedError
 from engine.persist.ports import LogPort, StatePort
@@ -97,15 +96,6 @@ class PersistThread:
             log,
             faults,
             window_ns=config.window_ns,
-            memory_bytes_max=config.memory_bytes_max // _INPUT_SHARE,
-        )
-        self.folder = Folder(
-            paths,
-            filesystem,
-            clock,
-            state,
-            log,
-            faults,
             memory_bytes_max=config.memory_bytes_max // _INPUT_SHARE,
         )
         self.purger = Purger(paths, filesystem, state, log, faults)
@@ -228,7 +218,7 @@ class PersistThread:
         # Rows that wait in the log come before files that could be fewer.
         while self.due() is None and not self._log.is_stopping():
             try:
-                merged = self.compactor.compact() or int(self.folder.fold())
+                merged = self.compactor.compact()
             except FileDamagedError as error:
                 # It is noted, and left out from now on.
                 self._failed(error)

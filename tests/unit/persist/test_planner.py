@@ -139,8 +139,7 @@ def test_windows_of_another_setting_are_merged_where_they_fit() -> None:
         entry(3, 0, HOUR_NS // 4),
         entry(9, DAY_NS),
     ]
-    found = planner.next_compaction(files, levels, memory_bytes_max=10_000)
-    assert found is not None
+    (found,) = planner.next_compactions(files, levels, memory_bytes_max=10_000)
     assert ([one.number for one in found.files], found.window_ns) == ([1, 2, 3], HOUR_NS)
 
 

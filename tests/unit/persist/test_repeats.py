@@ -1,24 +1,20 @@
-"""Rows of later files that repeat earlier ones: what is in doubt, and how that ends."""
+"""Rows of later files that repeat earlier ones: what is in doubt, and that the last value counts."""
 
 import os
 import random
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pytest
 
-from engine.ids import Position
-from engine.persist import planner
 from engine.persist.repeats import times_as_ranges
 from engine.persist.thread import PersistConfig
 from engine.query.file_views import doubtful_ranges
 from engine.store.manifest import FileEntry
 from tests.support.storage import Storage
-from tests.unit.persist.test_planner import entry
 
-# HEADRACE_FOLD_SEEDS for more histories.
-SEEDS = int(os.environ.get("HEADRACE_FOLD_SEEDS", "3"))
+# HEADRACE_MERGE_SEEDS for more histories.
+SEEDS = int(os.environ.get("HEADRACE_MERGE_SEEDS", "3"))
 STEPS = 12
 ALL = "SELECT * FROM m ORDER BY time, t"
 
@@ -62,7 +58,7 @@ def test_rows_out_of_order_are_in_no_doubt_when_each_is_there_once(tmp_path: Pat
     assert len(storage.query(ALL)) == 7
 
 
-def test_rows_that_are_there_twice_go_where_they_were_first(tmp_path: Path) -> None:
+def test_rows_that_are_there_twice_count_once(tmp_path: Path) -> None:
     storage = make(tmp_path)
     for start in (0, 50, 90):
         persist(storage, "\n".join(f"m,t=a f=1i,g=1i {start + time}" for time in range(10)))
@@ -92,49 +88,10 @@ def test_rows_that_are_there_twice_go_where_they_were_first(tmp_path: Path) -> N
     ]
     storage.persist_all()
     assert storage.query(ALL) == before
-    while storage.persist.folder.fold():
-        assert storage.query(ALL) == before
-    assert all(not one.overlaps for one in files(storage))
-    assert not is_folded(storage)
-    assert sum(one.rows for one in files(storage)) == len(before)
     again = storage.restart()
     assert again.query(ALL) == before
     again.persist.work()
     assert again.query(ALL) == before
-
-
-def test_a_fold_takes_files_in_their_order_and_within_its_limits() -> None:
-    def doubtful(number: int, *ranges: tuple[int, int], start_ns: int = 0) -> FileEntry:
-        return msgspec.structs.replace(entry(number, start_ns, 100), overlaps=ranges)
-
-    def fold(*found: FileEntry, memory: int = 1_000, cuts: tuple[int, ...] = ()) -> object:
-        plan = planner.next_fold(
-            found, memory_bytes_max=memory, cuts=[Position(cut) for cut in cuts]
-        )
-        if plan is None:
-            return None
-        return plan.later.number, [one.number for one in plan.earlier]
-
-    first, second = entry(1, 0, 100), entry(2, 200, 100)
-    assert fold(first, second) is None
-    assert fold(first, second, doubtful(3, (150, 160))) is None
-    assert fold(first, second, doubtful(3, (50, 250))) == (3, [1, 2])
-    assert fold(first, second, doubtful(3, (50, 250)), memory=150) is None
-    assert fold(first, second, doubtful(3, (50, 250)), cuts=(2,)) is None
-    # The rows of 3 are to be in place before those of 4 may pass it.
-    assert fold(first, doubtful(3, (5, 5)), doubtful(4, (5, 9))) == (3, [1])
-    assert fold(first, doubtful(3, (5, 5)), doubtful(4, (5, 9)), cuts=(1,)) == (4, [3])
-    # One of the same last position has got later rows already: it may not fall behind.
-    wide = msgspec.structs.replace(entry(9, 0, 1_000), last_position=Position(20))
-    narrow = msgspec.structs.replace(
-        entry(10, 0, 100), first_position=Position(10), last_position=Position(20)
-    )
-    late = msgspec.structs.replace(
-        doubtful(8, (5, 5)), first_position=Position(15), last_position=Position(20)
-    )
-    assert fold(wide, narrow, late) == (8, [10])
-    # Of two files of one time only the first one.
-    assert fold(first, entry(2, 50, 100), doubtful(3, (60, 70))) == (3, [1])
 
 
 def test_times_are_few_ranges() -> None:
@@ -150,11 +107,9 @@ def test_times_are_few_ranges() -> None:
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
-def test_whatever_is_merged_and_folded_the_last_value_of_each_field_counts(
-    tmp_path: Path, seed: int
-) -> None:
+def test_whatever_is_merged_the_last_value_of_each_field_counts(tmp_path: Path, seed: int) -> None:
     choice = random.Random(seed)
-    # So little that only a few files of a few rows are merged or folded at once.
+    # So little that only a few files of a few rows are merged at once.
     storage = make(tmp_path, memory_bytes_max=choice.choice((4_000, 8_000, 32_000)))
     storage.write("m,t=a f=-1i,g=-1i 0")
     expected: dict[tuple[int, str], dict[str, int | None]] = {(0, "a"): {"f": -1, "g": -1}}
@@ -172,7 +127,7 @@ def test_whatever_is_merged_and_folded_the_last_value_of_each_field_counts(
         if choice.random() < 0.8:
             storage.persist_all()
         for _ in range(choice.randrange(4)):
-            choice.choice((storage.persist.compactor.compact, storage.persist.folder.fold))()
+            storage.persist.compactor.compact()
         rows = storage.query("SELECT time, t, f, g FROM m ORDER BY time, t")
         found = {(row["time"], row["t"]): {"f": row["f"], "g": row["g"]} for row in rows}
         assert len(found) == len(rows)
