@@ -10,6 +10,7 @@ from unittest import mock
 from engine.errors import DiskFullError
 from engine.ids import Position
 from engine.persist.thread import PersistConfig
+from engine.storage import referenced_files
 from engine.store.manifest import FilesRecord
 from engine.wal.log import DurableFrame
 from engine.wal.segment_series import NoRoomError, SegmentSeries, UnplacedFrame
@@ -79,6 +80,8 @@ class FaultyStorage(Storage):
 
     def append(self, record: FilesRecord) -> None:
         """As Storage; what it names must be durable before it, what it ends be there until then."""
+        for entry in referenced_files(self.state):
+            assert (self.paths.parquet_dir / entry.path).exists(), "a file went before its record"
         disk = self.filesystem
         cuts = self.cuts_at_records and self._choice.random() < 0.2
         if cuts and self._choice.random() < 0.5:
