@@ -372,7 +372,9 @@ class History:
             directory = self.root / str(self.generation)
             disk.crash(directory, self.choice)
             disk.close_all()
-            if has_two or len(DataPaths(directory, "node0").checkpoints()) > 1:
+            has_two = has_two or len(DataPaths(directory, "node0").checkpoints()) > 1
+            # Once: after it the older one is the only one, until another is written.
+            if has_two and not self.counts["checkpoints rotten"]:
                 self.counts["checkpoints rotten"] += rot_checkpoint(directory, self.choice)
             has_two = False
             before = log_bytes(directory)
