@@ -8,20 +8,27 @@ from pathlib import Path
 from typing import Any, Self
 
 import msgspec
+import numpy
 
 from engine.filesystem import FileSystem
 from engine.ids import DatabaseId, Position
 from engine.paths import DataPaths
-from engine.persist.repeats import Repeats
-from engine.persist.rows import WindowRows, by_window
+from engine.persist.repeats import Repeats, times_as_ranges
+from engine.persist.rows import WindowRows, by_window, times_of
 from engine.store import parquet_file
 from engine.store.live import LiveDatabase, LiveTable
 from engine.store.manifest import FileEntry
 from engine.store.parquet_file import Columns
 from engine.store.time_ranges import TimeRange, clipped, common, union
 
+# Of so many rows of a window, those that earlier files have as well get a file of their own where
+# they are at most this share: only these then have to be looked at by queries, not all.
+_ROWS_PARTED_MIN = 65_536
+_REPEATED_SHARE = 8
 # The file system joins them; beyond this it gains nothing.
 _SYNCS_AT_ONCE = 8
+
+_Array = Any
 
 
 class TableShape(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,8 +84,9 @@ class FileMaker:
         *,
         suspects: Sequence[TimeRange],
         earlier: Sequence[FileEntry],
+        parts_repeats: bool = False,
     ) -> list[FileEntry]:
-        """Write `rows` as one file for each window.
+        """Write `rows` as one file for each window, or two.
 
         Args:
             shape: The table.
@@ -86,14 +94,20 @@ class FileMaker:
             window_ns: Length of the windows.
             suspects: Times in which rows may have the identity of a row written before.
             earlier: The files that rows written before are in.
+            parts_repeats: Whether rows that are in earlier files get a file of their own, where
+                they are few among many.
 
         Raises:
             OSError: The disk does not take it, or an earlier file cannot be opened.
         """
-        return [
-            self._write(shape, rows, window, window_ns, suspects, earlier)
-            for window in by_window(rows.table, shape.columns, window_ns)
-        ]
+        made = []
+        for window in by_window(rows.table, shape.columns, window_ns):
+            doubts, is_repeated = self._in_doubt(shape, window, suspects, earlier)
+            parts = [(window, doubts)]
+            if parts_repeats and is_repeated is not None and _are_few(is_repeated):
+                parts = [(window.of(~is_repeated), ()), (window.of(is_repeated), doubts)]
+            made += [self._write(shape, rows, part, window_ns, ranges) for part, ranges in parts]
+        return made
 
     def sync(self) -> None:
         """Make what was written durable.
@@ -121,14 +135,33 @@ class FileMaker:
             self._filesystem.remove(path)
         self._written = []
 
+    def _in_doubt(
+        self,
+        shape: TableShape,
+        window: WindowRows,
+        suspects: Sequence[TimeRange],
+        earlier: Sequence[FileEntry],
+    ) -> tuple[tuple[TimeRange, ...], _Array | None]:
+        """Times in which rows are in earlier files too, and whether each row is of such a time.
+
+        Without the latter the times are those in which rows may be.
+        """
+        doubts = overlaps_with((window.min_time_ns, window.max_time_ns), suspects, earlier)
+        if not doubts:
+            return (), None
+        names = (shape.database, shape.table)
+        shared = self._repeats.among(names, shape.columns, window.rows, doubts, earlier)
+        if shared is None:
+            return doubts, None
+        return tuple(times_as_ranges(shared)), numpy.isin(times_of(window.rows), shared)
+
     def _write(
         self,
         shape: TableShape,
         rows: Rows,
         window: WindowRows,
         window_ns: int,
-        suspects: Sequence[TimeRange],
-        earlier: Sequence[FileEntry],
+        doubts: tuple[TimeRange, ...],
     ) -> FileEntry:
         number, self.next_number = self.next_number, self.next_number + 1
         times = (window.min_time_ns, window.max_time_ns)
@@ -147,10 +180,6 @@ class FileMaker:
         relative = parquet_file.file_path(
             shape.database_id, shape.database, shape.table, (window.start_ns, window_ns), number
         )
-        doubts = overlaps_with(times, suspects, earlier)
-        if doubts:
-            names = (shape.database, shape.table)
-            doubts = self._repeats.among(names, shape.columns, window.rows, doubts, earlier)
         path = self._paths.parquet_dir / relative
         self._filesystem.prepare_directory(path.parent)
         self._written.append(path)
@@ -170,6 +199,13 @@ class FileMaker:
             overlaps=doubts,
             deletes_through=rows.deletes_through,
         )
+
+
+def _are_few(is_repeated: _Array) -> bool:
+    repeated = int(is_repeated.sum())
+    return len(is_repeated) >= _ROWS_PARTED_MIN and 0 < repeated * _REPEATED_SHARE <= len(
+        is_repeated
+    )
 
 
 def overlaps_with(

@@ -159,5 +159,6 @@ class Persister:
                 planner.window_for(times_of(rows), self._levels),
                 suspects=table.suspects,
                 earlier=[*table.files, *added],
+                parts_repeats=True,
             )
         return added

@@ -3,6 +3,7 @@
 # do what is decided here.
 """Decisions about persisting, compaction, retention and the log's files."""
 
+import itertools
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 
@@ -11,6 +12,7 @@ import numpy
 
 from engine.ids import Position
 from engine.store.manifest import FileEntry
+from engine.store.time_ranges import common
 
 _SECOND_NS = 1_000_000_000
 HOUR_NS = 3_600 * _SECOND_NS
@@ -28,6 +30,10 @@ ROWS_PER_FILE_WANTED = 500_000
 FILES_PER_WINDOW_MAX = 8
 # A large file is merged with later ones once these have this share of its size.
 _WORTH_SHARE = 8
+# Few rows that are in other files too stay apart from so many times as many that are not, unless so
+# many files follow each other: a file is in doubt as a whole, and queries look at all of its rows.
+_CLEAN_SHARE = 8
+_PARTED_FILES_MAX = 2 * FILES_PER_WINDOW_MAX
 
 
 class SegmentExtent(msgspec.Struct, frozen=True):
@@ -125,7 +131,8 @@ def next_compactions(
         for start_ns, members in _windows(files, window_ns).items():
             is_open = start_ns <= newest_ns < start_ns + window_ns
             # One run of a window at most: another one may come after it in the order of files.
-            for run in _runs(members, window_ns, memory_bytes_max, cuts, unreadable):
+            runs = _runs(members, window_ns, memory_bytes_max, cuts, unreadable)
+            for run in itertools.chain.from_iterable(_parted(run, members) for run in runs):
                 if _is_worthwhile(run, window_ns, is_open=is_open):
                     found.append(Compaction(tuple(run), start_ns, window_ns))
                     break
@@ -192,6 +199,32 @@ def _runs(
             size, first = entry.memory_bytes, entry.first_position
         runs[-1].append(entry)
     return [run for run in runs if len(run) >= 2]
+
+
+def _parted(
+    run: Sequence[FileEntry], members: Sequence[FileEntry]
+) -> Sequence[Sequence[FileEntry]]:
+    """`run` in parts where few of its rows are in others of the `members`, its window's files."""
+    rows = sum(entry.rows for entry in run)
+    if rows < ROWS_PER_FILE_WANTED or len(run) >= _PARTED_FILES_MAX:
+        return [run]
+    own = {entry.number for entry in run}
+    doubtful = {
+        entry.number
+        for entry in run
+        if any(
+            other.number not in own
+            and other.order < entry.order
+            and any(common(doubt, other.times) is not None for doubt in entry.overlaps)
+            for other in (members if entry.overlaps else ())
+        )
+    }
+    if sum(entry.rows for entry in run if entry.number in doubtful) * _CLEAN_SHARE > rows:
+        return [run]
+    parts = (
+        list(part) for _, part in itertools.groupby(run, key=lambda entry: entry.number in doubtful)
+    )
+    return [part for part in parts if len(part) >= 2]
 
 
 def straddles(first: Position, last: Position, cuts: Sequence[Position]) -> bool:

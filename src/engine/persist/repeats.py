@@ -17,7 +17,7 @@ from engine.persist.rows import joined, series_ranks, times_of
 from engine.store.file_faults import FileFaults
 from engine.store.manifest import FileEntry
 from engine.store.parquet_file import Columns
-from engine.store.time_ranges import OVERLAP_RANGES_MAX, TimeRange, common, union
+from engine.store.time_ranges import OVERLAP_RANGES_MAX, TimeRange, common
 from lp_core.enums import ColumnType
 
 logger = logging.getLogger(__name__)
@@ -41,8 +41,10 @@ class Repeats:
         rows: Any,
         doubts: tuple[TimeRange, ...],
         earlier: Sequence[FileEntry],
-    ) -> tuple[TimeRange, ...]:
+    ) -> _Array | None:
         """The times, within `doubts`, in which `rows` have identities that `earlier` files have.
+
+        Rising, as int64; None when they cannot be told, so that all of `doubts` stay.
 
         Args:
             names: Of database and table.
@@ -59,11 +61,11 @@ class Repeats:
             for entry in earlier
             if any(common(one, entry.times) is not None for one in doubts)
         ]
-        if not concerned or len(concerned) > FILES_READ_MAX:
-            return doubts if concerned else ()
+        if len(concerned) > FILES_READ_MAX:
+            return None
         identity = [name for name, kind in columns if kind is ColumnType.TAG]
         own = _inside(rows, identity, doubts)
-        found: list[TimeRange] = []
+        found = [numpy.empty(0, numpy.int64)]
         for entry in concerned:
             try:
                 read = self._faults.read(*names, entry, [*identity, "time"])
@@ -71,9 +73,9 @@ class Repeats:
                 # It is noted. What it has is not known, so the doubt stays.
                 text = "rows stay in doubt beside a damaged file"
                 logger.warning(text, extra=keys(error=error.message))
-                return doubts
-            found += times_as_ranges(shared_times(own, _inside(read, identity, doubts), columns))
-        return union(found)
+                return None
+            found.append(shared_times(own, _inside(read, identity, doubts), columns))
+        return numpy.unique(numpy.concatenate(found))
 
 
 def shared_times(first: Any, second: Any, columns: Columns) -> _Array:

@@ -34,6 +34,12 @@ class WindowRows(msgspec.Struct, frozen=True):
     min_time_ns: int
     max_time_ns: int
 
+    def of(self, is_of: _Array) -> "WindowRows":
+        """Those of the rows, at least one, for which the array of bool says so."""
+        rows = self.rows.filter(pyarrow.array(is_of)).combine_chunks()
+        times = times_of(rows)
+        return WindowRows(self.start_ns, rows, int(times.min()), int(times.max()))
+
 
 def gathered(batches: Iterable[Any]) -> Any:
     """All rows of `batches` (anything with ``__arrow_c_array__``) one behind the other."""

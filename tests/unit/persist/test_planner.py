@@ -42,6 +42,34 @@ def entry(
     )
 
 
+def test_few_rows_that_are_in_other_files_stay_apart_from_many() -> None:
+    def file(number: int, rows: int, *doubts: tuple[int, int], memory: int = 100) -> FileEntry:
+        made = entry(number, number * MINUTES_10, memory=memory)
+        return msgspec.structs.replace(made, rows=rows, overlaps=doubts)
+
+    many = planner.ROWS_PER_FILE_WANTED
+    large, over = file(0, many, memory=10_000), entry(6, HOUR_NS)
+    doubt = large.times
+    # The large one does not fit into memory with others.
+    for files, merged in (
+        ([large, file(1, many), file(2, many), file(3, 9, doubt), file(4, 9, doubt)], [1, 2]),
+        ([large, file(1, many), file(3, 9, doubt), file(4, 9, doubt)], [3, 4]),
+        # About each other, which merging settles.
+        ([large, file(1, many), file(3, 9, (MINUTES_10, MINUTES_10))], [1, 3]),
+        # Hardly any more than there were.
+        ([large, file(1, many), file(3, many, doubt)], [1, 3]),
+        ([large, file(1, 9), file(3, 9, doubt)], [1, 3]),
+    ):
+        assert plan([*files, over]) == (merged, HOUR_NS)
+    alone = [large, file(1, many), file(3, 9, doubt), file(4, many), over]
+    assert plan(alone) is None
+    long = [file(number, many if number == 1 else 9, doubt) for number in range(1, 18)]
+    long = [msgspec.structs.replace(one, window_start_ns=MINUTES_10) for one in long]
+    found = plan([large, *long, over])
+    assert found is not None
+    assert found[0] == list(range(1, 18)), "so many are merged all the same"
+
+
 def test_levels_divide_each_other() -> None:
     assert [level // MINUTES_10 for level in LEVELS] == [1, 6, 144, 1008, 52416]
     assert planner.levels_of(HOUR_NS)[:2] == (HOUR_NS, DAY_NS)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engine.persist import file_maker, planner
 from engine.persist.repeats import times_as_ranges
 from engine.persist.thread import PersistConfig
 from engine.query.file_views import doubtful_ranges
@@ -94,6 +95,34 @@ def test_rows_that_are_there_twice_count_once(tmp_path: Path) -> None:
     assert again.query(ALL) == before
 
 
+def test_few_rows_that_are_there_twice_get_a_file_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_maker, "_ROWS_PARTED_MIN", 30)
+    storage = make(tmp_path)
+    many = [f"m,t={tag} f=1i,g=1i {time}" for time in range(5) for tag in "abcdefgh"]
+    persist(storage, "\n".join(many))
+    persist(storage, "\n".join(line.replace("=a", "=i") for line in many))
+    # At each time there are some, so no part is without.
+    assert [one.overlaps for one in files(storage)] == [(), tuple((at, at) for at in range(5))]
+    late = [f"m,t={tag} f=2i {time}" for time in range(5, 10) for tag in "abcdefgh"]
+    persist(storage, "\n".join([*late, "m,t=b f=3i 2", "m,t=i f=3i 2"]))
+    *_, clean, repeated = files(storage)
+    assert (clean.rows, clean.overlaps, clean.times) == (40, (), (5, 9))
+    assert (repeated.rows, repeated.overlaps, repeated.times) == (2, ((2, 2),), (2, 2))
+    assert (clean.first_position, clean.last_position) == (
+        repeated.first_position,
+        repeated.last_position,
+    )
+    before = storage.query(ALL)
+    assert len(before) == 85
+    assert [row["t"] for row in before if row["f"] == 3 and row["g"] == 1] == ["b", "i"]
+    again = storage.restart()
+    assert again.query(ALL) == before
+    again.persist.work()
+    assert again.query(ALL) == before
+
+
 def test_times_are_few_ranges() -> None:
     assert times_as_ranges(np.array([], np.int64)) == []
     assert times_as_ranges(np.array([3])) == [(3, 3)]
@@ -107,8 +136,15 @@ def test_times_are_few_ranges() -> None:
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
-def test_whatever_is_merged_the_last_value_of_each_field_counts(tmp_path: Path, seed: int) -> None:
+def test_whatever_is_merged_the_last_value_of_each_field_counts(
+    tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     choice = random.Random(seed)
+    if seed % 3:
+        monkeypatch.setattr(file_maker, "_ROWS_PARTED_MIN", 4)
+        monkeypatch.setattr(file_maker, "_REPEATED_SHARE", 2)
+        monkeypatch.setattr(planner, "ROWS_PER_FILE_WANTED", 10)
+        monkeypatch.setattr(planner, "_CLEAN_SHARE", 2)
     # So little that only a few files of a few rows are merged at once.
     storage = make(tmp_path, memory_bytes_max=choice.choice((4_000, 8_000, 32_000)))
     storage.write("m,t=a f=-1i,g=-1i 0")
