@@ -30,6 +30,8 @@ _SQL_TYPES = {
 _FILE_INDEX = "file_index"
 # Later rows are few when earlier ones are so many times as many.
 _FEW_SHARE = 4
+# So many tags tell, with the time, whether a row may be a later one's.
+_KEY_TAGS = 2
 # Names within the SQL of a fold.
 _LATER, _KEYS, _ROWS = "headrace_later", "headrace_keys", "headrace_rows"
 
@@ -80,6 +82,9 @@ def view_sql(
     ranges = doubtful_ranges(snapshot)
     touched = [entry for entry in snapshot.files if _touches(entry, ranges)]
     clean = [entry for entry in snapshot.files if not _touches(entry, ranges)]
+    later = [entry for entry in touched if entry.overlaps]
+    live_rows = sum(batch.num_rows for batch in snapshot.batches)  # type: ignore[attr-defined]
+    are_later_few = _are_few(touched, later, live_rows)
     least_ns = snapshot.least_time_ns
     kept = [] if least_ns is None else [at_least_sql(time, least_ns)]
     inside = " OR ".join(between_sql(time, low, high) for low, high in ranges)
@@ -87,16 +92,15 @@ def view_sql(
     parts = []
     for source, conditions in scans.grouped(clean):
         parts.append(_select(names, source, [*kept, *conditions]))
-    for source, conditions in scans.grouped(touched):
+    for source, conditions in scans.grouped(later if are_later_few else touched):
         parts.append(_select(names, source, [*outside, *conditions]))
     if live is not None:
         parts.append(_select(names, live, outside))
     if touched:
         # The whole identity is needed, whatever of it is shown.
         folded = [column for column in known if column.is_key or column in shown]
-        fold = _Fold(scans, folded, names, [*kept, f"({inside})"], live)
-        live_rows = sum(batch.num_rows for batch in snapshot.batches)  # type: ignore[attr-defined]
-        parts += fold.parts(touched, live_rows)
+        fold = _Fold(scans, folded, names, kept, f"({inside})", live)
+        parts.append(fold.few_later(touched) if are_later_few else fold.whole(touched))
     return " UNION ALL ".join(parts)
 
 
@@ -174,41 +178,42 @@ class _Fold:
         scans: _Scans,
         columns: Sequence[_Column],
         names: str,
-        conditions: Sequence[str],
+        kept: Sequence[str],
+        inside: str,
         live: str | None,
     ) -> None:
-        """Fold `columns`, of which `names` are shown, where the `conditions` of doubt hold."""
+        """Fold `columns`, of which `names` are shown, of rows for which the conditions `kept` hold.
+
+        They are in doubt where `inside` holds.
+        """
         self._scans = scans
         self._columns = columns
         self._names = names
-        self._conditions = list(conditions)
+        self._kept = list(kept)
+        self._inside = [*kept, inside]
         self._live = live
         self._order = _free_name(columns)
         self._columns_sql = ", ".join(column.name for column in columns)
 
-    def parts(self, files: Sequence[FileEntry], live_rows: int) -> list[str]:
-        """SELECTs that together give the rows of `files`, oldest first, and of live rows."""
-        numbered = list(enumerate(files))
-        later = [(rank, entry) for rank, entry in numbered if entry.overlaps]
-        earlier = [(rank, entry) for rank, entry in numbered if not entry.overlaps]
-        later_rows = live_rows + sum(entry.rows for _, entry in later)
-        live = []
-        if self._live is not None:
-            rank = f"{len(files)} AS {self._order}"
-            live = [_select(f"{self._columns_sql}, {rank}", self._live, self._conditions)]
-        if later_rows * _FEW_SHARE > sum(entry.rows for _, entry in earlier):
-            return [self._folded([*self._ranked(numbered), *live])]
-        return [self._parted(earlier, [*self._ranked(later), *live])]
+    def whole(self, files: Sequence[FileEntry]) -> str:
+        """The SELECT of the rows in doubt of `files`, oldest first, and of live rows."""
+        ranked = self._ranked(list(enumerate(files)), self._inside)
+        return self._folded([*ranked, *self._live_rows(len(files))])
 
-    def _ranked(self, files: Sequence[tuple[int, FileEntry]], join: str = "") -> list[str]:
+    def _live_rows(self, rank: int) -> list[str]:
+        if self._live is None:
+            return []
+        columns = f"{self._columns_sql}, {rank} AS {self._order}"
+        return [_select(columns, self._live, self._inside)]
+
+    def _ranked(
+        self, files: Sequence[tuple[int, FileEntry]], conditions: Sequence[str], join: str = ""
+    ) -> list[str]:
         if not files:
             return []
+        columns = f"{self._columns_sql}, "
         return [
-            _select(
-                f"{self._columns_sql}, {rank} AS {self._order}",
-                f"{scan}{join}",
-                [*self._conditions, *more],
-            )
+            _select(f"{columns}{rank} AS {self._order}", f"{scan}{join}", [*conditions, *more])
             for rank, scan, more in self._scans.ranked(files, self._columns)
         ]
 
@@ -216,26 +221,35 @@ class _Fold:
         rows = _folded(self._columns, self._order, " UNION ALL ".join(sources))
         return _select(self._names, f"({rows})", [])
 
-    def _parted(self, earlier: Sequence[tuple[int, FileEntry]], later: Sequence[str]) -> str:
-        """As `_folded`, but rows of `earlier` are folded only where few later ones may be theirs.
+    def few_later(self, files: Sequence[FileEntry]) -> str:
+        """As `whole`, with all rows of those `files` that have no overlaps.
 
-        Those are told by time and one tag, which is quick; some that are none do not matter.
+        Of these only rows that a later one may repeat are folded. They are told by time and few
+        tags, which is quick; some that are none do not matter. So many rows are better looked up
+        among few than compared with ranges of time.
         """
+        numbered = list(enumerate(files))
+        earlier = [(rank, entry) for rank, entry in numbered if not entry.overlaps]
+        later = [(rank, entry) for rank, entry in numbered if entry.overlaps]
         time = next(one for one in self._columns if one.column_type is ColumnType.TIME)
-        tag = [one for one in self._columns if one.column_type is ColumnType.TAG][:1]
-        keys = ", ".join(column.name for column in (*tag, time))
+        tags = [one for one in self._columns if one.column_type is ColumnType.TAG]
+        # Those that writers name first are those that tell most, as a rule.
+        tags = sorted(tags, key=lambda one: one.field_id)[:_KEY_TAGS]
+        keys = ", ".join(column.name for column in (*tags, time))
         on = " AND ".join(
             f"{_ROWS}.{column.name} IS NOT DISTINCT FROM {_KEYS}.{column.name}"
-            for column in (*tag, time)
+            for column in (*tags, time)
         )
         alone = [
             _select(self._names, f"{scan} AS {_ROWS} ANTI JOIN {_KEYS} ON {on}",
-                    [*self._conditions, *more])
+                    [*self._kept, *more])
             for _, scan, more in self._scans.ranked(earlier, self._columns)
         ]  # fmt: skip
-        shared = self._ranked(earlier, f" AS {_ROWS} SEMI JOIN {_KEYS} ON {on}")
+        shared = self._ranked(earlier, self._kept, f" AS {_ROWS} SEMI JOIN {_KEYS} ON {on}")
         made = " UNION ALL ".join([*alone, self._folded([*shared, _select("*", _LATER, [])])])
-        later_sql = " UNION ALL ".join(later)
+        later_sql = " UNION ALL ".join(
+            [*self._ranked(later, self._inside), *self._live_rows(len(files))]
+        )
         keys_sql = f"SELECT DISTINCT {keys} FROM {_LATER}"  # noqa: S608 names are quoted
         return _select(
             self._names,
@@ -243,6 +257,13 @@ class _Fold:
             f"{made})",
             [],
         )
+
+
+def _are_few(touched: Sequence[FileEntry], later: Sequence[FileEntry], live_rows: int) -> bool:
+    """Whether rows of `later` files and live ones are few beside the others of `touched`."""
+    later_rows = sum(entry.rows for entry in later)
+    earlier_rows = sum(entry.rows for entry in touched) - later_rows
+    return bool(earlier_rows) and (later_rows + live_rows) * _FEW_SHARE <= earlier_rows
 
 
 def within(snapshot: TableSnapshot, times: TimeRange) -> TableSnapshot:
