@@ -84,7 +84,7 @@ def kill_something(server: ServerProcess) -> None:
     victim = random.choice(("server", "server", "worker", "worker", "worker", "zygote"))
     family = psutil.Process(server.process.pid).children()
     # The zygote is the server's only child that has children, the workers are those.
-    workers = [worker for child in family for worker in child.children()]
+    workers = [worker for child in family for worker in _children(child)]
     if victim == "worker" and workers:
         _kill(random.choice(workers))
     elif victim == "zygote" and family:
@@ -92,6 +92,13 @@ def kill_something(server: ServerProcess) -> None:
     else:
         server.kill()
         server.start()
+
+
+def _children(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return process.children()
+    except psutil.NoSuchProcess:
+        return []  # it went by itself
 
 
 def _kill(process: psutil.Process) -> None:

@@ -169,14 +169,15 @@ class CacheMachine(Machine):
             return
         assert self.storage.caches.last_points("db", "m") is not None
         executor = self.storage.executor
+        sources = executor._sources
         for _ in range(QUERIES_PER_CHECK):
             sql = STATEMENTS[self._turn % len(STATEMENTS)]
             self._turn += 1
             found = _rows(executor.run("db", sql))
             # As if it had never heard of caches.
-            executor._cached, cached = CachedRows(None), executor._cached
+            sources._cached, cached = CachedRows(None), sources._cached
             expected = _rows(executor.run("db", sql))
-            executor._cached = cached
+            sources._cached = cached
             assert found == expected, sql
 
 

@@ -1,13 +1,14 @@
 """What is damaged costs what is in it, is said, and nothing else."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from engine.catalog.changes import DeleteDatabase
 from engine.errors import FileDamagedError
 from engine.ids import Position, TriggerId
+from engine.persist.compactor import _Merge
+from engine.persist.file_maker import TableShape
 from engine.persist.planner import Compaction
 from engine.store.run_records import RunRecord, Step
 from lp_core import SegmentReader
@@ -258,7 +259,9 @@ def test_rows_whose_move_to_files_is_lost_outlive_the_next_move(tmp_path: Path) 
     assert len(again.restart().query(ALL)) == 4
 
 
-def test_rows_whose_move_to_files_is_lost_are_not_doubled_by_a_merge(tmp_path: Path) -> None:
+def test_rows_whose_move_to_files_is_lost_are_not_doubled_by_a_merge(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     storage = make(tmp_path)
     storage.write(cpu("a", DAY_NS, 1))
     storage.persist_all()
@@ -267,8 +270,10 @@ def test_rows_whose_move_to_files_is_lost_are_not_doubled_by_a_merge(tmp_path: P
     storage.persist_all()
     lost = storage.state.position
     storage.write(cpu("a", 9 * DAY_NS, 3))
-    assert storage.persist.compactor.compact() is False
-    storage.persist.compactor._compact(*merged(storage))
+    assert storage.persist.compactor.compact() == 0
+    # Not worthwhile yet, but a later plan may be this one.
+    monkeypatch.setattr(storage.persist.compactor, "_next", lambda: [merged(storage)])
+    assert storage.persist.compactor.compact() == 1
     assert len(files(storage)) == 1
     expected = storage.query(ALL)
     damage_frames(storage, lost)
@@ -278,11 +283,11 @@ def test_rows_whose_move_to_files_is_lost_are_not_doubled_by_a_merge(tmp_path: P
     assert again.restart().query(ALL) == expected
 
 
-def merged(storage: Storage) -> tuple[Any, ...]:
+def merged(storage: Storage) -> _Merge:
     """All files of the table, to be merged."""
     database = storage.state.store.database("db")
     assert database is not None
     table = database.table("m")
     assert table is not None
     plan = Compaction(table.files, DAY_NS, DAY_NS)
-    return database, table, table.files, plan
+    return _Merge(TableShape.of(database, table), table.files, plan, table.deletes)
