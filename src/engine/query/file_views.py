@@ -203,19 +203,20 @@ class _Fold:
     def _live_rows(self, rank: int) -> list[str]:
         if self._live is None:
             return []
-        columns = f"{self._columns_sql}, {rank} AS {self._order}"
-        return [_select(columns, self._live, self._inside)]
+        return [_select(self._with_order(rank), self._live, self._inside)]
 
     def _ranked(
         self, files: Sequence[tuple[int, FileEntry]], conditions: Sequence[str], join: str = ""
     ) -> list[str]:
         if not files:
             return []
-        columns = f"{self._columns_sql}, "
         return [
-            _select(f"{columns}{rank} AS {self._order}", f"{scan}{join}", [*conditions, *more])
+            _select(self._with_order(rank), f"{scan}{join}", [*conditions, *more])
             for rank, scan, more in self._scans.ranked(files, self._columns)
         ]
+
+    def _with_order(self, rank: object) -> str:
+        return f"{self._columns_sql}, {rank} AS {self._order}"
 
     def _folded(self, sources: Sequence[str]) -> str:
         rows = _folded(self._columns, self._order, " UNION ALL ".join(sources))
