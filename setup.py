@@ -91,4 +91,6 @@ setup(
         nthreads=os.cpu_count() or 1,
     ),
     cmdclass={"build_py": BuildWithoutGeneratedC},
+    # One compiler for each core; --parallel says otherwise.
+    options={"build_ext": {"parallel": os.cpu_count() or 1}},
 )
