@@ -267,6 +267,8 @@ class TableCaches:
             if self._is_closed.wait(_INTERVAL_S):
                 return
             self._wake.clear()
+            if self._is_closed.is_set():
+                return  # since the wait, and its call to wake up may be the one cleared
             # A table that is added to the old set too late is looked at with its next rows, or by
             # the query that wants them.
             touched, self._touched = self._touched, set()
