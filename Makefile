@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 SOURCES := $(wildcard src/lp_core/*.pyx src/lp_core/*.pxd src/lp_core/*.h)
 PYTEST_FLAGS ?=
 # Most tests wait for a server most of the time.
-PYTEST_WORKERS ?= 2
+PYTEST_WORKERS ?= 3
 
 .PHONY: build demo test soak lint bench docs fuzz sanitize older serve clean
 
