@@ -83,6 +83,9 @@ def view_sql(
     touched = [entry for entry in snapshot.files if _touches(entry, ranges)]
     clean = [entry for entry in snapshot.files if not _touches(entry, ranges)]
     later = [entry for entry in touched if entry.overlaps]
+    if live is None and not later:
+        # Live rows were in doubt that are not asked for: those of a moment before them, say.
+        ranges, touched, clean = (), [], list(snapshot.files)
     live_rows = sum(batch.num_rows for batch in snapshot.batches)  # type: ignore[attr-defined]
     are_later_few = _are_few(touched, later, live_rows)
     least_ns = snapshot.least_time_ns

@@ -4,6 +4,8 @@ import os
 import random
 from pathlib import Path
 
+import duckdb
+import msgspec
 import numpy as np
 import pytest
 
@@ -122,6 +124,19 @@ def test_few_rows_that_are_there_twice_get_a_file_of_their_own(
     assert again.query(ALL) == before
     again.persist.work()
     assert again.query(ALL) == before
+
+
+def test_doubts_of_live_rows_that_are_not_there_need_no_fold(tmp_path: Path) -> None:
+    storage = make(tmp_path)
+    persist(storage, "m,t=a f=1i 1\nm,t=a f=1i 5\nm,t=b f=1i 3")
+    database = storage.state.store.database("db")
+    assert database is not None
+    snapshot = database.snapshot("m")
+    assert snapshot is not None
+    marked = msgspec.structs.replace(snapshot, overlap_ranges=((2, 9),))
+    directory = storage.paths.parquet_dir.resolve()
+    sql = file_views.view_sql(marked, {}, directory, None)
+    assert duckdb.sql(f"SELECT count(*), sum(f) FROM ({sql})").fetchall() == [(3, 3)]
 
 
 def test_times_are_few_ranges() -> None:
