@@ -307,6 +307,7 @@ class SmallWrite:
         except Exception as error:
             # As of any request that an exception gets out of.
             self.watcher.err(error)
+        else:
+            writes.answered.add(1, "POST", "204")
         writes.pipeline.write_seconds.observe(perf_counter() - self._begun)
-        writes.answered.add(1, "POST", "204")
         writes.forget(self)
