@@ -4,6 +4,7 @@ nothing, and brings nothing back that was deleted; nor does any answer before it
 HEADRACE_SOAK_ROUNDS sets the number of kills; `make soak` goes on for long.
 """
 
+import itertools
 import json
 import os
 import random
@@ -11,6 +12,7 @@ from collections.abc import Callable
 
 import pytest
 
+from engine.persist.planner import FILES_PER_WINDOW_MAX
 from tests.support.server import ServerProcess
 from tests.support.soak_clients import (
     JSON,
@@ -134,6 +136,7 @@ def test_nothing_is_lost_doubled_or_back(
         part_from(server, clients, STEPS if number == rounds else ())
         for client in clients:
             client.settle()
+    fill_a_window(server)
     # While rows come, they are moved first. Now nobody writes, and files are merged at the latest.
     wait_for_value(
         lambda: {step for step in LATE_STEPS if step in server.log_text},
@@ -152,6 +155,20 @@ def test_nothing_is_lost_doubled_or_back(
     for client in clients:
         client.settle()
     assert server.stop() == 0
+
+
+def fill_a_window(server: ServerProcess) -> None:
+    """Give one table as many files in a window as are merged, however few the clients have left."""
+    times = itertools.count()
+    for _ in range(FILES_PER_WINDOW_MAX):
+        persisted = server.log_text.count("rows persisted")
+
+        def is_persisted(before: int = persisted) -> bool:
+            # A segment is sealed by the write after those that fill it.
+            server.write("db", f'filler s="{"-" * 40_000}" {next(times)}', precision="ns")
+            return server.log_text.count("rows persisted") > before
+
+        wait_for(is_persisted, "a full segment's way into a file", interval_s=0.1)
 
 
 def sums(server: ServerProcess, table: str) -> object:
