@@ -113,7 +113,7 @@ class ServerProcess:
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment
             )
         if wait:
-            wait_for(self._has_started, "the server answers /health", timeout_s=30)
+            wait_for(self._has_started, "the server answers /health", timeout_s=90)
         return self
 
     def _has_started(self) -> bool:
@@ -134,7 +134,7 @@ class ServerProcess:
             self.process.kill()
             self.process.wait(10)
 
-    def stop(self, signum: int = signal.SIGTERM, *, timeout_s: float = 15) -> int:
+    def stop(self, signum: int = signal.SIGTERM, *, timeout_s: float = 60) -> int:
         """Ask it to end; return its exit status."""
         assert self.process is not None
         if self.process.poll() is None:
@@ -153,7 +153,7 @@ class ServerProcess:
         *,
         headers: dict[str, str] | None = None,
         parameters: dict[str, str] | None = None,
-        timeout_s: float = 30,
+        timeout_s: float = 60,
     ) -> Answer:
         """One HTTP request on a connection of its own."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_s)

@@ -9,7 +9,7 @@ _Result = TypeVar("_Result")
 
 
 def wait_for(
-    probe: Callable[[], _Result], what: str, *, timeout_s: float = 20.0, interval_s: float = 0.02
+    probe: Callable[[], _Result], what: str, *, timeout_s: float = 60.0, interval_s: float = 0.02
 ) -> _Result:
     """The first truthy result of `probe`.
 
@@ -26,7 +26,7 @@ def wait_for(
 
 
 def wait_for_value(
-    probe: Callable[[], object], expected: object, what: str, *, timeout_s: float = 20.0
+    probe: Callable[[], object], expected: object, what: str, *, timeout_s: float = 60.0
 ) -> None:
     """Wait until `probe` gives `expected`; what it gave instead is part of the failure.
 
