@@ -320,7 +320,7 @@ class Server:
                 catalog=catalog,
                 catalog_writer=writer,
                 structure=structure,
-                row_deleter=RowDeleter(log, catalog, self._state.store),
+                row_deleter=RowDeleter(log, catalog, self._state.store, self._faults),
                 store=self._state.store,
                 position=lambda: self._state.position,
                 pipeline=pipeline,

@@ -44,6 +44,16 @@ class LogFiles:
             for path, after in itertools.pairwise(paths)
         ]
 
+    def applied(self, through: Position) -> list[SegmentExtent]:
+        """What of all files, the one in use included, has taken effect up to a position."""
+        paths = self._paths.segments()
+        ends = [*(Position(int(path.stem) - 1) for path in paths[1:]), through]
+        extents = [
+            SegmentExtent(Position(int(path.stem) - 1), min(last, through), path.stat().st_size)
+            for path, last in zip(paths, ends, strict=True)
+        ]
+        return [extent for extent in extents if extent.before < extent.last]
+
     def trim(self, covered: Position) -> int:
         """Remove what nobody needs; `covered` says what checkpoints do without. Return how many.
 

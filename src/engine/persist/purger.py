@@ -25,6 +25,10 @@ logger = logging.getLogger(__name__)
 # From so many deletes on, which each query of the table has to look at, the files are not left for
 # the next look at retention.
 PENDING_MANY = 16
+# From so many on that may mean live rows, these do not wait until the log has grown. Far from
+# the limit of row_deleter.py, so that others find room while that is done; not fewer, for each time
+# all tables get a file of what they have.
+LIVE_MANY = 256
 
 
 class Purger:
@@ -49,6 +53,14 @@ class Purger:
         """Whether the files of some table have many deletes waiting."""
         return any(
             len(table.deletes) >= PENDING_MANY and _concerned(table)
+            for database in self._state.store.databases()
+            for table in database.tables()
+        )
+
+    def waits_for_live(self) -> bool:
+        """Whether many deletes of some table wait for its live rows to go to files."""
+        return any(
+            len(table.deletes) >= LIVE_MANY and table.num_deletes_of_live() >= LIVE_MANY
             for database in self._state.store.databases()
             for table in database.tables()
         )

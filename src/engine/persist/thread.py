@@ -204,10 +204,11 @@ class PersistThread:
             StoppedError: The server stops.
         """
         while (through := self.due()) is not None:
-            self._rows.add(self.persister.persist(through))
-            self._on_persisted()
+            self._persist(through)
             # It costs little beside the step, and with two of them the log can be cut here.
             self.checkpointer.write()
+        if (through := self.due_for_deletes()) is not None:
+            self._persist(through)
         if self.checkpointer.is_due():
             self.checkpointer.write()
         self.log_files.trim(self.checkpointer.covered)
@@ -216,7 +217,7 @@ class PersistThread:
         if with_retention or self.purger.is_urgent():
             self.purger.purge()
         # Rows that wait in the log come before files that could be fewer.
-        while self.due() is None and not self._log.is_stopping():
+        while not self._is_any_due() and not self._log.is_stopping():
             try:
                 merged = self.compactor.compact()
             except FileDamagedError as error:
@@ -228,6 +229,13 @@ class PersistThread:
             self._compactions.add(merged)
             self.reap()
         self.reap()
+
+    def _persist(self, through: Position) -> None:
+        self._rows.add(self.persister.persist(through))
+        self._on_persisted()
+
+    def _is_any_due(self) -> bool:
+        return self.due() is not None or self.due_for_deletes() is not None
 
     def reap(self) -> int:
         """Remove files that no table has and nobody reads; return how many are left."""
@@ -257,6 +265,21 @@ class PersistThread:
             [segment for segment in sealed if segment.last <= applied],
             self._state.persisted,
             due_bytes=self._config.log_bytes,
+            step_bytes_max=self._config.memory_bytes_max // _INPUT_SHARE,
+        )
+
+    def due_for_deletes(self) -> Position | None:
+        """Up to where rows are to be persisted because many deletes wait for it; None: they do not.
+
+        The log's file in use is not sealed for it: a step may end anywhere.
+        """
+        if self._log.is_stopping() or not self.purger.waits_for_live():
+            return None
+        applied = self._log.call(lambda: self._state.position)
+        return planner.persist_through(
+            self.log_files.applied(applied),
+            self._state.persisted,
+            due_bytes=0,
             step_bytes_max=self._config.memory_bytes_max // _INPUT_SHARE,
         )
 

@@ -152,6 +152,11 @@ class LiveTable:
             self._deleted_through = delete.position
             self._settle()
 
+    def num_deletes_of_live(self) -> int:
+        """How many deletes may mean rows that are in no file yet; from any thread."""
+        with self._lock:
+            return sum(map(self._may_mean_live, self.deletes))
+
     def persist(self, through: Position, change: TableFiles | None) -> None:
         """Replace the batches up to `through` by the files of `change`, which hold their rows."""
         with self._lock:
@@ -238,12 +243,17 @@ class LiveTable:
         """Forget deletes of which all rows are gone."""
         if not self.deletes:
             return
-        times, first = self._times, self._positions[0] if self._positions else Position(0)
         self.deletes = tuple(
             delete
             for delete in self.deletes
-            if (times and first < delete.position and common(times, delete.times))
-            or any(delete.concerns(entry) for entry in self.files)
+            if self._may_mean_live(delete) or any(delete.concerns(entry) for entry in self.files)
+        )
+
+    def _may_mean_live(self, delete: RowDelete) -> bool:
+        return (
+            self._times is not None
+            and self._positions[0] < delete.position
+            and common(self._times, delete.times) is not None
         )
 
     def _widen(self, batch: TableBatch) -> None:

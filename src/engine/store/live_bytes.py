@@ -1,5 +1,5 @@
 # Owns how many bytes of the log are live: their rows are in no file yet. Counted in chunks, since a
-# step of persisting takes whole log files anyway.
+# step of persisting takes whole log files anyway, but for those that deletes have asked for.
 """Bytes of live rows."""
 
 from collections import deque

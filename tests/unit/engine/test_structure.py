@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from engine.catalog.deleted import KEPT_NS_DEFAULT
+from engine.damage import DamageBook
 from engine.errors import (
     AlreadyDeletedError,
     AlreadyExistsError,
@@ -14,10 +15,13 @@ from engine.errors import (
     DatabaseNotFoundError,
     TableMissingError,
 )
+from engine.ids import Position
 from engine.ingest import row_deleter
 from engine.ingest.catalog_writer import CatalogWriter
 from engine.ingest.row_deleter import RowDeleter
 from engine.ingest.structure import StructureWriter
+from engine.store.file_faults import FileFaults
+from engine.store.manifest import FileEntry
 from engine.store.row_deletes import TagIs
 from lp_core import ColumnType
 from tests.support.ingest import DATABASE, NOW_NS, IngestKit, StandingClock
@@ -121,7 +125,9 @@ def test_deletes_of_rows_do_not_pile_up_without_end(
 
     async def scenario() -> None:
         async with IngestKit(tmp_path) as kit:
-            deleter = RowDeleter(kit.log, kit.state.catalog, kit.state.store)
+            book = DamageBook(kit.paths, kit.filesystem, StandingClock())
+            faults = FileFaults(kit.paths, kit.filesystem, book)
+            deleter = RowDeleter(kit.log, kit.state.catalog, kit.state.store, faults)
             await kit.write(b"m,t=a f=1i 1")
 
             def delete(value: str) -> Any:
@@ -131,7 +137,32 @@ def test_deletes_of_rows_do_not_pile_up_without_end(
             assert await delete("y") > first
             with pytest.raises(BackPressureError, match="not carried out") as caught:
                 await delete("z")
-            assert caught.value.hint
+            assert "as soon as" in caught.value.hint
+            # One that cannot be carried out says what it waits for.
+            database = kit.state.store.database(DATABASE)
+            assert database is not None
+            table = database.table("m")
+            assert table is not None
+            entry = FileEntry(
+                number=1,
+                path="lost",
+                rows=1,
+                min_time_ns=1,
+                max_time_ns=1,
+                size_bytes=1,
+                memory_bytes=1,
+                window_start_ns=0,
+                window_ns=10,
+                first_position=Position(1),
+                last_position=Position(1),
+            )
+            table.files = (entry,)
+            faults.look(DATABASE, "m", entry)
+            with pytest.raises(
+                BackPressureError, match="the file parquet/lost cannot be"
+            ) as caught:
+                await delete("z")
+            assert "restored" in caught.value.hint
             with pytest.raises(TableMissingError):
                 await deleter.delete(DATABASE, "other", (0, 9), None)
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from engine.errors import BackPressureError
-from engine.persist.purger import PENDING_MANY
+from engine.persist.purger import LIVE_MANY, PENDING_MANY
 from engine.persist.thread import PersistConfig
 from engine.store.live import LiveTable
 from engine.store.manifest import FileEntry, FilesRecord
@@ -223,6 +223,47 @@ def test_many_deletes_are_not_left_for_later(tmp_path: Path) -> None:
     storage.persist.work()
     assert table(storage).deletes == ()
     assert storage.query(ALL) == [{"f": 1, "t": f"t{PENDING_MANY}", "time": 1}]
+
+
+def test_many_deletes_of_live_rows_do_not_wait_for_the_log_to_grow(tmp_path: Path) -> None:
+    storage = make(tmp_path, log_bytes=1 << 30, checkpoint_log_bytes=1 << 30)
+    storage.write("\n".join(f"m,t=t{number} f=1i 1" for number in range(LIVE_MANY + 1)))
+    for number in range(LIVE_MANY):
+        assert len(table(storage).deletes) == number
+        storage.persist.work()
+        assert not files(storage)
+        storage.delete_rows("m", where=f"t = 't{number}'")
+    # What is written behind them goes with them, up to now, and nothing is left half.
+    storage.write("m,t=t0 f=2i 1")
+    storage.persist.work()
+    expected = [{"f": 2, "t": "t0", "time": 1}, {"f": 1, "t": f"t{LIVE_MANY}", "time": 1}]
+    for _ in range(3):
+        assert table(storage).deletes == ()
+        assert sum(entry.rows for entry in files(storage)) == 2
+        assert storage.query(ALL) == expected
+        storage = storage.restart()
+        storage.persist.checkpointer.write()
+    # The log goes on in the file of which the beginning is in files.
+    storage.write("m,t=t0 f=3i 1")
+    expected[0]["f"] = 3
+    storage = storage.restart()
+    assert storage.query(ALL) == expected
+    storage.persist_all()
+    assert storage.restart().query(ALL) == expected
+
+
+def test_a_hurried_step_takes_no_more_than_fits_into_memory(tmp_path: Path) -> None:
+    storage = make(tmp_path, log_bytes=1 << 30, memory_bytes_max=4)
+    for segment in range(3):
+        storage.write(f"m,t=a f={segment}i {segment}")
+        storage.seal()
+    for number in range(LIVE_MANY):
+        storage.delete_rows("m", where=f"t = 'b{number}'")
+    for count in (1, 2, 3):
+        assert len(table(storage).deletes) == LIVE_MANY
+        storage.persist.work()
+        assert sum(entry.rows for entry in files(storage)) == count
+    assert table(storage).deletes == ()
 
 
 def test_a_delete_that_repeats_earlier_ones_takes_their_place(tmp_path: Path) -> None:
