@@ -225,7 +225,11 @@ class PastReader:
             return []
         names = database.table_names() if request.table is None else [request.table]
         sources = []
+        times = (request.start_ns, request.end_ns - 1)
         for name in names:
+            table = database.table(name)
+            if table is None or not table.may_have_rows(times):
+                continue
             found = database.as_of(name, request.before)
             if found is None:
                 continue

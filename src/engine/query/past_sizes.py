@@ -24,14 +24,17 @@ def end_of_slice(
 
     As if the rows of each extent were spread evenly.
     """
-    table = numpy.array([list(map(float, extent)) for extent in extents], numpy.float64)
+    table = numpy.array(extents, numpy.float64)
+    table = table[numpy.argsort(table[:, 0])]
     least, length = table[:, 0], table[:, 1] - table[:, 0] + 1.0
     counts, sizes = table[:, 2], table[:, 3]
     before = _share(float(start_ns), least, length)
 
     def fits(end: int) -> bool:
-        share = _share(float(end), least, length) - before
-        return bool(share @ counts <= rows_max and share @ sizes <= bytes_max)
+        # Of those behind it nothing lies before: with thousands of tables they are the most.
+        begun = int(numpy.searchsorted(least, float(end)))
+        share = _share(float(end), least[:begun], length[:begun]) - before[:begun]
+        return bool(share @ counts[:begun] <= rows_max and share @ sizes[:begun] <= bytes_max)
 
     low, high = start_ns + 1, max(end_ns, start_ns + 1)
     if fits(high):

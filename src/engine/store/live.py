@@ -239,6 +239,14 @@ class LiveTable:
             positions=tuple(positions) if deletes else (),
         )
 
+    def may_have_rows(self, times: TimeRange) -> bool:
+        """Whether a batch or file may have rows of these times; from any thread."""
+        with self._lock:
+            live, files = self._times, self.files
+        return (live is not None and common(live, times) is not None) or any(
+            common(entry.times, times) is not None for entry in files
+        )
+
     def _settle(self) -> None:
         """Forget deletes of which all rows are gone."""
         if not self.deletes:

@@ -55,6 +55,36 @@ def test_rows_are_those_of_the_position_wherever_they_are(storage: Storage) -> N
     assert read(storage.restart(), start) == expected
 
 
+def test_tables_without_rows_in_a_slice_are_not_asked(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    sorted_rows_sql = past.sorted_rows_sql
+
+    def noted(view: str, columns: list[str], *rest: Any) -> Any:
+        asked.append(columns[0])
+        return sorted_rows_sql(view, columns, *rest)
+
+    monkeypatch.setattr(past, "sorted_rows_sql", noted)
+    days = 40
+    for day in (0, days):
+        storage.write(
+            "\n".join(f"quiet{number} quiet{number}=1i {day * 24 * HOUR_NS}" for number in range(9))
+        )
+        if not day:
+            storage.write("\n".join(f"busy busy={n}i {n * 24 * HOUR_NS}" for n in range(1, days)))
+    for _ in range(2):
+        asked.clear()
+        assert len(read(storage, rows_max=4)) == 2 * 9 + days - 1
+        # Of one time they come in parts, and each part asks again for what it was cut off.
+        assert sum("quiet" in name for name in asked) <= 2 * 2 * 9
+        asked.clear()
+        found = read(storage, rows_max=4, span=(HOUR_NS, days * 24 * HOUR_NS))
+        assert [row["busy"] for row in found] == list(range(1, days))
+        assert set(asked) == {'"busy"'}
+        storage.persist_all()
+
+
 def test_rows_have_the_types_and_the_order_of_a_write(storage: Storage) -> None:
     storage.write('m,z=1,a=2 s="x",u=18446744073709551615u,b=t,f=0.5,i=-1i 5')
     storage.write("m,z=1 i=2i 6")
