@@ -1,13 +1,18 @@
 """What is exported and imported again is the same, in every format; an import goes on where it was."""
 
+import http.client
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pyarrow.parquet
 import pytest
 
 from engine.cli import main
 from engine.cli.client import Client, ServerError
 from tests.support.server import ServerProcess
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -142,6 +147,59 @@ def test_refused_lines_are_kept_with_their_places(
     for text in (b"bad\n", b'm f="x\ny" 3\n', b"\xff f=1 4\n", b'm f="open 5\n'):
         assert b"\n" + text in rejects
     assert server.query("bad", "SELECT count(*) AS n FROM m") == [{"n": 101}]
+
+
+def test_an_export_that_fails_midway_is_cut_off_and_said(
+    make_server: Callable[..., ServerProcess], tmp_path: Path
+) -> None:
+    server = make_server("--wal-segment-size", "32KB", "--persist-log-size", "32KB").start()
+    # More than one slice. Of the last one, in a file of its own, a value cannot be read.
+    lines = "".join(f"m f={row}i {row}\n" for row in range(150_000))
+    last_ns = 3_600 * 10**9
+    lines += f'm f=1i,s="{"x" * 99}" {last_ns}\nfiller s="{"-" * 40_000}" 1'
+    assert server.write("db", lines, precision="ns").status == 204
+    files = "SELECT path FROM system.parquet_files WHERE table_name = 'm' AND min_time = "
+    found = row_of(server, f"{files}{last_ns}")
+    damage_column(server.data_dir / "node0" / "parquet" / found["path"], "s")
+    export = {"db": "db", "table": "m"}
+    with pytest.raises(http.client.IncompleteRead) as caught:
+        server.request("GET", "/api/v3/export", parameters=export, headers={"X-Request-Id": "mine"})
+    assert caught.value.partial.startswith(b"# precision")
+    (told,) = [line for line in server.log_text.splitlines() if "answer broken off" in line]
+    for text in (" ERROR ", "request_id=mine", "path=/api/v3/export", found["path"]):
+        assert text in told
+    # Now it is known, and told by a status; the command leaves no file.
+    assert server.request("GET", "/api/v3/export", parameters=export).status == 503
+    whole = tmp_path / "m.lp"
+    assert server.cli("export", "-d", "db", "--table", "m", "-o", str(whole)).returncode == 1
+    assert not whole.exists()
+
+
+def row_of(server: ServerProcess, sql: str) -> dict[str, Any]:
+    """The only row of an answer, once it is there; rows go to files meanwhile."""
+
+    def rows() -> list[dict[str, Any]]:
+        # The log goes on to its next file with a write.
+        assert server.write("db", "tick f=1").status == 204
+        return server.query("db", sql)
+
+    wait_for(lambda: bool(rows()), "a file", timeout_s=60)
+    (row,) = rows()
+    return row
+
+
+def damage_column(path: Path, name: str) -> None:
+    """Write zeros over the values of a column."""
+    group = pyarrow.parquet.ParquetFile(path).metadata.row_group(0)
+    (column,) = [
+        one
+        for one in (group.column(index) for index in range(group.num_columns))
+        if one.path_in_schema == name
+    ]
+    start = column.dictionary_page_offset or column.data_page_offset
+    content = bytearray(path.read_bytes())
+    content[start : start + column.total_compressed_size] = bytes(column.total_compressed_size)
+    path.write_bytes(content)
 
 
 def test_whose_token_does_not_read_does_not_export(shared_server: ServerProcess) -> None:

@@ -10,7 +10,15 @@ from typing import Any
 from engine.errors import EngineError, ForbiddenError
 from engine.http import openapi
 from engine.http.answer_headers import PREFLIGHT_HEADERS, AnswerHeaders, request_id_of
-from engine.http.asgi import HandedOver, Request, Response, Scope, Send, without_body
+from engine.http.asgi import (
+    HandedOver,
+    Request,
+    Response,
+    Scope,
+    Send,
+    SentHeaders,
+    without_body,
+)
 from engine.http.auth import Gatekeeper
 from engine.http.bodies import ClientGoneError, Receive, ShuttingDownError
 from engine.http.compression import compressed
@@ -172,11 +180,37 @@ class App:
             self._requests.add(1, method, str(response.status))
             if request.method == "HEAD":
                 send = without_body(send)
-            await response.send(send, self._headers.of(response, request_id))
+            await self._send(request, response, send, self._headers.of(response, request_id))
         finally:
             mark.is_over = True
             self._answered.add(self._active.pop(task))
             self.services.gate.release(request.admitted_bytes)
+
+    async def _send(
+        self, request: Request, response: Response, send: Send, common: SentHeaders
+    ) -> None:
+        """Send an answer; what goes wrong once its status is out is told here, or nowhere.
+
+        The exception passes: with it granian cuts the connection.
+        """
+        said = keys(method=request.method, path=request.path)
+        try:
+            await response.send(send, common)
+        except TimeoutError:
+            logger.warning("client did not take its answer, which is cut off", extra=said)
+            raise
+        except ConnectionError:
+            logger.debug("client gone", extra=said)
+            raise
+        except EngineError as error:
+            self._errors.add(1, error.code)
+            said["keys"]["error"] = error.message
+            logger.error("answer broken off", extra=said)  # noqa: TRY400 it is said in full
+            raise
+        except Exception:
+            self._errors.add(1, "internal_error")
+            logger.exception("answer broken off", extra=said)
+            raise
 
     def busy_ports(self) -> set[int]:
         """Ports of the clients whose requests are in work, or were since the last time."""

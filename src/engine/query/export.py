@@ -104,9 +104,14 @@ class Export:
         match export_format:
             case ExportFormat.LINES:
                 known = [(table, self._known(table)) for table in tables]
-                yield b"" if self._plain else PRECISION_LINE
+                head = b"" if self._plain else PRECISION_LINE
                 for table, columns in known:
-                    yield from self._lines(table, columns)
+                    for piece in self._lines(table, columns):
+                        # With the first rows: until these are read, a failure has a status.
+                        yield head + piece if head else piece
+                        head = b""
+                if head:
+                    yield head
                 return
             case ExportFormat.CSV:
                 write = self._csv
