@@ -82,6 +82,10 @@ def test_retention_is_set_and_cleared(make_server: Callable[..., ServerProcess])
     assert refused.returncode == 1
     assert "'soon' is not a retention period" in refused.stderr
     assert server.request("POST", path, parameters={"db": "no", "duration": "1h"}).status == 404
+    unknown = {"db": "db", "table": "nn"}
+    assert server.request("POST", path, parameters={**unknown, "duration": "1h"}).status == 404
+    assert server.request("DELETE", path, parameters=unknown).status == 404
+    assert server.request("DELETE", path, parameters={"db": "db", "table": "n"}).status == 204
 
 
 ROWS = """

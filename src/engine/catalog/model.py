@@ -43,6 +43,11 @@ class Database(msgspec.Struct, frozen=True, kw_only=True):
             return self.retention_ns
         return self.table_retention_ns.get(table, self.retention_ns)
 
+    def has_own(self, table: str) -> bool:
+        """Whether `table` has a retention of its own."""
+        known = self.table_retention_ns
+        return not isinstance(known, msgspec.UnsetType) and table in known
+
 
 class Deleted(msgspec.Struct, frozen=True, kw_only=True):
     """A database or a table that was deleted, and whose rows are kept for a while.

@@ -86,16 +86,6 @@ class CatalogWriter:
                 )
             )
 
-    async def set_retention(
-        self, database: str, table: str | None, retention_ns: int | None
-    ) -> None:
-        """Set how long rows are kept, of a database or of one table of it.
-
-        Raises:
-            DatabaseNotFoundError, WalError: As they say.
-        """
-        await self.change(lambda: self._catalog.new_retention(database, table, retention_ns))
-
     async def create_trigger(self, draft: Trigger, backfill: FirstBackfill | None = None) -> None:
         """Create the trigger of `draft`, and begin its backfill with it.
 

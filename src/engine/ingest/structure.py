@@ -71,6 +71,28 @@ class StructureWriter:
         async with self._writer.holds.holding(database):
             await self._writer.change(make)
 
+    async def set_retention(
+        self, database: str, table: str | None, retention_ns: int | None
+    ) -> None:
+        """Set how long rows are kept, of a database or of one table of it; None for ever.
+
+        Raises:
+            DatabaseNotFoundError, TableMissingError: There is none.
+            WalError, BackPressureError: The log does not take it.
+        """
+
+        def make() -> CatalogChange:
+            change = self._catalog.new_retention(database, table, retention_ns)
+            # What has a period can be rid of it, table or not.
+            if table is not None and not (
+                self._has(database, table)
+                or (retention_ns is None and self._catalog.database(database).has_own(table))
+            ):
+                raise _missing(database, table)
+            return change
+
+        await self._writer.change(make)
+
     async def delete_table(self, database: str, table: str, hard_delete_ns: int | None) -> None:
         """Delete a table; its rows go at `hard_delete_ns` (at once where that is past), or never.
 
@@ -161,10 +183,14 @@ class StructureWriter:
         self._catalog.deleted.refuse(name, database=database)
         if database is None:
             self._catalog.database(name)
-        raise TableMissingError(
-            f"Table {name} not in DB schema for {database}",
-            hint="'SHOW TABLES' lists those that there are",
-        )
+        raise _missing(database, name)
+
+
+def _missing(database: str | None, table: str) -> TableMissingError:
+    return TableMissingError(
+        f"Table {table} not in DB schema for {database}",
+        hint="'SHOW TABLES' lists those that there are",
+    )
 
 
 def _check_names(table: str, columns: Sequence[tuple[str, ColumnType]]) -> None:

@@ -111,6 +111,10 @@ class ParseLimits(msgspec.Struct, frozen=True, kw_only=True):
     subqueries_max: int = 16
 
 
+# Functions of whole numbers that are not held to 64 bits.
+_WIDER = frozenset(("factorial", "sum"))
+
+
 class StatementKind(StrEnum):
     """What a statement asks for."""
 
@@ -138,6 +142,12 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
     kind: StatementKind
     query: exp.Query | None = None
     table: TableName | None = None
+
+    def has_sums(self) -> bool:
+        """Whether whole numbers of the answer may be wider than those that it is made of."""
+        return self.query is not None and any(
+            node.name.lower() in _WIDER for node in self.query.find_all(exp.Anonymous)
+        )
 
 
 class _StepsExceededError(Exception):

@@ -77,6 +77,8 @@ _FILE_FAILURES = (
     "TProtocolException",
     "Invalid Input Error: No magic bytes",
     "Invalid Input Error: Footer length",
+    # "… 'PATH' too small to be a Parquet file"
+    "Invalid Input Error: File '",
 )
 _NOTHING_GIVEN: Mapping[str, Any] = {}
 # The columns of an answer to EXPLAIN.
@@ -416,7 +418,8 @@ class QueryExecutor:
             raise self._explained(RuntimeError("interrupted"), running)
         if is_schema_only:
             is_query = statement.kind is StatementKind.QUERY
-            return normalised(_planned(cursor, runnable), zones) if is_query else _NO_PLAN
+            planned = _planned(cursor, runnable) if is_query else None
+            return _NO_PLAN if planned is None else normalised(planned, zones, lambda: True)
         reader: Any = cursor.sql(runnable).to_arrow_reader()
         batches, size = [], 0
         for batch in reader:
@@ -430,7 +433,7 @@ class QueryExecutor:
         table = pyarrow.Table.from_batches(batches, reader.schema)
         if statement.kind is not StatementKind.QUERY:
             return table.rename_columns(_NO_PLAN.column_names)
-        return normalised(table, zones)
+        return normalised(table, zones, statement.has_sums)
 
     def _search_damage(self, error: Exception, files: Sequence[tuple[str, str, FileEntry]]) -> None:
         """Look whether a file is why a query failed.

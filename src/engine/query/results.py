@@ -2,7 +2,7 @@
 # system know (64-bit numbers, times in nanoseconds without zone, no decimals).
 """Normal form of query results."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy
@@ -16,17 +16,19 @@ _MONTH_DAY_NANO = numpy.dtype([("months", "<i4"), ("days", "<i4"), ("nanoseconds
 _NS_PER_DAY = 86_400 * 1_000_000_000
 
 
-def normalised(table: Any, zones: Mapping[str, str]) -> Any:
+def normalised(table: Any, zones: Mapping[str, str], has_sums: Callable[[], bool]) -> Any:
     """The same result with the types and column names that users know.
 
     Args:
         table: What DuckDB answered.
         zones: The zones of columns that are times of a zone.
+        has_sums: Whether whole numbers may be sums, which beyond 64 bits are told as doubles.
 
     Raises:
-        QueryError: A time lies outside of what nanoseconds can hold.
+        QueryError: A time lies outside of what nanoseconds can hold, or arithmetic has left 64
+            bits.
     """
-    columns = [_column(column) for column in table.columns]
+    columns = [_column(column, has_sums) for column in table.columns]
     for number, name in enumerate(table.column_names):
         if name in zones and pyarrow.types.is_timestamp(columns[number].type):
             # Only the type changes: a time is an instant with and without a zone.
@@ -35,11 +37,11 @@ def normalised(table: Any, zones: Mapping[str, str]) -> Any:
     return pyarrow.table(columns, names=names)
 
 
-def _column(column: Any) -> Any:
+def _column(column: Any, has_sums: Callable[[], bool]) -> Any:
     types = pyarrow.types
     kind = column.type
     if types.is_decimal(kind):
-        return _from_decimal(column)
+        return _from_decimal(column, has_sums)
     if types.is_integer(kind) and kind not in (pyarrow.int64(), pyarrow.uint64()):
         return column.cast(pyarrow.int64())
     if types.is_floating(kind) and kind != pyarrow.float64():
@@ -56,14 +58,21 @@ def _column(column: Any) -> Any:
     return column
 
 
-def _from_decimal(column: Any) -> Any:
-    # Sums of whole numbers are 128 bits wide in DuckDB.
+def _from_decimal(column: Any, has_sums: Callable[[], bool]) -> Any:
+    # Sums of whole numbers are 128 bits wide in DuckDB, as is what becomes of numbers with a sign
+    # and numbers without one.
     wanted = [pyarrow.int64(), pyarrow.uint64()] if column.type.scale == 0 else []
     for whole in wanted:
         try:
             return column.cast(whole)
         except pyarrow.ArrowInvalid:
             continue
+    if wanted and not has_sums():
+        raise QueryError(
+            "Execution error: Out of Range Error: Overflow in arithmetic of whole numbers, which "
+            "have 64 bits",
+            hint="make one of them a double: CAST(x AS DOUBLE)",
+        )
     return column.cast(pyarrow.float64())
 
 

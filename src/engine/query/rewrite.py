@@ -303,5 +303,9 @@ def _number(node: exp.Literal) -> exp.Expr:
     counts = isinstance(outer, (*_ARITHMETIC, exp.Alias, exp.Case, exp.If, exp.Array)) or (
         isinstance(outer, exp.Tuple) and isinstance(outer.parent, exp.Values)
     )
-    is_wide = counts and int(node.name) < 2**63
+    number = int(node.name)
+    if number >= 2**64:
+        # As in the reference: what no whole number can be is a double.
+        return exp.Literal.number(f"{node.name}e0") if counts else node
+    is_wide = counts and number < 2**63
     return cast(exp.Literal.number(node.name), "BIGINT") if is_wide else node

@@ -91,3 +91,17 @@ SELECT sha512('a')
 --! query_not_supported: sha512 is not supported
 SELECT ceiling(1.2) AS a, sign(-3) AS b, isinf(1.0 / 0) AS c, isfinite(1.0) AS d, bit_count(7) AS e
 --> [2.0, -1.0, true, true, 3]
+-- With a sign and without one, whole numbers are exact as far as 64 bits go, and no further.
+SELECT u - 1 AS a, u / 2 + n AS b FROM readings WHERE u > 100 OR n = 6 ORDER BY u
+--> [6, 9]
+--> [18446744073709551614, null]
+SELECT u + 1 AS a FROM readings WHERE u > 100
+--! query_error: Overflow
+SELECT -n - u - 3 AS a FROM readings WHERE s = ''
+--! query_error: Overflow
+SELECT a * 2 AS b FROM (SELECT u + 1 AS a FROM readings) AS q WHERE a > 100
+--! query_error: Overflow
+SELECT 18446744073709551616 AS a, 18446744073709551615 AS b
+--> [1.8446744073709552e19, 18446744073709551615]
+SELECT sum(u) AS a FROM (SELECT u FROM readings UNION ALL SELECT u FROM readings) AS q
+--> [3.6893488147419103e19]

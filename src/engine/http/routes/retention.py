@@ -23,7 +23,7 @@ class RetentionBody(msgspec.Struct, frozen=True):
 
 def routes(services: Services) -> list[Route]:
     """The routes of this module."""
-    writer = services.catalog_writer
+    writer = services.structure
 
     async def update_database(request: Request) -> Response:
         body = await read_json(request, RetentionBody)
