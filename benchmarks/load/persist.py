@@ -18,6 +18,7 @@ from pathlib import Path
 
 from benchmarks.inputs import tsbs_hosts
 from benchmarks.measuring import machine
+from load.figures import print_table
 from load.ingest import HOSTS, LINES_PER_BODY, TICK_NS, TICKS_PER_BODY, make_bodies
 from load.sender import send_bodies
 from load.servers import Headrace
@@ -189,10 +190,7 @@ def main():
                 arguments.million_rows,
                 arguments.connections,
             )
-    names = list(results)
-    print(f"| | {' | '.join(names)} |\n|---|{'---|' * len(names)}")
-    for key in results[names[-1]]:
-        print(f"| {key} | {' | '.join(f'{results[name][key]:,.2f}' for name in names)} |")
+    print_table(results)
 
 
 if __name__ == "__main__":

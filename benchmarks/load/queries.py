@@ -24,6 +24,7 @@ import pyarrow
 
 from benchmarks.inputs import CPU_FIELDS, tsbs_hosts
 from benchmarks.measuring import machine
+from load.figures import print_table
 from load.ingest import HOSTS, LINES_PER_BODY, TICK_NS, TICKS_PER_BODY, make_bodies
 from load.sender import percentile, send_bodies
 from load.servers import SERVERS, Headrace, InfluxDB, chosen
@@ -205,17 +206,16 @@ def measure(askers, names, rounds, start_ns, end_ns):
     return taken
 
 
-def print_table(taken, names):
+def print_times(taken, names):
     print("\nms: median / 90th percentile (first answer)")
-    print(f"| | {' | '.join(names)} |\n|---|{'---|' * len(names)}")
-    for question, by_asker in taken.items():
-        cells = [
-            f"{statistics.median(own) * 1e3:.1f} / {percentile(own, 0.9) * 1e3:.1f} ({own[0] * 1e3:.0f})"
-            if (own := by_asker[name])
-            else "-"
-            for name in names
-        ]
-        print(f"| {question} | {' | '.join(cells)} |")
+    print_table({name: {what: _times(own[name]) for what, own in taken.items()} for name in names})
+
+
+def _times(own):
+    if not own:
+        return None
+    median, late = statistics.median(own) * 1e3, percentile(own, 0.9) * 1e3
+    return f"{median:.1f} / {late:.1f} ({own[0] * 1e3:.0f})"
 
 
 def print_targets(taken):
@@ -276,7 +276,7 @@ def main():
         finally:
             for server in servers:
                 server.kill()
-    print_table(taken, [asker.name for asker in askers.values()])
+    print_times(taken, [asker.name for asker in askers.values()])
     if any(server.name == Headrace.name for server in servers):
         print_targets(taken)
 

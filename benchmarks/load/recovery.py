@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 from benchmarks.measuring import machine
+from load.figures import print_table
 from load.persist import LogOnly, query
 from load.scale import send
 from load.servers import free_port
@@ -98,6 +99,7 @@ def main():
     rows = json.loads(known.read_text())
     paths = log_files(directory)
     gigabytes = sum(path.stat().st_size for path in paths) / 1e9
+    results = {}
     for name, prepare in (("in memory", read_seconds), ("not in memory", forget_pages)):
         taken, costs, reads = [], [], []
         for _ in range(options.rounds):
@@ -107,12 +109,14 @@ def main():
             seconds, cost = started(directory, rows)
             taken.append(seconds)
             costs.append(cost)
-        print(
-            f"log {name:14s} start {statistics.median(taken):6.2f} s, {statistics.median(taken) / gigabytes:.2f} s/GB; "
-            f"reading the files {statistics.median(reads) / gigabytes:.2f} s/GB; "
-            f"CPU {max(cost.cpu_s for cost in costs):.1f} s; "
-            f"peak with the mapped log {max(cost.memory_peak_bytes for cost in costs) / 1e6:,.0f} MB"
-        )
+        results[f"log {name}"] = {
+            "start, s": statistics.median(taken),
+            "start, s/GB": statistics.median(taken) / gigabytes,
+            "reading the files, s/GB": statistics.median(reads) / gigabytes,
+            "CPU, s": max(cost.cpu_s for cost in costs),
+            "peak with the mapped log, MB": max(cost.memory_peak_bytes for cost in costs) / 1e6,
+        }
+    print_table(results)
     told = [
         line for line in (directory / "crashed.log").read_text().splitlines() if "reading" in line
     ]

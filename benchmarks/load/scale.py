@@ -26,6 +26,7 @@ import pyarrow
 
 from benchmarks.inputs import tsbs_hosts
 from benchmarks.measuring import machine
+from load.figures import print_table
 from load.ingest import HOSTS, LINES_PER_BODY, TICK_NS, TICKS_PER_BODY, make_bodies
 from load.memory import MemoryWatch, limited
 from load.persist import BODIES_AT_ONCE, disk, queries, query, restart
@@ -221,14 +222,6 @@ def ask(directory, loaded, rounds, only):
         for server in servers.values():
             server.kill()
     return figures
-
-
-def print_table(results):
-    names = list(results)
-    print(f"| | {' | '.join(names)} |\n|---|{'---|' * len(names)}")
-    for key in dict.fromkeys(key for figures in results.values() for key in figures):
-        cells = [f"{results[name][key]:,.2f}" if key in results[name] else "-" for name in names]
-        print(f"| {key} | {' | '.join(cells)} |")
 
 
 def main():

@@ -23,10 +23,10 @@ import pyarrow
 
 from benchmarks.inputs import CPU_FIELDS, tsbs_hosts
 from benchmarks.measuring import machine
+from load.figures import print_table
 from load.memory import MemoryWatch
 from load.persist import disk, query, restart
 from load.queries import HOUR_NS, Client, between
-from load.scale import print_table
 from load.sender import send_bodies
 from load.servers import Headrace
 from lp_core import build_lines
