@@ -45,6 +45,8 @@ class FaultyFileSystem(FileSystem):
         steps: How many steps, which change or sync something, were taken.
         cut_at: The power goes before that step.
         cuts_at_sync: The power goes before the next sync of a log's frames.
+        cuts_after_replace: The power goes in the step behind the next file that takes the place of
+            another one.
         room_bytes: What can still be written before the disk is full.
         copies_on_write: What is written over takes room, too.
         failing_syncs: So many syncs fail next.
@@ -56,6 +58,7 @@ class FaultyFileSystem(FileSystem):
         self.steps = 0
         self.cut_at = NEVER
         self.cuts_at_sync = False
+        self.cuts_after_replace = False
         self.room_bytes = NEVER
         self.copies_on_write = False
         self.failing_syncs = 0
@@ -142,6 +145,8 @@ class FaultyFileSystem(FileSystem):
     def replace(self, source: Path, target: Path) -> None:
         self._step()
         super().replace(source, target)
+        if self.cuts_after_replace:
+            self.cut_at = self.steps
 
     def prepare_directory(self, path: Path, *, mode: int = 0o750) -> None:
         self._step()
