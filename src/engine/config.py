@@ -74,6 +74,7 @@ class ServeConfig:
     plugin_log_retention: float = 7 * 86_400.0
     plugin_log_size_max: int = 64 * 1024 * 1024
     async_trigger_concurrency_limit: int = 4
+    trigger_rights: str = "all"
     # With what follows (listener, plugins, queries, log) the stop takes less than ten seconds.
     shutdown_timeout: float = 7.0
     log_level: str = "info"

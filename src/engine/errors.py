@@ -236,6 +236,12 @@ class PluginError(EngineError):
     code = "plugin_error"
 
 
+class TriggerRightsError(PluginError):
+    """A plugin asked for what its trigger has no right to."""
+
+    code = "trigger_rights"
+
+
 class SecretError(PluginError):
     """A secret cannot be taken."""
 

@@ -149,7 +149,12 @@ class PluginSide:
     def trigger_factory(self, history: LogHistory) -> TriggerFactory:
         """What makes triggers of what users ask for."""
         return TriggerFactory(
-            self.repository, self._clock, history, self.secrets, self._config.plugin_batch_rows
+            self.repository,
+            self._clock,
+            history,
+            self.secrets,
+            self._config.plugin_batch_rows,
+            is_own_only=self._config.trigger_rights == "own",
         )
 
     def packages(self, host: PluginHost) -> PluginPackages:
@@ -171,6 +176,7 @@ class PluginSide:
             queries,
             past,
             self._clock,
+            is_own_only=self._config.trigger_rights == "own",
         )
 
     # What system tables tell.

@@ -20,6 +20,7 @@ from engine.setting_values import (
     parse_seconds,
     parse_switch,
     parse_tls_version,
+    parse_trigger_rights,
     parse_url,
 )
 
@@ -444,6 +445,14 @@ OPTIONS = (
         "runs of one asynchronous trigger at once (default 4)",
         "N",
         most=1 << 10,
+    ),
+    Option(
+        "--trigger-rights",
+        ("HEADRACE_TRIGGER_RIGHTS",),
+        parse_trigger_rights,
+        "what new triggers without --database-rights may do: all, or read and write their own "
+        "database (default all)",
+        "WHICH",
     ),
     Option(
         "--shutdown-timeout",

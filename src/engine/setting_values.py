@@ -106,6 +106,17 @@ def parse_package_manager(text: str) -> str:
     return text.lower()
 
 
+def parse_trigger_rights(text: str) -> str:
+    """What triggers may do that are given no rights.
+
+    Raises:
+        ValueError: It is neither ``all`` nor ``own``.
+    """
+    if text.lower() not in ("all", "own"):
+        raise ValueError(f"'{text}' says nothing of rights: use all or own")
+    return text.lower()
+
+
 def parse_tls_version(text: str) -> str:
     """The name of a version of TLS.
 

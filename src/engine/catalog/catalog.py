@@ -29,6 +29,7 @@ from engine.catalog.changes import (
     HideTable,
     RegenerateToken,
     SetRetention,
+    SetTriggerPermissions,
     UpdateTrigger,
 )
 from engine.catalog.deleted import DeletedList, free_name
@@ -302,6 +303,12 @@ class Catalog:
                 if known is not None:
                     self._triggers[trigger_id] = msgspec.structs.replace(
                         known, plugin_digest=digest
+                    )
+            case SetTriggerPermissions(trigger_id=trigger_id, permissions=permissions):
+                known = self._triggers.get(trigger_id)
+                if known is not None:
+                    self._triggers[trigger_id] = msgspec.structs.replace(
+                        known, permissions=permissions
                     )
             case CreateToken() | RegenerateToken() | DeleteToken():
                 self.tokens.apply(change)

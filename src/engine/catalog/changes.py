@@ -111,6 +111,13 @@ class UpdateTrigger(msgspec.Struct, frozen=True, tag="update_trigger"):
     plugin_digest: str
 
 
+class SetTriggerPermissions(msgspec.Struct, frozen=True, tag="set_trigger_permissions"):
+    """A trigger may do something else from now on; everything without permissions."""
+
+    trigger_id: TriggerId
+    permissions: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+
+
 class CreateToken(msgspec.Struct, frozen=True, tag="create_token"):
     """A new token."""
 
@@ -175,6 +182,7 @@ CatalogChange = (
     | EnableTrigger
     | DisableTrigger
     | UpdateTrigger
+    | SetTriggerPermissions
     | CreateToken
     | RegenerateToken
     | DeleteToken

@@ -94,6 +94,9 @@ class Trigger(msgspec.Struct, frozen=True, kw_only=True):
     start_position: int | None = None
     # SHA-256 of code that was fetched from the web; empty for code of the plugin directory.
     plugin_digest: str = ""
+    # As those of a token; left out where there are none, which means everything: records are then
+    # as they always were.
+    permissions: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def is_fed_by_log(self) -> bool:

@@ -9,6 +9,7 @@ from engine.cli.answers import check_target, deliver
 from engine.cli.client import Client
 from engine.cli.confirmation import confirm
 from engine.cli.plugins import upload
+from engine.cli.trigger_rights import permissions_of
 from engine.errors import ConfigError
 from engine.setting_values import parse_bytes, parse_count, parse_seconds
 
@@ -181,6 +182,9 @@ def create_trigger(namespace: argparse.Namespace) -> None:
             settings["batch_rows"] = parse_count(namespace.batch_rows)
     except ValueError as error:
         raise ConfigError(str(error)) from error
+    permissions = permissions_of(namespace)
+    if permissions is not None:
+        settings["permissions"] = permissions
     arguments = parse_pairs("--trigger-arguments", namespace.trigger_arguments)
     with Client(namespace) as client:
         path = namespace.path

@@ -1,7 +1,13 @@
 # Owns the part of the command line that creates databases, tokens, secrets and triggers.
 """Command line of creation."""
 
-from engine.cli import cache_parsers, shared_flags, structure_parsers, unsupported
+from engine.cli import (
+    cache_parsers,
+    shared_flags,
+    structure_parsers,
+    trigger_rights,
+    unsupported,
+)
 from engine.cli.parsing import Parser, Verbs, nouns_of
 
 
@@ -92,6 +98,9 @@ def add_create(verbs: Verbs, connection: Parser, database: Parser) -> None:
     )
     trigger.add_argument(
         "--batch-rows", metavar="N", help="rows of one call, about, when the trigger lags"
+    )
+    trigger_rights.add_flag(
+        trigger, "a database and what the plugin may do with it (default: serve --trigger-rights)"
     )
     trigger.set_defaults(module="catalog", function="create_trigger")
     unsupported.add_refused(nouns, "create")

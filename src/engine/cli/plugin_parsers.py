@@ -2,6 +2,7 @@
 # it with the rest; the commands themselves lie in plugins.py, trial.py and packages.py.
 """Command line of plugins."""
 
+from engine.cli import trigger_rights
 from engine.cli.parsing import Parser, Verbs, nouns_of
 
 
@@ -9,14 +10,15 @@ def add_update(nouns: Verbs, parents: list[Parser]) -> None:
     """``headrace update trigger``."""
     trigger = nouns.add_parser(
         "trigger",
-        help="replace the code of a trigger, or fetch it again",
+        help="replace the code of a trigger, fetch it again, or set its rights",
         parents=parents,
-        description="Replace the code of a trigger by a local file or package; without one, fetch "
-        "the code of a gh: trigger again.",
+        description="Replace the code of a trigger by a local file or package, or set what it may "
+        "do; without either, fetch the code of a gh: trigger again.",
     )
     trigger.add_argument("name", nargs="?", metavar="TRIGGER_NAME")
     trigger.add_argument("-t", "--trigger-name", metavar="TRIGGER_NAME", help="the same")
     trigger.add_argument("-p", "--path", metavar="FILE", help="local file or package directory")
+    trigger_rights.add_flag(trigger, "a database and what the plugin may do with it from now on")
     trigger.set_defaults(module="plugins", function="update_trigger")
 
 
@@ -59,7 +61,10 @@ def _test_parser(
         "--input-arguments", action="append", metavar="K=V,K=V", help="arguments of the trigger"
     )
     parser.add_argument("--cache-name", metavar="NAME", help="tests of one name share their cache")
-    parser.add_argument("--trigger", metavar="NAME", help="see a copy of this trigger's state")
+    parser.add_argument(
+        "--trigger", metavar="NAME", help="see a copy of this trigger's state, and have its rights"
+    )
+    trigger_rights.add_flag(parser, "a database and what the plugin may do with it")
     parser.set_defaults(module="trial", function=name)
     return parser
 

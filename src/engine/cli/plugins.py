@@ -6,8 +6,10 @@ from pathlib import Path
 
 from engine.cli.answers import check_target, deliver
 from engine.cli.client import Client
+from engine.cli.trigger_rights import permissions_of
 from engine.errors import ConfigError
 
+_TRIGGER = "/api/v3/configure/processing_engine_trigger"
 _FILES = "/api/v3/plugins/files"
 _DIRECTORY = "/api/v3/plugins/directory"
 
@@ -29,7 +31,7 @@ def upload(client: Client, local: Path) -> str:
 
 
 def update_trigger(namespace: argparse.Namespace) -> None:
-    """``headrace update trigger``: replace a trigger's code, or fetch it again.
+    """``headrace update trigger``: replace a trigger's code, fetch it again, or set its rights.
 
     Raises:
         EngineError: The file cannot be read, or the server refuses it.
@@ -37,13 +39,17 @@ def update_trigger(namespace: argparse.Namespace) -> None:
     name = namespace.name or namespace.trigger_name
     if name is None:
         raise ConfigError("no trigger named", hint="write 'headrace update trigger NAME -d DB'")
+    permissions = permissions_of(namespace)
+    if permissions is not None and namespace.path is not None:
+        raise ConfigError("set the rights and replace the code one after the other")
     database = {"db": namespace.database}
     with Client(namespace) as client:
-        if namespace.path is None:
+        if permissions is not None:
+            rights = {**database, "trigger_name": name, "permissions": permissions}
+            client.request("POST", f"{_TRIGGER}/permissions", content=rights)
+        elif namespace.path is None:
             client.request(
-                "POST",
-                "/api/v3/configure/processing_engine_trigger/update",
-                parameters={**database, "trigger_name": name},
+                "POST", f"{_TRIGGER}/update", parameters={**database, "trigger_name": name}
             )
         else:
             local = Path(namespace.path)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from engine.cli.catalog import parse_pairs
 from engine.cli.client import Client
+from engine.cli.trigger_rights import permissions_of
 from engine.errors import ConfigError
 
 _PREFIX = "/api/v3/plugin_test"
@@ -61,6 +62,9 @@ def _content(namespace: argparse.Namespace) -> dict[str, object]:
         "cache_name": namespace.cache_name,
         "trigger_name": namespace.trigger,
     }
+    permissions = permissions_of(namespace)
+    if permissions is not None:
+        content["permissions"] = permissions
     for name in ("from", "to"):
         value = getattr(namespace, f"{name}_time", None)
         if value is not None:

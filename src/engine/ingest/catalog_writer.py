@@ -18,11 +18,13 @@ from engine.catalog.changes import (
     EnableTrigger,
     FirstBackfill,
     RegenerateToken,
+    SetTriggerPermissions,
     UpdateTrigger,
     encode_change,
 )
 from engine.catalog.model import DistinctCache, LastCache, Token, Trigger
 from engine.catalog.tokens import TokensImage
+from engine.catalog.trigger_permissions import stored_permissions
 from engine.clock import Clock
 from engine.errors import TriggerEnabledError, TriggerNotFoundError
 from engine.ids import Position
@@ -128,6 +130,20 @@ class CatalogWriter:
             return UpdateTrigger(trigger.id, plugin_digest)
 
         await self.change(change)
+
+    async def set_trigger_permissions(
+        self, database: str, name: str, permissions: tuple[str, ...]
+    ) -> None:
+        """Let a trigger do what `permissions` say, and nothing else.
+
+        Raises:
+            DatabaseNotFoundError, TriggerNotFoundError, WalError: As they say.
+        """
+        await self.change(
+            lambda: SetTriggerPermissions(
+                self._catalog.trigger(database, name).id, stored_permissions(permissions)
+            )
+        )
 
     async def enable_trigger(self, database: str, name: str) -> None:
         """Enable a trigger; nothing happens when it is enabled.

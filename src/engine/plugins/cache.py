@@ -1,5 +1,5 @@
 # Owns expiring key-value storage: a trigger's own cache lives in its worker and keeps live objects
-# by reference; the server keeps one more, of pickled bytes, that all triggers share.
+# by reference; the server keeps one more, of pickled bytes, that triggers of equal rights share.
 """Caches of plugins."""
 
 import math
@@ -275,7 +275,7 @@ def _pickled(key: str, value: object) -> bytes:
 
 def _unpickled(key: str, pickled: bytes) -> Any:
     try:
-        # The bytes were pickled by another plugin of this server, which runs with our rights.
+        # The bytes were pickled by another plugin of this server, which has our rights.
         return pickle.loads(pickled)  # noqa: S301
     except Exception as error:
         raise TypeError(

@@ -19,9 +19,12 @@ from engine.catalog.changes import (
     DisableTrigger,
     EnableTrigger,
     HideDatabase,
+    SetTriggerPermissions,
     UpdateTrigger,
 )
 from engine.catalog.model import Trigger, identity_of, trigger_of
+from engine.catalog.permissions import Action
+from engine.catalog.trigger_permissions import permissions_of, require
 from engine.clock import Clock
 from engine.errors import EngineError, PluginError
 from engine.ids import Position, TriggerId
@@ -120,6 +123,7 @@ class Dispatcher:
             metrics=RunMetrics(ports.metrics),
             columns=ports.columns,
             secrets=ports.secrets,
+            permissions=lambda trigger: permissions_of(self._current(trigger)),
         )
         self.board = StatusBoard(
             ports.cursors,
@@ -155,13 +159,15 @@ class Dispatcher:
         params: dict[str, QueryParameter] | None,
         database: str,
     ) -> bytes:
-        """Answer a plugin's query."""
+        """Answer a plugin's query, if its trigger may read the database."""
+        self._require(trigger, Action.READ, database)
         return await self._ports.questioner.arrow_ipc(database, sql, params)
 
     async def write(
         self, trigger: WorkerTrigger, database: str, lines: bytes, no_sync: bool, hops: int
     ) -> None:
-        """Store a plugin's ``write_sync`` at once."""
+        """Store a plugin's ``write_sync`` at once, if its trigger may write the database."""
+        self._require(trigger, Action.WRITE, database)
         await self._ports.committer.write(
             WriteBack(
                 database=database,
@@ -188,6 +194,12 @@ class Dispatcher:
         """List a trigger's state."""
         state = self._ports.state.get(trigger_of(trigger.identity))
         return state.items(prefix), state.position
+
+    def _require(self, trigger: WorkerTrigger, action: Action, database: str) -> None:
+        # Not what it could do when its worker began: what was taken from it is gone at once.
+        current = self._ports.catalog.trigger_by_id(trigger_of(trigger.identity))
+        permissions = trigger.permissions if current is None else permissions_of(current)
+        require(permissions, trigger.name, action, database)
 
     # Life.
 
@@ -271,8 +283,8 @@ class Dispatcher:
 
     def _follow(self, change: CatalogChange) -> None:
         match change:
-            case CreateDatabase() | UpdateTrigger():
-                pass  # a worker looks up at each run which code is its trigger's
+            case CreateDatabase() | UpdateTrigger() | SetTriggerPermissions():
+                pass  # which code and rights a trigger has is looked up at each run
             case CreateTrigger(trigger=trigger):
                 if not trigger.disabled:
                     self._begin(trigger)
@@ -418,7 +430,7 @@ class Dispatcher:
     def _worker(self, trigger: Trigger) -> Worker:
         if self._host is None:
             raise PluginError("the plugin host is not running")
-        current = self._ports.catalog.trigger_by_id(trigger.id) or trigger
+        current = self._current(trigger)
         path = self._repository.locate(trigger.plugin_filename, current.plugin_digest)
         return self._host.worker(
             WorkerTrigger(
@@ -431,8 +443,13 @@ class Dispatcher:
                 run_async=trigger.run_async,
                 async_limit=self._async_runs_max(trigger),
                 memory_bytes_max=trigger.memory_max_bytes,
+                permissions=permissions_of(current),
             )
         )
+
+    def _current(self, trigger: Trigger) -> Trigger:
+        """`trigger` as it is now: runners know it as it was when they began."""
+        return self._ports.catalog.trigger_by_id(trigger.id) or trigger
 
     def _wal_runner(self, trigger_id: TriggerId) -> WalRunner | None:
         runner = self._runners.get(trigger_id)

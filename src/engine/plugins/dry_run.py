@@ -11,8 +11,16 @@ from typing import Any
 import msgspec
 
 from engine.catalog.catalog import Catalog, validate_database_name
+from engine.catalog.permissions import Action
+from engine.catalog.trigger_permissions import chosen_permissions, permissions_of, require
 from engine.clock import Clock
-from engine.errors import BackPressureError, InvalidNameError, PartialWriteError, PluginError
+from engine.errors import (
+    BackPressureError,
+    InvalidNameError,
+    PartialWriteError,
+    PluginError,
+    TriggerRightsError,
+)
 from engine.plugins import trigger_spec
 from engine.plugins.channel import (
     EntryPointKind,
@@ -36,6 +44,8 @@ from engine.store.plugin_state import StateTable, TriggerState
 from engine.store.secrets import SecretStore
 from lp_core import Precision, SchemaConflictError, SchemaIndex, parse
 
+# What a plugin that is tried takes for its trigger.
+TRIGGER_NAME = "test"
 DEFAULT_CACHE_NAME = "_shared_test"
 CACHE_BYTES_MAX = 16 * 1024 * 1024
 CACHES_MAX = 100
@@ -55,6 +65,8 @@ class DryRunRequest(msgspec.Struct, frozen=True, kw_only=True):
         cache_name: Dry runs of one name share a cache, which forgets after half an hour.
         trigger_name: The trigger of the database whose state the plugin sees; without one the state
             is empty. What the plugin changes is shown, and seen by its next call, never stored.
+        permissions: What the plugin may do; None for that of the trigger, and without one for what
+            a new trigger may.
     """
 
     filename: str
@@ -62,6 +74,7 @@ class DryRunRequest(msgspec.Struct, frozen=True, kw_only=True):
     input_arguments: dict[str, str] | None = None
     cache_name: str | None = None
     trigger_name: str | None = None
+    permissions: Sequence[str] | None = None
 
 
 class DryRunReport(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -106,6 +119,8 @@ class DryRuns:
         questioner: Questioner,
         past: Past,
         clock: Clock,
+        *,
+        is_own_only: bool,
     ) -> None:
         self._host = host
         self._repository = repository
@@ -116,6 +131,7 @@ class DryRuns:
         self._questioner = questioner
         self._past = past
         self._clock = clock
+        self._is_own_only = is_own_only
         self._caches: dict[str, DryRunCache] = {}
         self._running = 0
 
@@ -242,7 +258,11 @@ class DryRuns:
         if capture.log_lines_left_out:
             report.left_out["log_lines"] = capture.log_lines_left_out
         await asyncio.to_thread(
-            self._take_writes, report, [*capture.writes, *buffered], scratch or {}
+            self._take_writes,
+            report,
+            [*capture.writes, *buffered],
+            scratch or {},
+            worker.trigger.permissions,
         )
         return self._redacted(report, request.input_arguments)
 
@@ -278,11 +298,12 @@ class DryRuns:
         worker = self._host.detached_worker(
             WorkerTrigger(
                 database=request.database,
-                name="test",
+                name=TRIGGER_NAME,
                 identity="test",
                 plugin_path=str(plugin.path),
                 kind=kind,
                 arguments=self._secrets.resolved(request.input_arguments),
+                permissions=self._permissions(request),
                 is_dry_run=True,
             ),
             capture,
@@ -298,6 +319,13 @@ class DryRuns:
             return TriggerState()
         trigger = self._catalog.trigger(request.database, request.trigger_name)
         return self._state.get(trigger.id).copy()
+
+    def _permissions(self, request: DryRunRequest) -> tuple[str, ...]:
+        if request.permissions is None and request.trigger_name is not None:
+            return permissions_of(self._catalog.trigger(request.database, request.trigger_name))
+        return chosen_permissions(
+            request.permissions, request.database, is_own_only=self._is_own_only
+        )
 
     def _cache(self, name: str) -> DryRunCache:
         cache = self._caches.pop(name, None)
@@ -369,6 +397,7 @@ class DryRuns:
         report: DryRunReport,
         writes: Sequence[tuple[str, str]],
         scratch: dict[str, SchemaIndex],
+        permissions: tuple[str, ...],
     ) -> None:
         for database, text in writes:
             shown = report.database_writes.setdefault(database, [])
@@ -377,11 +406,14 @@ class DryRuns:
             else:
                 report.left_out["writes"] = report.left_out.get("writes", 0) + 1
             try:
+                require(permissions, TRIGGER_NAME, Action.WRITE, database)
                 if database not in scratch:
                     scratch[database] = self._schema(database)
                 problem = self._problem(text, scratch[database])
             except InvalidNameError as error:
                 problem = f"database name {database} is invalid: {error.message}"
+            except TriggerRightsError as error:
+                problem = f"error writing back lines: {error.message}"
             else:
                 problem = (
                     problem and f"line protocol parse error on write to db {database}: {problem}"

@@ -2,6 +2,8 @@
 # log lines within bounds, and keeps a cache that forgets.
 """The server as a dry run sees it."""
 
+from engine.catalog.permissions import Action
+from engine.catalog.trigger_permissions import require
 from engine.errors import PluginError
 from engine.plugins.cache import ExpiringStore
 from engine.plugins.channel import QueryParameter
@@ -48,13 +50,15 @@ class Capture:
         params: dict[str, QueryParameter] | None,
         database: str,
     ) -> bytes:
-        """Answer a query, which is real."""
+        """Answer a query, which is real, if the trigger may read the database."""
+        require(trigger.permissions, trigger.name, Action.READ, database)
         return await self._questioner.arrow_ipc(database, sql, params)
 
     async def write(
         self, trigger: WorkerTrigger, database: str, lines: bytes, no_sync: bool, hops: int
     ) -> None:
-        """Take down a synchronous write."""
+        """Take down a synchronous write, if the trigger may write the database."""
+        require(trigger.permissions, trigger.name, Action.WRITE, database)
         self.admit(len(lines))
         self.writes.append((database, lines.decode()))
 

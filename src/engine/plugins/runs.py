@@ -11,8 +11,15 @@ from contextlib import nullcontext
 import msgspec
 
 from engine.catalog.model import Trigger
+from engine.catalog.permissions import Action
+from engine.catalog.trigger_permissions import require
 from engine.clock import Clock
-from engine.errors import BackPressureError, EngineError, PartialWriteError
+from engine.errors import (
+    BackPressureError,
+    EngineError,
+    PartialWriteError,
+    TriggerRightsError,
+)
 from engine.metrics import MetricsRegistry
 from engine.plugins.channel import Job, WritesRun
 from engine.plugins.host import RunOutcome, Worker
@@ -167,6 +174,8 @@ class RunPorts(msgspec.Struct, frozen=True, kw_only=True):
     # Columns of a table of a database, as they are now.
     columns: Callable[[str, str], Iterable[tuple[str, ColumnType]]]
     secrets: SecretStore
+    # What a trigger may do, as it is now.
+    permissions: Callable[[Trigger], tuple[str, ...]]
 
 
 class TriggerRuns:
@@ -281,6 +290,9 @@ class TriggerRuns:
         self, outcome: RunOutcome, hops: int, record: RunRecord, *, is_alone: bool, waits: bool
     ) -> tuple[Failure | None, bool]:
         """Commit a run that went well, unless its state was changed under it: then True."""
+        refusal = self._refusal(outcome)
+        if refusal is not None:
+            return refusal, False
         reads = StateReads(keys=outcome.state_reads, all=outcome.state_scan)
         if not (outcome.state_changes or reads.keys or reads.all is not None):
             return await self.commit(outcome.writes, hops, record, waits_for_room=waits), False
@@ -295,6 +307,20 @@ class TriggerRuns:
             record = msgspec.structs.replace(record, state=outcome.state_changes)
             return await self.commit(outcome.writes, hops, record, waits_for_room=waits), False
 
+    def _refusal(self, outcome: RunOutcome) -> Failure | None:
+        """What is wrong with a run that wrote where its trigger has no right to; None for nothing.
+
+        All that it wrote is refused then, for it is stored as one.
+        """
+        permissions = self.ports.permissions(self.trigger)
+        for database, _ in outcome.writes:
+            try:
+                require(permissions, self.trigger.name, Action.WRITE, database)
+            except TriggerRightsError as error:
+                text = f"error writing back lines: {error.message}. {error.hint}"
+                return Failure(self.redacted(text), kind="write")
+        return None
+
     async def commit(
         self,
         writes: list[tuple[str, bytes]],
@@ -305,7 +331,8 @@ class TriggerRuns:
     ) -> Failure | None:
         """Make `writes` and `record` durable in one frame; return why not, where it failed.
 
-        Nothing is stored when there is nothing to remember.
+        Nothing is stored when there is nothing to remember. Whether the trigger may write there is
+        not asked here.
         """
         by_database: dict[str, list[bytes]] = {}
         for database, lines in writes:

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import msgspec
 
+from engine.catalog.trigger_permissions import EVERYTHING
 from engine.plugins.channel import EntryPointKind, LogLevel, QueryParameter
 
 
@@ -17,6 +18,7 @@ class WorkerTrigger(msgspec.Struct, frozen=True, kw_only=True):
         plugin_path: Absolute path, as ``loader.resolve`` returns it.
         async_limit: Runs at once when ``run_async``.
         memory_bytes_max: Replaces the host's setting when not None.
+        permissions: What it may ask of the server; looked up there, never told to the worker.
         is_dry_run: Nothing that it does lasts, but what it caches for the next dry run.
     """
 
@@ -29,6 +31,7 @@ class WorkerTrigger(msgspec.Struct, frozen=True, kw_only=True):
     run_async: bool = False
     async_limit: int = 16
     memory_bytes_max: int | None = None
+    permissions: tuple[str, ...] = EVERYTHING
     is_dry_run: bool = False
 
 
@@ -42,7 +45,7 @@ class PluginServices(Protocol):
         params: dict[str, QueryParameter] | None,
         database: str,
     ) -> bytes:
-        """Runs SQL and returns an Arrow IPC stream; a refusal raises QueryError."""
+        """Runs SQL and returns an Arrow IPC stream; a refusal raises EngineError."""
 
     async def write(
         self, trigger: WorkerTrigger, database: str, lines: bytes, no_sync: bool, hops: int

@@ -3,12 +3,14 @@
 """Validation of new triggers."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
 
 from engine.catalog.changes import FirstBackfill
 from engine.catalog.model import ErrorBehavior, Trigger
+from engine.catalog.trigger_permissions import chosen_permissions, stored_permissions
 from engine.clock import Clock
 from engine.errors import PluginError
 from engine.ids import DatabaseId, TriggerId
@@ -36,6 +38,8 @@ class TriggerRequest(msgspec.Struct, frozen=True, kw_only=True):
     concurrency: int | None = None
     batch_rows: int | None = None
     start_from: str = "now"
+    # None for those that the server gives.
+    permissions: Sequence[str] | None = None
 
 
 MEMORY_MAX_BYTES_MIN = 32 * 1024 * 1024
@@ -66,13 +70,20 @@ class TriggerFactory:
         history: LogHistory,
         secrets: SecretStore,
         batch_rows_max: int,
+        *,
+        is_own_only: bool,
     ) -> None:
-        """`batch_rows_max` is the server's limit for calls of triggers that have none."""
+        """`batch_rows_max` is the server's limit for calls of triggers that have none.
+
+        Triggers that are given no permissions have those for their own database with `is_own_only`,
+        else all.
+        """
         self._repository = repository
         self._clock = clock
         self._history = history
         self._secrets = secrets
         self._batch_rows_max = batch_rows_max
+        self._is_own_only = is_own_only
 
     async def draft(self, request: TriggerRequest) -> TriggerDraft:
         """The trigger of `request`; ids are given by the catalog.
@@ -80,11 +91,15 @@ class TriggerFactory:
         Raises:
             TriggerSpecError: The specification cannot be understood.
             SecretNotFoundError: An argument names a secret that is not there.
+            RequestError, InvalidNameError: One of the permissions is none for a trigger.
             PluginError: The file is missing, outside the plugin directory, cannot be fetched, does
                 not compile, or has no entry point for this kind of trigger.
         """
         spec = trigger_spec.parse(request.spec)
         _check_limits(request)
+        permissions = chosen_permissions(
+            request.permissions, request.database, is_own_only=self._is_own_only
+        )
         self._secrets.resolved(request.arguments)  # they must be there
         if request.start_from.strip().lower() != "now" and spec.kind != "wal":
             raise PluginError(
@@ -116,6 +131,7 @@ class TriggerFactory:
             created_ns=self._clock.now_ns(),
             start_position=start.position,
             plugin_digest=plugin.digest,
+            permissions=stored_permissions(permissions),
         )
         if start.past_ns is None:
             return TriggerDraft(trigger)

@@ -79,6 +79,10 @@ class WorkerConnection:
         self._services = services
         self._zygote = zygote
         self._shared_cache = shared_cache
+        # Values are pickles, and reading one runs what it says. So triggers share only with those
+        # of the same rights: nobody gets another's by what it leaves there. No name holds a line
+        # break, so no key begins with the prefix of others.
+        self._cache_prefix = f"{', '.join(trigger.permissions)}\n"
         self._runs: dict[int, asyncio.Future[RunDone]] = {}
         self._streams: dict[int, ResponseStream] = {}
         self._calls: set[asyncio.Task[None]] = set()
@@ -328,13 +332,14 @@ class WorkerConnection:
                 )
                 return CallReply(call_id=call.call_id)
             case CacheGetCall():
-                found, value = self._shared_cache.get(call.key)
+                found, value = self._shared_cache.get(self._cache_prefix + call.key)
                 return CallReply(call_id=call.call_id, found=found, value=value)
             case CachePutCall():
-                self._shared_cache.put(call.key, call.value, call.ttl_s)
+                self._shared_cache.put(self._cache_prefix + call.key, call.value, call.ttl_s)
                 return CallReply(call_id=call.call_id)
             case CacheDeleteCall():
-                return CallReply(call_id=call.call_id, found=self._shared_cache.delete(call.key))
+                found = self._shared_cache.delete(self._cache_prefix + call.key)
+                return CallReply(call_id=call.call_id, found=found)
             case StateGetCall():
                 value, position = self._services.state_get(self._trigger, call.key)
                 return CallReply(call_id=call.call_id, value=value, position=position)

@@ -7,9 +7,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
+import msgspec
 import pyarrow
 
 from engine.catalog.model import INTERNAL_DATABASE
+from engine.catalog.trigger_permissions import permissions_of
 
 SYSTEM_TABLE_NAMES = (
     "damage",
@@ -41,6 +43,7 @@ _TRIGGERS = pyarrow.schema(
         # What the reference system does not show.
         ("disabled_reason", _TEXT),
         ("run_async", pyarrow.bool_()),
+        ("permissions", _TEXT),
         ("cursor", pyarrow.int64()),
         ("lag_rows", pyarrow.int64()),
         ("lag_seconds", pyarrow.float64()),
@@ -172,6 +175,10 @@ class TriggerRecord(Protocol):
     def run_async(self) -> bool:
         """Whether runs may overlap."""
 
+    @property
+    def permissions(self) -> tuple[str, ...] | msgspec.UnsetType:
+        """What it may do, as it is stored."""
+
 
 class StatusRecord(Protocol):
     """How a trigger is; besides this it has an attribute for each name in `_STATUS_NAMES`."""
@@ -269,6 +276,7 @@ def triggers_table(triggers: Iterable[tuple[TriggerRecord, StatusRecord]]) -> An
                 "error_behavior": str(trigger.error_behavior).lower(),
                 "disabled_reason": trigger.disabled_reason,
                 "run_async": trigger.run_async,
+                "permissions": ", ".join(permissions_of(trigger)),
                 "last_error_time": status.last_error_time_ns,
                 **{name: getattr(status, name) for name in _STATUS_NAMES},
             }

@@ -44,6 +44,7 @@ def test_durations(text: str, seconds: float) -> None:
         ({"tls_cert": "/nowhere/cert.pem"}, "go together"),
         ({"node_id": "a/b"}, "--node-id"),
         ({"object_store": "s3"}, "--object-store"),
+        ({"trigger_rights": "mine"}, "--trigger-rights"),
         ({"wal_flush_interval": "0s"}, "--wal-flush-interval"),
         ({"max_http_request_size": "-1"}, "--max-http-request-size"),
         ({"query_concurrency": "0"}, "--query-concurrency"),

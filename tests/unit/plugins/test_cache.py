@@ -5,6 +5,7 @@ import math
 import pytest
 
 from engine.plugins.cache import SWEEP_INTERVAL_S, CacheFullError, ExpiringStore, PluginCache
+from engine.plugins.channel import ScheduleRun
 
 
 class Clock:
@@ -132,3 +133,32 @@ def test_a_bounded_store_refuses_what_has_no_room_and_counts_what_goes(clock):
     assert store.get("c") == (False, None)
     store.put("d", b"x" * 1700, None)
     assert len(store) == 1
+
+
+def test_the_global_cache_is_shared_among_triggers_of_equal_rights_alone(with_bench):
+    """Its values are pickles: who reads one runs what its writer made it say."""
+
+    async def body(bench):
+        path = bench.plugin("""
+        def process_scheduled_call(api, time, args):
+            api.info(api.cache.get("k", "nothing", use_global=True))
+            api.info(api.cache.delete("other", use_global=True))
+            api.cache.put("k", args["value"], use_global=True)
+            api.cache.put("other", 1, use_global=True)
+        """)
+
+        async def seen(name, **settings):
+            bench.services.logs.clear()
+            outcome = await bench.worker(
+                path, name=name, arguments={"value": name}, **settings
+            ).run(ScheduleRun(time_ns=0))
+            assert outcome.ok, outcome
+            return [text for _, text in bench.services.logs]
+
+        assert await seen("narrow", permissions=("db:db:read",)) == ["nothing", "False"]
+        assert await seen("free") == ["nothing", "False"]
+        assert await seen("other", permissions=("db:db:write",)) == ["nothing", "False"]
+        assert await seen("equal", permissions=("db:db:read",)) == ["narrow", "True"]
+        assert await seen("free") == ["free", "True"]
+
+    with_bench(body)

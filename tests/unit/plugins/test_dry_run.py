@@ -2,28 +2,33 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
+from engine.catalog.trigger_permissions import EVERYTHING
 from engine.clock import SystemClock
-from engine.errors import PluginError, TableNotFoundError
+from engine.errors import PluginError, TableNotFoundError, TriggerRightsError
 from engine.plugins import dry_run, dry_run_capture, history
 from engine.plugins.cache import ExpiringStore
 from engine.plugins.dry_run import _collect
 from engine.plugins.dry_run_capture import Capture, DryRunCache
 from engine.plugins.past_rows import PastRow
 from engine.plugins.response_stream import ResponseStream, StreamAbandonedError
+from engine.plugins.services import WorkerTrigger
 from engine.store.live import LiveStore
 from engine.store.plugin_state import TriggerState
+
+TRIAL = WorkerTrigger(database="db", name="test", identity="test", plugin_path="", kind="wal")
 
 
 def test_captured_writes_and_log_lines_are_bounded(monkeypatch):
     monkeypatch.setattr(dry_run_capture, "CAPTURED_BYTES_MAX", 10)
     monkeypatch.setattr(dry_run_capture, "LOG_LINES_SHOWN_MAX", 2)
     capture = Capture(None, TriggerState())
-    asyncio.run(capture.write(None, "db", b"m f=1", False, 0))
-    asyncio.run(capture.write(None, "db", b"m f=2", True, 0))
+    asyncio.run(capture.write(TRIAL, "db", b"m f=1", False, 0))
+    asyncio.run(capture.write(TRIAL, "db", b"m f=2", True, 0))
     with pytest.raises(PluginError, match="may write 10 bytes"):
-        asyncio.run(capture.write(None, "db", b"x", False, 0))
+        asyncio.run(capture.write(TRIAL, "db", b"x", False, 0))
     assert capture.writes == [("db", "m f=1"), ("db", "m f=2")]
     for number in range(5):
         capture.log(None, "INFO", str(number), 0)
@@ -95,19 +100,43 @@ def test_captured_writes_are_bounded_in_number(monkeypatch):
     """Each is an object, and each database among them a schema."""
     monkeypatch.setattr(dry_run_capture, "CAPTURED_WRITES_MAX", 2)
     capture = Capture(None, TriggerState())
-    asyncio.run(capture.write(None, "a", b"m f=1", False, 0))
-    asyncio.run(capture.write(None, "b", b"m f=1", False, 0))
+    asyncio.run(capture.write(TRIAL, "a", b"m f=1", False, 0))
+    asyncio.run(capture.write(TRIAL, "b", b"m f=1", False, 0))
     with pytest.raises(PluginError, match="2 writes"):
-        asyncio.run(capture.write(None, "c", b"m f=1", False, 0))
+        asyncio.run(capture.write(TRIAL, "c", b"m f=1", False, 0))
 
 
 def test_errors_of_writes_are_bounded(monkeypatch):
     monkeypatch.setattr(dry_run, "ERRORS_SHOWN_MAX", 3)
-    runs = dry_run.DryRuns(None, None, None, LiveStore(), None, None, None, None, SystemClock())
+    runs = dry_run.DryRuns(
+        None, None, None, LiveStore(), None, None, None, None, SystemClock(), is_own_only=False
+    )
     report = dry_run.DryRunReport(log_lines=[], database_writes={}, errors=[])
-    runs._take_writes(report, [("db", f"m f={number}x") for number in range(10)], {})
+    runs._take_writes(report, [("db", f"m f={number}x") for number in range(10)], {}, EVERYTHING)
     assert len(report.errors) == 3
     assert report.left_out == {"errors": 7}
+
+
+def test_what_the_trigger_would_have_no_right_to_is_refused_to_a_trial():
+    capture = Capture(None, TriggerState())
+    trial = msgspec.structs.replace(TRIAL, permissions=("db:db:write",))
+    asyncio.run(capture.write(trial, "db", b"m f=1", False, 0))
+    with pytest.raises(TriggerRightsError, match="write database 'other'"):
+        asyncio.run(capture.write(trial, "other", b"m f=1", False, 0))
+    with pytest.raises(TriggerRightsError, match="read database 'db'"):
+        asyncio.run(capture.query(trial, "SELECT 1", None, "db"))
+    assert capture.writes == [("db", "m f=1")]
+
+
+def test_buffered_writes_without_a_right_are_errors_of_a_trial():
+    runs = dry_run.DryRuns(
+        *(None, None, None, LiveStore(), None, None, None, None, SystemClock()), is_own_only=False
+    )
+    report = dry_run.DryRunReport(log_lines=[], database_writes={}, errors=[])
+    runs._take_writes(report, [("a", "m f=1"), ("b", "m f=1")], {}, ("db:a:write",))
+    assert report.errors == [
+        "error writing back lines: trigger 'test' has no right to write database 'b'"
+    ]
 
 
 class PastOf:

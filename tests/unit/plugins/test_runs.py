@@ -5,11 +5,15 @@ from types import SimpleNamespace
 
 import pytest
 
+from engine.catalog.trigger_permissions import EVERYTHING
 from engine.errors import BackPressureError, WalError
+from engine.metrics import MetricsRegistry
 from engine.plugins import runs as runs_module
 from engine.plugins.attempts import Attempts
+from engine.plugins.channel import ScheduleRun
+from engine.plugins.host import RunOutcome
 from engine.plugins.retry import RetryPolicy
-from engine.plugins.runs import TriggerRuns
+from engine.plugins.runs import RunMetrics, TriggerRuns
 from engine.store.run_records import RunRecord, Step
 
 TRIGGER = SimpleNamespace(id=7, name="t", database="db", identity="7", arguments=None, timeout_s=1)
@@ -37,16 +41,17 @@ class BusyDisk:
             raise self._error
 
 
-def made_runs(disk):
+def made_runs(disk, permissions=EVERYTHING, worker=None):
     ports = SimpleNamespace(
         committer=disk,
         switch=disk,
-        metrics=None,
+        metrics=RunMetrics(MetricsRegistry()),
         clock=SimpleNamespace(now_ns=lambda: 0),
         plugin_log=SimpleNamespace(add=lambda entry: None),
         secrets=SimpleNamespace(redacted=lambda text, arguments: text),
+        permissions=lambda trigger: permissions,
     )
-    return TriggerRuns(TRIGGER, "wal", lambda: None, ports, timeout_s=1)
+    return TriggerRuns(TRIGGER, "wal", lambda: worker, ports, timeout_s=1)
 
 
 @pytest.fixture(autouse=True)
@@ -80,3 +85,44 @@ def test_a_trigger_is_disabled_also_when_the_disk_is_behind():
     attempts = Attempts(made_runs(disk), RetryPolicy())
     asyncio.run(attempts.disable("it failed"))
     assert disk.calls == ["it failed"] * 3
+
+
+class Store:
+    """Takes everything."""
+
+    def __init__(self):
+        self.backs = []
+
+    async def commit(self, backs, record):
+        self.backs += [(back.database, back.lines) for back in backs]
+
+
+class WritingWorker:
+    """Its plugin wrote two databases."""
+
+    async def run(self, job, timeout_s, stream):
+        writes = [("a", b"m f=1"), ("b", b"m f=2")]
+        return RunOutcome(ok=True, duration_s=0.0, writes=writes)
+
+
+def outcome_of(store, permissions):
+    runs = made_runs(store, permissions, WritingWorker())
+    work = runs.run(ScheduleRun(time_ns=0), first_line="begins", hops=0, record=RECORD)
+    return asyncio.run(work)[1]
+
+
+def test_a_run_that_wrote_without_a_right_fails_and_nothing_of_it_is_stored():
+    store = Store()
+    failure = outcome_of(store, ("db:a:read,write", "db:b:read"))
+    assert failure is not None
+    assert failure.kind == "write"
+    assert failure.message.startswith(
+        "error writing back lines: trigger 't' has no right to write database 'b'. "
+    )
+    assert store.backs == []
+
+
+def test_a_run_that_wrote_where_it_may_is_stored():
+    store = Store()
+    assert outcome_of(store, ("db:a:write", "db:b:write")) is None
+    assert store.backs == [("a", b"m f=1"), ("b", b"m f=2")]

@@ -38,6 +38,7 @@ def trigger(name, arguments):
         spec="all_tables",
         arguments=arguments,
         disabled=False,
+        permissions=("db:db:read", "db:other:write"),
         error_behavior="Log",
         disabled_reason="",
         run_async=True,
@@ -50,7 +51,7 @@ def test_triggers_and_their_arguments():
     row = triggers_table((trigger, status) for trigger in triggers).to_pylist()[0]
     assert (row["cursor"], row["lag_rows"], row["runs"], row["worker_pid"]) == (7, 3, 0, None)
     assert (row["last_error"], row["last_error_time"].microsecond) == ("E", 5)
-    assert dict(list(row.items())[:7]) == {
+    assert dict(list(row.items())[:8]) == {
         "trigger_name": "a",
         "plugin_filename": "p.py",
         "trigger_specification": '"all_tables_wal_write"',
@@ -58,6 +59,7 @@ def test_triggers_and_their_arguments():
         "error_behavior": "log",
         "disabled_reason": "",
         "run_async": True,
+        "permissions": "db:db:read, db:other:write",
     }
     assert trigger_arguments_table(triggers).to_pylist() == [
         {"trigger_name": "a", "argument_key": "x", "argument_value": "1"},

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from engine.catalog.model import ErrorBehavior, Trigger
+from engine.catalog.trigger_permissions import chosen_permissions, permissions_of
 from engine.errors import RequestError
 from engine.http.access import Right
 from engine.http.asgi import Request, Response, UnsupportedMediaTypeError, json_response
@@ -37,6 +38,7 @@ class TriggerSettings(msgspec.Struct, frozen=True):
     batch_rows: int | None = None
     allow_self: bool = False
     start_from: str = "now"
+    permissions: list[str] | None = None
 
 
 class TriggerBody(msgspec.Struct, frozen=True):
@@ -58,6 +60,14 @@ class BackfillBody(msgspec.Struct, frozen=True, rename={"start": "from", "end": 
     trigger_name: str
     start: str | int
     end: str | int | None = None
+
+
+class TriggerRightsBody(msgspec.Struct, frozen=True):
+    """POST …/permissions: what a trigger may do from now on."""
+
+    db: str
+    trigger_name: str
+    permissions: list[str]
 
 
 class TriggerNameBody(msgspec.Struct, frozen=True):
@@ -118,6 +128,7 @@ def _trigger_row(trigger: Trigger) -> dict[str, Any]:
         "error_behavior": trigger.error_behavior.value,
         "disabled": trigger.disabled,
         "disabled_reason": trigger.disabled_reason,
+        "permissions": ", ".join(permissions_of(trigger)),
     }
 
 
@@ -166,6 +177,7 @@ def routes(services: Services) -> list[Route]:
                 concurrency=settings.concurrency,
                 batch_rows=settings.batch_rows,
                 start_from=settings.start_from,
+                permissions=settings.permissions,
             )
         )
         await writer.create_trigger(draft.trigger, draft.backfill)
@@ -184,6 +196,12 @@ def routes(services: Services) -> list[Route]:
     async def disable_trigger(request: Request) -> Response:
         body = await read_query_or_json(request, TriggerNameBody)
         await writer.disable_trigger(body.db, body.trigger_name)
+        return Response(200)
+
+    async def set_permissions(request: Request) -> Response:
+        body = await read_json(request, TriggerRightsBody)
+        permissions = chosen_permissions(body.permissions, body.db, is_own_only=False)
+        await writer.set_trigger_permissions(body.db, body.trigger_name, permissions)
         return Response(200)
 
     async def backfill(request: Request) -> Response:
@@ -241,6 +259,14 @@ def routes(services: Services) -> list[Route]:
         ),
         Route(
             ("POST",),
+            f"{trigger_path}/permissions",
+            set_permissions,
+            "Set what a trigger may do from now on, with permissions as those of tokens",
+            Right.ADMIN,
+            body=JsonBody(TriggerRightsBody),
+        ),
+        Route(
+            ("POST",),
             f"{trigger_path}/backfill",
             backfill,
             "Hand a trigger rows of the past; 409 while a backfill is under way",
@@ -260,4 +286,5 @@ TRIGGER_COLUMNS = (
     "error_behavior",
     "disabled",
     "disabled_reason",
+    "permissions",
 )

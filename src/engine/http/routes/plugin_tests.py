@@ -26,6 +26,7 @@ class _TestBody(msgspec.Struct, frozen=True, kw_only=True):
     input_arguments: dict[str, str] | None = None
     cache_name: str | None = None
     trigger_name: str | None = None
+    permissions: list[str] | None = None
 
     def request(self) -> DryRunRequest:
         """What every dry run needs to know."""
@@ -35,6 +36,7 @@ class _TestBody(msgspec.Struct, frozen=True, kw_only=True):
             input_arguments=self.input_arguments,
             cache_name=self.cache_name,
             trigger_name=self.trigger_name,
+            permissions=self.permissions,
         )
 
 
