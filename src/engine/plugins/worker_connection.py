@@ -113,7 +113,11 @@ class WorkerConnection:
         try:
             with worker_end, output.worker_end() as descriptor:
                 process = await zygote.spawn(
-                    worker_end, descriptor, nice=bounds.nice, processes_max=bounds.processes_max
+                    worker_end,
+                    descriptor,
+                    owner=f"{trigger.database}/{trigger.name}",
+                    nice=bounds.nice,
+                    processes_max=bounds.processes_max,
                 )
             server_end.setblocking(False)
             channel = await ServerChannel.open(server_end)

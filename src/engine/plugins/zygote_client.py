@@ -18,6 +18,7 @@ import msgspec
 
 import engine
 from engine.errors import PluginWorkerLostError
+from engine.logs import keys
 from engine.plugins.channel import (
     CONTROL_BYTES_MAX,
     FromZygote,
@@ -35,6 +36,8 @@ _BACK_OFF_MAX_S = 10.0
 _HEALTHY_AFTER_S = 60.0
 _STOP_TIMEOUT_S = 5.0
 _SPAWN_TIMEOUT_S = 30.0
+# Workers that the log names when the zygote has ended.
+_NAMED_MAX = 10
 
 
 def plugin_environment(plugin_dir: Path, venv: Path) -> dict[str, str]:
@@ -55,12 +58,14 @@ class WorkerProcess:
     """One forked worker, as far as the zygote knows it.
 
     Attributes:
+        owner: Whom it works for, in log lines.
         exited: Resolves to the exit status (negative: signal), or None when the zygote died.
         end_reason: Why the zygote killed it of its own accord, once it has ended.
     """
 
-    def __init__(self, worker_id: int, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, worker_id: int, owner: str, loop: asyncio.AbstractEventLoop) -> None:
         self.worker_id = worker_id
+        self.owner = owner
         self.pid = 0
         self.end_reason = ""
         self.spawned: asyncio.Future[WorkerSpawned] = loop.create_future()
@@ -80,6 +85,8 @@ class ZygoteClient:
         self._processes: dict[int, WorkerProcess] = {}
         self._started_at = 0.0
         self._back_off_s = 0.0
+        # Who had a worker at each end of the zygote, since it was healthy last.
+        self._present: frozenset[str] | None = None
         self._reaping: set[asyncio.Task[None]] = set()
 
     @property
@@ -95,18 +102,19 @@ class ZygoteClient:
         """Ends the zygote and with it every worker."""
         async with self._lock:
             if self._control is not None:
-                self._lost("the server stops it")
+                self._lost("the server stops it", is_wanted=True)
             if self._reaping:
                 await asyncio.wait(self._reaping)
 
     async def spawn(
-        self, worker_end: socket.socket, output: int, *, nice: int, processes_max: int
+        self, worker_end: socket.socket, output: int, *, owner: str, nice: int, processes_max: int
     ) -> WorkerProcess:
         """Forks a worker; the caller closes its copies of the descriptors.
 
         Args:
             worker_end: The worker's end of its channel.
             output: Descriptor that becomes its standard output and error.
+            owner: As WorkerProcess.
             nice: As SpawnWorker.
             processes_max: As SpawnWorker.
 
@@ -114,7 +122,7 @@ class ZygoteClient:
             PluginWorkerLostError: The zygote cannot fork, or has died.
         """
         await self._ensure_running()
-        process = WorkerProcess(next(self._worker_ids), asyncio.get_running_loop())
+        process = WorkerProcess(next(self._worker_ids), owner, asyncio.get_running_loop())
         self._processes[process.worker_id] = process
         try:
             order = SpawnWorker(process.worker_id, nice, processes_max)
@@ -201,17 +209,20 @@ class ZygoteClient:
                 process.end_reason = message.reason
                 process.exited.set_result(message.status)
 
-    def _lost(self, reason: str) -> None:
+    def _lost(self, reason: str, *, is_wanted: bool = False) -> None:
         assert self._control is not None
         assert self._popen is not None
         asyncio.get_running_loop().remove_reader(self._control.fileno())
         self._control.close()
         self._control = None
-        logger.info("plugin zygote ended pid=%d reason=%s", self._popen.pid, reason)
         is_healthy = time.monotonic() - self._started_at >= _HEALTHY_AFTER_S
         doubled_s = min(max(self._back_off_s * 2, _BACK_OFF_FIRST_S), _BACK_OFF_MAX_S)
         self._back_off_s = _BACK_OFF_FIRST_S if is_healthy else doubled_s
         processes, self._processes = self._processes, {}
+        if is_wanted:
+            logger.info("plugin zygote ended pid=%d reason=%s", self._popen.pid, reason)
+        else:
+            self._report(reason, {process.owner for process in processes.values()}, is_healthy)
         for process in processes.values():
             if not process.spawned.done():
                 error = "the process that starts plugin workers has ended; see the server's output"
@@ -220,6 +231,24 @@ class ZygoteClient:
         task = asyncio.get_running_loop().create_task(_reap(self._popen))
         self._reaping.add(task)
         task.add_done_callback(self._reaping.discard)
+
+    def _report(self, reason: str, owners: set[str], is_healthy: bool) -> None:
+        """Say who had a worker now and at the ends before: a plugin can kill the zygote."""
+        assert self._popen is not None
+        present = frozenset(owners)
+        if self._present is not None and not is_healthy:
+            present &= self._present
+        self._present = present
+        named = sorted(present)[:_NAMED_MAX]
+        logger.warning(
+            "plugin zygote ended, and all plugin workers with it",
+            extra=keys(
+                pid=self._popen.pid,
+                reason=reason,
+                pause_s=self._back_off_s,
+                workers_each_time=", ".join(named) + " …" * (len(present) > _NAMED_MAX),
+            ),
+        )
 
 
 async def _reap(popen: subprocess.Popen[bytes]) -> None:
