@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import duckdb
 import msgspec
@@ -43,6 +43,8 @@ from engine.query.questions import (
 from engine.query.reach import EVERYTHING, texts_reached, times_met, times_reached
 from engine.query.results import normalised
 from engine.query.rewrite import view_name
+from engine.query.series_answers import Moment, series_answer
+from engine.query.series_plans import SeriesPlan
 from engine.query.table_sources import Found, TableSources, not_found
 from engine.query.views import (
     QueryCatalog,
@@ -119,8 +121,29 @@ class QueryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     cache_bytes_max: Annotated[int, msgspec.Meta(ge=0)] = 256 * 1024 * 1024
 
 
+class _Prepared(NamedTuple):
+    """A query that is to be run, or has been answered.
+
+    Attributes:
+        runnable: What DuckDB is to run.
+        zones: The time zones of columns of the result.
+        files: Those that are read, each with its database and table.
+        answer: The answer; None where DuckDB gives it.
+    """
+
+    runnable: Runnable = ""
+    zones: Mapping[str, str] = _NOTHING_GIVEN
+    files: Sequence[tuple[str, str, FileEntry]] = ()
+    answer: Any | None = None
+
+
 class QueryExecutor:
-    """Answers SQL over the tables of a catalog."""
+    """Answers SQL over the tables of a catalog.
+
+    Attributes:
+        answers_series: Whether questions about single series are answered without DuckDB where
+            that is possible; the answers are the same, so that tests compare them.
+    """
 
     def __init__(
         self,
@@ -134,6 +157,7 @@ class QueryExecutor:
 
         Without `caches`, none can be queried, and last points are computed from all rows.
         """
+        self.answers_series = True
         self._config = config
         self._catalog = catalog
         self._clock_ns = clock_ns
@@ -212,7 +236,7 @@ class QueryExecutor:
                 self._watchdog.watch(running, limit_ms / 1000, StopReason.TIMEOUT)
             with self._catalog.reading():
                 try:
-                    runnable, zones, files = self._prepared(
+                    prepared = self._prepared(
                         cursor, database, question, given, is_schema_only=is_schema_only
                     )
                 except QueryError:
@@ -220,16 +244,18 @@ class QueryExecutor:
                         raise
                     # What is wrong is said of the text that was sent.
                     question = plain_question(sql, params or {}, limits)
-                    runnable, zones, files = self._prepared(
+                    prepared = self._prepared(
                         cursor, database, question, given, is_schema_only=is_schema_only
                     )
+                if prepared.answer is not None:
+                    return prepared.answer
                 try:
                     return self._answer(
-                        cursor, running, runnable, statement, zones, is_schema_only=is_schema_only
+                        cursor, running, prepared, statement, is_schema_only=is_schema_only
                     )
                 except _FAILURES as error:
                     if running.reason is None:
-                        self._search_damage(error, files)
+                        self._search_damage(error, prepared.files)
                     raise
         except _FAILURES as error:
             raise self._explained(error, running) from error
@@ -333,12 +359,8 @@ class QueryExecutor:
         given: Mapping[str, Any],
         *,
         is_schema_only: bool,
-    ) -> tuple[Runnable, Mapping[str, str], list[tuple[str, str, FileEntry]]]:
-        """Make the tables visible in the cursor and return the statement that reads them.
-
-        Beside it come the time zones of columns of the result, and the files that are read, each
-        with its database and table.
-        """
+    ) -> "_Prepared":
+        """Make the tables visible in the cursor, for the statement that reads them."""
         now_ns = self._clock_ns()
         params, parsed = question.params, question.parsed
         statement, tables = parsed.statement, parsed.tables
@@ -361,6 +383,10 @@ class QueryExecutor:
         template = template_of(question, self._config.parse_limits, named, renamed)
         text = None
         if len(found) == 1 and statement.kind is StatementKind.QUERY and not is_schema_only:
+            if template.plan is not None and not given:
+                answer = self._series_answer(template.plan, found[0], Moment(params, now_ns))
+                if answer is not None:
+                    return _Prepared(answer=answer)
             met = times_met(statement.query, params, now_ns)
             if met is not None:
                 text = self._grouped.text(
@@ -385,7 +411,18 @@ class QueryExecutor:
             if one.snapshot is not None
             for entry in one.snapshot.files
         ]
-        return runnable, dict(template.zones), files
+        return _Prepared(runnable, dict(template.zones), files)
+
+    def _series_answer(self, plan: SeriesPlan, found: Found, moment: Moment) -> Any | None:
+        """The answer without DuckDB, where all rows are in memory."""
+        snapshot = found.snapshot
+        if not self.answers_series or (snapshot is not None and snapshot.files):
+            return None
+        least_time_ns = None if snapshot is None else snapshot.least_time_ns
+        answer = series_answer(plan, found.rows, least_time_ns, moment)
+        if answer is None or answer.nbytes > self._config.result_bytes_max:
+            return None
+        return answer
 
     def _plain_text(
         self,
@@ -408,12 +445,12 @@ class QueryExecutor:
         self,
         cursor: duckdb.DuckDBPyConnection,
         running: RunningQuery,
-        runnable: Runnable,
+        prepared: "_Prepared",
         statement: Statement,
-        zones: Mapping[str, str],
         *,
         is_schema_only: bool,
     ) -> Any:
+        runnable, zones = prepared.runnable, prepared.zones
         if running.reason is not None:
             raise self._explained(RuntimeError("interrupted"), running)
         if is_schema_only:

@@ -20,7 +20,7 @@ from engine.query.literals import (
     time_sql,
 )
 from engine.query.scopes import Resolution, kind_of_type
-from engine.query.template import Slot, SlotKind, is_number_text, number_sql, slot_mark
+from engine.query.slots import Slot, SlotKind, is_number_text, number_sql, slot_mark
 from engine.query.zones import fixed_offset_s
 
 _Node = TypeVar("_Node", bound=exp.Expr)

@@ -20,7 +20,9 @@ from engine.query.kinds import Kind
 from engine.query.macros import check_copies
 from engine.query.operators import Operators, call, cast, replace
 from engine.query.scopes import Columns, Resolution, zones_of
-from engine.query.template import GroupParts, Slot, SlotKind, Template, cut
+from engine.query.series_plans import series_plan
+from engine.query.slots import Slot, SlotKind
+from engine.query.template import GroupParts, Template, cut
 
 # Names that begin like this are refused in queries, so no subquery can stand in for a table.
 RESERVED_PREFIX = "headrace "
@@ -136,16 +138,19 @@ def translate(
     for node in list(tree.find_all(exp.Parameter)):
         replace(node, operators.parameter(node, SlotKind.VALUE))
     check_copies(tree)
-    return cut(_sql(tree), operators.slots, zones, _parts(tree, columns, operators.slots))
+    parts = plan = None
+    if len(columns) == 1:
+        ((table, known),) = columns.items()
+        if table.schema == "iox":
+            parts = _parts(tree, known, operators.slots)
+            # Zones and new names of columns are beyond what is answered without DuckDB.
+            if not zones and not renamed:
+                plan = series_plan(tree, known, operators.slots)
+    return cut(_sql(tree), operators.slots, zones, parts, plan)
 
 
-def _parts(
-    tree: exp.Query, columns: Mapping[TableName, Columns], slots: list[Slot]
-) -> GroupParts | None:
-    (table, *others) = columns or (None,)
-    if table is None or others or table.schema != "iox":
-        return None
-    steps = two_steps(tree, columns[table])
+def _parts(tree: exp.Query, columns: Columns, slots: list[Slot]) -> GroupParts | None:
+    steps = two_steps(tree, columns)
     if steps is None:
         return None
     inner, whole, outer = (

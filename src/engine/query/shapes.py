@@ -6,7 +6,7 @@
 
 import re
 
-from engine.query.template import is_number_text
+from engine.query.slots import is_number_text
 
 # Quoted names, comments, escapes and parameters of the user's own make a text unusual.
 _UNUSUAL = re.compile(r'["$\\`;]|--|/\*|\'\'')

@@ -11,7 +11,7 @@ from engine.errors import QueryError, QueryNotSupportedError
 from engine.query.kinds import Kind
 from engine.query.literals import Interval, names_zone, parse_interval
 from engine.query.operators import Operators, call, cast, raw
-from engine.query.template import Slot, SlotKind
+from engine.query.slots import Slot, SlotKind
 from engine.query.time_formats import ISO, input_formats, output_pieces
 from engine.query.zones import UTC, fixed_offset_s, zone_name
 
