@@ -18,14 +18,23 @@ _FOOTER_FACTOR = 4
 
 
 class Footer:
-    """What a file says of itself; ``places`` are those of its columns, by name."""
+    """What a file says of itself.
+
+    Attributes:
+        metadata: Its footer, a ``pyarrow.parquet.FileMetaData``.
+        places: Those of its columns, by name.
+        group_rows: Rows of each row group.
+    """
 
     def __init__(self, metadata: Any) -> None:
-        """Tell what `metadata`, a ``pyarrow.parquet.FileMetaData``, holds."""
+        """Tell what `metadata` holds."""
         self.metadata = metadata
         self.places: dict[str, int] = {
             metadata.schema.column(place).name: place for place in range(metadata.num_columns)
         }
+        self.group_rows = [
+            metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)
+        ]
         self._ranges: dict[str, list[tuple[Any, Any] | None]] = {}
 
     def ranges(self, name: str) -> list[tuple[Any, Any] | None]:

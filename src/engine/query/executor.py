@@ -40,7 +40,13 @@ from engine.query.questions import (
     question_of,
     template_of,
 )
-from engine.query.reach import EVERYTHING, texts_reached, times_met, times_reached
+from engine.query.reach import (
+    EVERYTHING,
+    numbers_reached,
+    texts_reached,
+    times_met,
+    times_reached,
+)
 from engine.query.results import normalised
 from engine.query.rewrite import view_name
 from engine.query.series_answers import Moment, series_answer
@@ -363,17 +369,23 @@ class QueryExecutor:
         """Make the tables visible in the cursor, for the statement that reads them."""
         now_ns = self._clock_ns()
         params, parsed = question.params, question.parsed
-        statement, tables = parsed.statement, parsed.tables
-        assert statement.query is not None
-        times = times_reached(statement.query, params, now_ns)
-        texts = texts_reached(statement.query, params)
+        statement, tables, survey = parsed.statement, parsed.tables, parsed.survey
+        assert survey is not None
+        times = times_reached(survey, params, now_ns)
+        texts = texts_reached(survey, params)
+        numbers = numbers_reached(survey, params)
         found = [
             _given(given[table.name])
             if table.schema == "iox" and table.name in given
             else self._sources.find(
                 database,
                 table,
-                Reach(times.get(table.name, EVERYTHING), texts.get(table.name, {}), parsed.names),
+                Reach(
+                    times.get(table.name, EVERYTHING),
+                    texts.get(table.name, {}),
+                    numbers.get(table.name, ()),
+                    parsed.names,
+                ),
                 parsed.points.get(table),
             )
             for table in tables
@@ -387,7 +399,7 @@ class QueryExecutor:
                 answer = self._series_answer(template.plan, found[0], Moment(params, now_ns))
                 if answer is not None:
                     return _Prepared(answer=answer)
-            met = times_met(statement.query, params, now_ns)
+            met = times_met(survey, params, now_ns)
             if met is not None:
                 text = self._grouped.text(
                     cursor,

@@ -4,7 +4,7 @@
 """Columns in few bytes."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy
@@ -16,8 +16,27 @@ _COLUMN_BYTES = 512
 _DICTIONARIES_MAX = 256
 _NARROW = (numpy.int8, numpy.int16, numpy.int32)
 
+_NUMBERS = (pyarrow.int64(), pyarrow.uint64(), pyarrow.float64())
+
 # A slice, or an array of rising numbers of rows.
 Places = Any
+
+
+class Within(NamedTuple):
+    """What rows must meet.
+
+    Attributes:
+        times: From the first to the last, both inclusive.
+        comparisons: Columns of numbers, each with a function that compares it with a number.
+    """
+
+    times: tuple[int, int]
+    comparisons: Sequence[tuple[str, Callable[[Any, int | float], Any], int | float]] = ()
+
+    @property
+    def names(self) -> set[str]:
+        """Of the columns that this is about."""
+        return {"time", *(name for name, _, _ in self.comparisons)}
 
 
 def count_of(places: Places) -> int:
@@ -51,6 +70,11 @@ class PackedColumn(NamedTuple):
         """Whether its values are a numpy array."""
         return isinstance(self.values, numpy.ndarray)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether its values are numbers that compare as such."""
+        return self.is_numpy and self.dictionary is None and self.value_type in _NUMBERS
+
     def places_of(self, texts: frozenset[str]) -> Places:
         """Where it has one of these texts; None where it has none of them. Of texts with codes."""
         if not self.is_numpy:
@@ -76,6 +100,19 @@ class PackedColumn(NamedTuple):
         return self.values.take(pyarrow.array(places))
 
 
+_COMPARED: dict[str, Any] = {
+    "=": numpy.equal,
+    "!=": numpy.not_equal,
+    "<": numpy.less,
+    "<=": numpy.less_equal,
+    ">": numpy.greater,
+    ">=": numpy.greater_equal,
+}
+_OF_FLOATS: dict[str, Any] = {
+    **_COMPARED,
+    ">": lambda left, right: ~(left <= right),
+    ">=": lambda left, right: ~(left < right),
+}
 _SIDES: tuple[Any, Any] = ("left", "right")
 
 
@@ -116,6 +153,12 @@ def packed(column: Any, dictionaries: Dictionaries) -> PackedColumn:
     return viewed
 
 
+def compared(sign: str, *, is_float: bool = True) -> Callable[[Any, int | float], Any]:
+    """A function that compares numbers as DuckDB does, to which NaN is greater than all others."""
+    function: Callable[[Any, int | float], Any] = (_OF_FLOATS if is_float else _COMPARED)[sign]
+    return function
+
+
 def of_array(array: Any, dictionaries: Dictionaries) -> PackedColumn:
     """An Arrow array in this form, which shares its memory."""
     kind = array.type
@@ -136,6 +179,33 @@ def one_array(column: Any) -> Any:
     """A ``pyarrow.ChunkedArray`` as one array."""
     array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
     return pyarrow.concat_arrays(array.chunks) if isinstance(array, pyarrow.ChunkedArray) else array
+
+
+def narrowed(columns: Mapping[str, PackedColumn], places: Places, within: Within) -> Places | None:
+    """Those of `places` at which rows are `within`, and maybe others; None where there are none.
+
+    Args:
+        columns: Columns of the rows. One that is not here, or has nulls, is not looked at.
+        places: Where to look.
+        within: What rows must meet.
+    """
+    times, comparisons = within
+    meets: Any = None
+    time = columns.get("time")
+    if time is not None and time.is_numpy:
+        values = time.at(places)
+        meets = (values >= times[0]) & (values <= times[1])
+    for name, compare, number in comparisons:
+        column = columns.get(name)
+        if column is not None and column.is_plain:
+            here = compare(column.at(places), number)
+            meets = here if meets is None else meets & here
+    if meets is None or meets.all():
+        return places if count_of(places) else None
+    left = numpy.flatnonzero(meets)
+    if not len(left):
+        return None
+    return left + places.start if isinstance(places, slice) else places[left]
 
 
 def joined(columns: Sequence[PackedColumn], places: Sequence[Places]) -> Any:

@@ -13,7 +13,7 @@ from engine.errors import QueryError
 from engine.query.dialect import ParseLimits, Statement, TableName, parse_statement
 from engine.query.kinds import Kind
 from engine.query.last_points import LastPoints, last_points
-from engine.query.reach import columns_reached
+from engine.query.reach import Survey, columns_reached, survey_of
 from engine.query.rewrite import fold_names, name_caches, tables_of, translate
 from engine.query.sandbox import check_query
 from engine.query.shapes import shape_of
@@ -31,12 +31,14 @@ class Parsed(msgspec.Struct, frozen=True):
     """What can be said of a text whatever the tables hold.
 
     Attributes:
+        survey: Of its tree, where it is a query.
         tables: Those that it names.
         names: As `columns_reached` gives them.
         points: Tables of which the last rows of each series may be enough.
     """
 
     statement: Statement
+    survey: Survey | None = None
     tables: tuple[TableName, ...] = ()
     names: frozenset[str] | None = None
     points: Mapping[TableName, LastPoints] = {}
@@ -115,7 +117,13 @@ def _parsed(sql: str, limits: ParseLimits) -> Parsed:
         check_query(query)
         fold_names(query)
         name_caches(query)
-        return Parsed(statement, tables_of(query), columns_reached(query), last_points(query))
+        return Parsed(
+            statement,
+            survey_of(query),
+            tables_of(query),
+            columns_reached(query),
+            last_points(query),
+        )
     except RecursionError as error:
         raise QueryError("the query is nested too deeply") from error
 

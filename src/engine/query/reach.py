@@ -4,7 +4,8 @@
 """What a query reaches of its tables."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import sqlglot.expressions as exp
 
@@ -15,14 +16,69 @@ from engine.store.time_ranges import TimeRange, common
 EVERYTHING: TimeRange = (TIME_NS_MIN, TIME_NS_MAX)
 # Rounding in expressions of time is below this.
 _SLACK_NS = 1_000_000
+# Whole numbers up to this are doubles, too: comparing as one or the other makes no difference.
+_EXACT_MAX = 1 << 52
+_DIGITS_MAX = 30
 
-_FLIPPED: dict[type[exp.Expr], type[exp.Expr]] = {
+FLIPPED: dict[type[exp.Expr], type[exp.Expr]] = {
     exp.GT: exp.LT,
     exp.GTE: exp.LTE,
     exp.LT: exp.GT,
     exp.LTE: exp.GTE,
     exp.EQ: exp.EQ,
 }
+SIGNS: dict[type[exp.Expr], str] = {
+    exp.EQ: "=",
+    exp.NEQ: "!=",
+    exp.GT: ">",
+    exp.GTE: ">=",
+    exp.LT: "<",
+    exp.LTE: "<=",
+}
+
+
+class Select(NamedTuple):
+    """A SELECT of a query.
+
+    Attributes:
+        sources: What it reads.
+        conditions: Parts of its WHERE that must hold for every row of the answer.
+    """
+
+    sources: tuple[exp.Expr, ...]
+    conditions: tuple[exp.Expr, ...]
+
+
+class Survey(NamedTuple):
+    """What matters of a query's tree, found once: a walk through it takes as long as an answer.
+
+    Attributes:
+        query: The tree.
+        selects: All of its SELECTs.
+        tables: All mentions of tables.
+    """
+
+    query: exp.Query
+    selects: tuple[Select, ...]
+    tables: tuple[exp.Table, ...]
+
+
+class Comparison(NamedTuple):
+    """A column of numbers compared with one, by a sign like ``<``."""
+
+    column: str
+    sign: str
+    number: int | float
+
+
+def survey_of(query: exp.Query) -> Survey:
+    """The survey of a checked query with folded names."""
+    selects = [
+        Select(tuple(_sources(select)), tuple([] if where is None else _conditions(where.this)))
+        for select in query.find_all(exp.Select)
+        for where in [select.args.get("where")]
+    ]
+    return Survey(query, tuple(selects), tuple(query.find_all(exp.Table)))
 
 
 def columns_reached(query: exp.Query) -> frozenset[str] | None:
@@ -51,7 +107,7 @@ def _is_counted(star: exp.Star) -> bool:
 
 
 def times_reached(
-    query: exp.Query, params: Mapping[str, object], now_ns: int
+    survey: Survey, params: Mapping[str, object], now_ns: int
 ) -> dict[str, TimeRange]:
     """By name of a table, the times outside of which its rows cannot matter.
 
@@ -61,17 +117,16 @@ def times_reached(
     reached: dict[str, TimeRange] = {}
     unknown: set[str] = set()
     judged: set[int] = set()
-    for select in query.find_all(exp.Select):
-        sources = _sources(select)
-        for source in sources:
+    for select in survey.selects:
+        for source in select.sources:
             if isinstance(source, exp.Table):
                 judged.add(id(source))
-                times = _times(select, source, is_alone=len(sources) == 1, at=(params, now_ns))
+                times = _times(select, source, (params, now_ns))
                 known = reached.get(source.name)
                 reached[source.name] = (
                     times if known is None else (min(times[0], known[0]), max(times[1], known[1]))
                 )
-    for table in query.find_all(exp.Table):
+    for table in survey.tables:
         if id(table) not in judged:
             unknown.add(table.name)
     return {
@@ -81,18 +136,19 @@ def times_reached(
     }
 
 
-def times_met(query: exp.Query, params: Mapping[str, object], now_ns: int) -> TimeRange | None:
+def times_met(survey: Survey, params: Mapping[str, object], now_ns: int) -> TimeRange | None:
     """Times at which every row meets the conditions of a query over one table.
 
     None where it has conditions that are about other things, or not plain.
     """
-    if not isinstance(query, exp.Select):
+    if not isinstance(survey.query, exp.Select):
         return None
-    sources, where = _sources(query), query.args.get("where")
+    # The first one that is found in a SELECT is itself.
+    sources, conditions = survey.selects[0]
     if len(sources) != 1 or not isinstance(sources[0], exp.Table):
         return None
     low, high = EVERYTHING
-    for condition in [] if where is None else _conditions(where.this):
+    for condition in conditions:
         limits = _exact_limits(condition, sources[0], (params, now_ns))
         if limits is None:
             return None
@@ -120,27 +176,76 @@ def _exact_limits(
 
 
 def texts_reached(
-    query: exp.Query, params: Mapping[str, object]
+    survey: Survey, params: Mapping[str, object]
 ) -> dict[str, dict[str, frozenset[str]]]:
     """By name of a table, columns whose value must be one of some texts, for a row to matter.
 
     Only of tables that the query mentions once.
     """
-    mentions = Counter(table.name for table in query.find_all(exp.Table))
     reached: dict[str, dict[str, frozenset[str]]] = {}
-    for select in query.find_all(exp.Select):
-        sources = _sources(select)
-        where = select.args.get("where")
-        if where is None:
-            continue
-        for source in sources:
-            if not isinstance(source, exp.Table) or mentions[source.name] != 1:
-                continue
-            for condition in _conditions(where.this):
-                found = _texts(condition, source, params, is_alone=len(sources) == 1)
-                if found is not None:
-                    reached.setdefault(source.name, {}).setdefault(*found)
+    for source, condition, is_alone in _of_single_tables(survey):
+        found = _texts(condition, source, params, is_alone=is_alone)
+        if found is not None:
+            reached.setdefault(source.name, {}).setdefault(*found)
     return reached
+
+
+def numbers_reached(
+    survey: Survey, params: Mapping[str, object]
+) -> dict[str, tuple[Comparison, ...]]:
+    """By name of a table, comparisons that a row meets, for it to matter.
+
+    Of columns that are numbers; what a comparison of others means is another matter. Only of
+    tables that the query mentions once.
+    """
+    reached: dict[str, tuple[Comparison, ...]] = {}
+    for source, condition, is_alone in _of_single_tables(survey):
+        found = _comparison(condition, source, params, is_alone=is_alone)
+        if found is not None:
+            reached[source.name] = (*reached.get(source.name, ()), found)
+    return reached
+
+
+def _of_single_tables(survey: Survey) -> Iterator[tuple[exp.Table, exp.Expr, bool]]:
+    """Tables that are mentioned once, with each condition beside them.
+
+    And whether there is no other source that its columns may be of.
+    """
+    mentions = Counter(table.name for table in survey.tables)
+    for sources, conditions in survey.selects:
+        for source in sources:
+            if isinstance(source, exp.Table) and mentions[source.name] == 1:
+                for condition in conditions:
+                    yield source, condition, len(sources) == 1
+
+
+def _comparison(
+    condition: exp.Expr, table: exp.Table, params: Mapping[str, object], *, is_alone: bool
+) -> Comparison | None:
+    kind = type(condition)
+    if kind not in SIGNS:
+        return None
+    column, value = condition.this, condition.args["expression"]
+    if not isinstance(column, exp.Column):
+        column, value, kind = value, column, FLIPPED.get(kind, kind)
+    if not _is_own(column, table, is_alone=is_alone):
+        return None
+    number = _number(value, params)
+    return None if number is None else Comparison(column.name, SIGNS[kind], number)
+
+
+def _number(node: exp.Expr, params: Mapping[str, object]) -> int | float | None:
+    if isinstance(node, exp.Neg):
+        positive = _number(node.this, params)
+        return None if positive is None else -positive
+    value: object = None
+    if isinstance(node, exp.Parameter):
+        value = params.get(node.name)
+    elif isinstance(node, exp.Literal) and not node.is_string and len(node.name) <= _DIGITS_MAX:
+        value = int(node.name) if node.name.isdigit() else float(node.name)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if abs(value) <= _EXACT_MAX else None
 
 
 def _texts(
@@ -155,12 +260,17 @@ def _texts(
         column, values = condition.this, list(condition.expressions)
     else:
         return None
-    is_own = isinstance(column, exp.Column) and (
-        column.table == table.alias_or_name if column.table else is_alone
-    )
+    if not _is_own(column, table, is_alone=is_alone):
+        return None
     texts = [_text(value, params) for value in values]
     known = frozenset(text for text in texts if text is not None)
-    return (column.name, known) if is_own and texts and None not in texts else None
+    return (column.name, known) if texts and None not in texts else None
+
+
+def _is_own(node: exp.Expr, table: exp.Table, *, is_alone: bool) -> bool:
+    if not isinstance(node, exp.Column):
+        return False
+    return node.table == table.alias_or_name if node.table else is_alone
 
 
 def _text(node: exp.Expr, params: Mapping[str, object]) -> str | None:
@@ -185,17 +295,10 @@ def _sources(select: exp.Select) -> list[exp.Expr]:
     return sources + list(select.args.get("laterals") or [])
 
 
-def _times(
-    select: exp.Select,
-    table: exp.Table,
-    *,
-    is_alone: bool,
-    at: tuple[Mapping[str, object], int],
-) -> TimeRange:
-    where = select.args.get("where")
+def _times(select: Select, table: exp.Table, at: tuple[Mapping[str, object], int]) -> TimeRange:
     times = EVERYTHING
-    for condition in [] if where is None else _conditions(where.this):
-        limits = _limits(condition, table, is_alone=is_alone, at=at)
+    for condition in select.conditions:
+        limits = _limits(condition, table, is_alone=len(select.sources) == 1, at=at)
         # Conditions that contradict each other reach nothing; a moment is little enough.
         times = common(times, limits) or (limits[0], limits[0])
     return times
@@ -223,11 +326,11 @@ def _limits(
         low, high = _value(condition.args["low"], at), _value(condition.args["high"], at)
         return _widened(low, high)
     kind = type(condition)
-    if kind not in _FLIPPED:
+    if kind not in FLIPPED:
         return EVERYTHING
     left, right = condition.this, condition.args["expression"]
     if _is_time(right, table, is_alone=is_alone):
-        left, right, kind = right, left, _FLIPPED[kind]
+        left, right, kind = right, left, FLIPPED[kind]
     if not _is_time(left, table, is_alone=is_alone):
         return EVERYTHING
     value = _value(right, at)
@@ -244,9 +347,7 @@ def _widened(low: int | None, high: int | None) -> TimeRange:
 
 
 def _is_time(node: exp.Expr, table: exp.Table, *, is_alone: bool) -> bool:
-    if not isinstance(node, exp.Column) or node.name != "time":
-        return False
-    return node.table == table.alias_or_name if node.table else is_alone
+    return _is_own(node, table, is_alone=is_alone) and node.name == "time"
 
 
 def _value(node: exp.Expr, at: tuple[Mapping[str, object], int]) -> int | None:

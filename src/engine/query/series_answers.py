@@ -13,7 +13,7 @@ import pyarrow.compute
 
 from engine.errors import QueryError
 from engine.query.kinds import Kind
-from engine.query.packed_column import one_array
+from engine.query.packed_column import compared, one_array
 from engine.query.series_plans import Aggregate, Bin, Given, SeriesPlan, Shown, Sorting
 from engine.query.slots import SlotKind, is_number_text, time_of
 
@@ -25,20 +25,6 @@ _TIME_MAX = 1 << 62
 _EXACT_MAX = 1 << 52
 _SUM_MAX = 1 << 63
 _AVG_SUM_MAX = 1 << 53
-_COMPARED: dict[str, Any] = {
-    "=": numpy.equal,
-    "!=": numpy.not_equal,
-    "<": numpy.less,
-    "<=": numpy.less_equal,
-    ">": numpy.greater,
-    ">=": numpy.greater_equal,
-}
-# NaN is greater than all other numbers.
-_OF_FLOATS: dict[str, Any] = {
-    **_COMPARED,
-    ">": lambda left, right: ~(left <= right),
-    ">=": lambda left, right: ~(left < right),
-}
 
 
 class _Unfit(Exception):  # noqa: N818 - no answer, but DuckDB has one
@@ -84,7 +70,7 @@ class _Numbers(NamedTuple):
 
 
 class _Coded(NamedTuple):
-    """A tag as codes, -1 for null."""
+    """A tag as codes, -1 for null; a text may have more than one."""
 
     codes: Any
     dictionary: Any
@@ -185,8 +171,7 @@ class _Answer:
         value = self._time(given) if kind is Kind.TIME else self._number(given)
         if kind is Kind.UNSIGNED and value < 0:
             _unfit()
-        compared = (_OF_FLOATS if kind is Kind.FLOAT else _COMPARED)[sign]
-        met = compared(column.values, value)
+        met = compared(sign, is_float=kind is Kind.FLOAT)(column.values, value)
         return met if column.are_valid is None else met & column.are_valid
 
     def _column(self, name: str) -> _Numbers:
@@ -226,9 +211,11 @@ class _Answer:
 
     def _shown_rows(self, name: Shown, places: Any) -> Any:
         assert isinstance(name, str)
-        column = self._rows.column(name)
-        taken = column.take(pyarrow.array(places))
-        return taken.cast(pyarrow.utf8()) if self._is_tag(name) else taken
+        if not self._is_tag(name):
+            return self._rows.column(name).take(pyarrow.array(places))
+        coded = self._tag(name)
+        codes = coded.codes[places]
+        return coded.dictionary.take(pyarrow.array(codes, mask=codes < 0))
 
     # -- groups --
 
@@ -393,11 +380,24 @@ def _numbers(column: Any) -> _Numbers:
 
 
 def _coded(column: Any) -> _Coded:
-    array = one_array(column.unify_dictionaries())
-    if array.dictionary.null_count:
+    # Not by pyarrow's unify_dictionaries, which takes codes of nulls for codes, whatever they are.
+    chunks = column.chunks
+    if any(chunk.dictionary.null_count for chunk in chunks):
         _unfit()
-    indices = array.indices.fill_null(-1) if array.null_count else array.indices
-    return _Coded(indices.to_numpy(zero_copy_only=False), array.dictionary)
+    codes = [chunk.indices.fill_null(-1).to_numpy(zero_copy_only=False) for chunk in chunks]
+    dictionaries = [chunk.dictionary for chunk in chunks]
+    if len(chunks) == 1:
+        return _Coded(codes[0], dictionaries[0])
+    if not chunks:
+        return _Coded(numpy.empty(0, numpy.int32), pyarrow.array([], pyarrow.utf8()))
+    if all(one.equals(dictionaries[0]) for one in dictionaries[1:]):
+        return _Coded(numpy.concatenate(codes), dictionaries[0])
+    # One after the other: a text may be there more than once.
+    start = 0
+    for number, one in enumerate(dictionaries):
+        codes[number] = numpy.where(codes[number] >= 0, codes[number] + start, -1)
+        start += len(one)
+    return _Coded(numpy.concatenate(codes), pyarrow.concat_arrays(dictionaries))
 
 
 def _are_plain_times(times: _Numbers) -> bool:

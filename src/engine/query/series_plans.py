@@ -10,25 +10,10 @@ from typing import NamedTuple, NoReturn
 from sqlglot import exp
 
 from engine.query.kinds import Kind
+from engine.query.reach import FLIPPED, SIGNS
 from engine.query.slots import SLOT_MARK, Slot, SlotKind
 
 _CLAUSES = frozenset(("expressions", "from_", "where", "group", "order", "limit", "offset"))
-_FLIPPED: dict[type[exp.Expr], type[exp.Expr]] = {
-    exp.EQ: exp.EQ,
-    exp.NEQ: exp.NEQ,
-    exp.GT: exp.LT,
-    exp.GTE: exp.LTE,
-    exp.LT: exp.GT,
-    exp.LTE: exp.GTE,
-}
-_SIGNS: dict[type[exp.Expr], str] = {
-    exp.EQ: "=",
-    exp.NEQ: "!=",
-    exp.GT: ">",
-    exp.GTE: ">=",
-    exp.LT: "<",
-    exp.LTE: "<=",
-}
 _AGGREGATES = frozenset(("count", "sum", "avg", "min", "max"))
 _SECOND_NS = 1_000_000_000
 _DAY_NS = 86_400 * _SECOND_NS
@@ -335,12 +320,12 @@ class _Reader:
                 _unfit()
             return [self._condition(node.this, "=", node.expressions)]
         kind = type(node)
-        if kind not in _FLIPPED:
+        if kind not in SIGNS:
             _unfit()
         left, right = node.this, node.args["expression"]
         if not isinstance(left, exp.Column):
-            left, right, kind = right, left, _FLIPPED[kind]
-        return [self._condition(left, _SIGNS[kind], [right])]
+            left, right, kind = right, left, FLIPPED.get(kind, kind)
+        return [self._condition(left, SIGNS[kind], [right])]
 
     def _condition(self, column: exp.Expr, sign: str, values: Sequence[exp.Expr]) -> Condition:
         kind = self._kind(column)

@@ -17,7 +17,7 @@ import pyarrow
 from engine.logs import keys
 from engine.query.decoded_columns import DecodedColumns, Footer
 from engine.query.file_views import doubtful_ranges
-from engine.query.packed_column import PackedColumn, Places, count_of, joined
+from engine.query.packed_column import PackedColumn, Places, count_of, joined, narrowed
 from engine.query.views import Reach, columns_of
 from engine.store.manifest import FileEntry
 from engine.store.snapshot import TableSnapshot
@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 # Row groups that one query looks into; of more, DuckDB is the better reader.
 GROUPS_MAX = 256
+# Columns of row groups that a query decodes itself.
+COLUMNS_AT_ONCE = 9
 # Questions that are remembered; what those need that come again is decoded.
 _QUESTIONS_MAX = 1_024
 # Rows that are picked at most: for more of them there is nothing to be gained.
@@ -87,20 +89,34 @@ class SeriesRows:
             return None
         missed = [one for one in wanted if not self._decoded.has(*one)]
         if missed:
-            self._decode_later(missed, (snapshot.name, tag, *missed[0].names))
-            return None
-        texts = reach.texts[tag]
+            if not self._is_asked_again((snapshot.name, tag, *missed[0].names)):
+                return None
+            if not self._is_little(missed):
+                self._decode_later(missed)
+                return None
+        found = self._cut(wanted, reach, tag)
+        # Other row groups of these files are for other series.
+        self._decode_later(missed)
+        return None if found is None else _tables(found)
+
+    def _cut(
+        self, wanted: Sequence[_Wanted], reach: Reach, tag: str
+    ) -> list[tuple[dict[str, PackedColumn], Places]] | None:
+        """Columns of row groups with the places of rows within `reach`; None for too many rows."""
+        texts, within = reach.texts[tag], reach.within
         found: list[tuple[dict[str, PackedColumn], Places]] = []
         rows = 0
         for one in wanted:
             for columns in self._decoded.columns(*one):
                 places = columns[tag].places_of(texts)
                 if places is not None:
+                    places = narrowed(columns, places, within)
+                if places is not None:
                     found.append((columns, places))
                     rows += count_of(places)
                     if rows > ROWS_MAX:
                         return None
-        return _tables(found)
+        return found
 
     def _wanted(self, snapshot: TableSnapshot, reach: Reach, tag: str) -> list[_Wanted]:
         columns = [
@@ -117,16 +133,31 @@ class SeriesRows:
                 found.append(_Wanted(entry, groups, [n for n in columns if n in footer.places]))
         return found
 
-    def _decode_later(self, missed: Sequence[_Wanted], question: tuple[str, ...]) -> None:
-        """Have whole columns of files decoded for a question that comes again.
+    def _is_asked_again(self, question: tuple[str, ...]) -> bool:
+        if question in self._asked:
+            return True
+        if len(self._asked) >= _QUESTIONS_MAX:
+            self._asked.clear()
+        self._asked.add(question)
+        return False
 
-        As far as there is room for them.
-        """
-        if question not in self._asked:
-            if len(self._asked) >= _QUESTIONS_MAX:
-                self._asked.clear()
-            self._asked.add(question)
-            return
+    def _is_little(self, missed: Sequence[_Wanted]) -> bool:
+        """Whether what is not at hand is decoded in less time than DuckDB needs for the query."""
+        count = size_bytes = 0
+        for entry, groups, names in missed:
+            lacking = [
+                (group, name)
+                for group in groups
+                for name in names
+                if not self._decoded.has(entry, [group], [name])
+            ]
+            count += len(lacking)
+            rows = self._decoded.footer(entry).group_rows
+            size_bytes += sum(rows[group] for group, _ in lacking) * _VALUE_BYTES
+        return count <= COLUMNS_AT_ONCE and self._decoded.kept.has_room(size_bytes)
+
+    def _decode_later(self, missed: Sequence[_Wanted]) -> None:
+        """Have whole columns of files decoded, as far as there is room for them."""
         size_bytes = 0
         fitting = []
         for one in missed:

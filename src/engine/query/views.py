@@ -16,8 +16,17 @@ import pyarrow.compute
 
 from engine.query.chunks import Chunk, KeptRows
 from engine.query.kinds import KIND_OF_COLUMN, Kind
-from engine.query.packed_column import Dictionaries, PackedColumn, joined, of_array, one_array
-from engine.query.reach import EVERYTHING
+from engine.query.packed_column import (
+    Dictionaries,
+    PackedColumn,
+    Within,
+    compared,
+    joined,
+    narrowed,
+    of_array,
+    one_array,
+)
+from engine.query.reach import EVERYTHING, Comparison
 from engine.query.tag_places import TagPlaces
 from engine.store.parquet_file import ARROW_TYPES
 from engine.store.snapshot import TableSnapshot
@@ -92,12 +101,20 @@ class Reach(NamedTuple):
     Attributes:
         times: Rows outside of these do not matter.
         texts: Nor do rows in which one of these columns has none of the texts.
+        numbers: Nor do rows that do not meet one of these, of columns that are numbers.
         names: Names, in lower case, of the columns that are of use; None for all.
     """
 
     times: TimeRange = EVERYTHING
     texts: Mapping[str, frozenset[str]] = {}
+    numbers: Sequence[Comparison] = ()
     names: frozenset[str] | None = None
+
+    @property
+    def within(self) -> Within:
+        """What packed rows must meet."""
+        comparisons = [(one.column, compared(one.sign), one.number) for one in self.numbers]
+        return Within(self.times, comparisons)
 
 
 _ALL = Reach()
@@ -182,50 +199,47 @@ def _reached(entry: _Entry, snapshot: TableSnapshot, reach: Reach) -> Any:
         # Rows of one identity have one tag and are folded among themselves, or with those of files:
         # by all of their tags.
         is_folded = snapshot.overlap_ranges or any(entry.overlaps for entry in snapshot.files)
-        names = None if is_folded else reach.names
-        picked = _picked(entry, chunks, tag, reach.texts[tag], names)
-        return _assembled(picked, snapshot, names)
+        if is_folded:
+            # A later row may give one of these another value.
+            reach = reach._replace(numbers=(), names=None)
+        return _assembled(_picked(entry, chunks, tag, reach), snapshot, reach.names)
     if len(chunks) == len(entry.kept):
         return entry.table
     return _assembled(chunks, snapshot)
 
 
-def _picked(
-    entry: _Entry,
-    chunks: Iterable[Chunk],
-    tag: str,
-    texts: frozenset[str],
-    wanted: frozenset[str] | None,
-) -> list[Chunk]:
-    """The rows in which `tag` has one of the texts, in their order; of small chunks all rows."""
+def _picked(entry: _Entry, chunks: Iterable[Chunk], tag: str, reach: Reach) -> list[Chunk]:
+    """Rows within `reach` by their `tag`, in their order; of small chunks all rows."""
     picked: list[Chunk] = []
     with_tag = [chunk for chunk in chunks if tag in chunk.table.column_names]
     for is_large, run in itertools.groupby(with_tag, lambda chunk: chunk.rows >= CHUNK_ROWS):
         same = list(run)
-        picked += _picked_run(entry, same, tag, texts, wanted) if is_large else same
+        picked += _picked_run(entry, same, tag, reach) if is_large else same
     return picked
 
 
-def _picked_run(
-    entry: _Entry,
-    chunks: Sequence[Chunk],
-    tag: str,
-    texts: frozenset[str],
-    wanted: frozenset[str] | None,
-) -> list[Chunk]:
+def _picked_run(entry: _Entry, chunks: Sequence[Chunk], tag: str, reach: Reach) -> list[Chunk]:
     """The rows of large chunks that follow each other, in one chunk where columns are the same."""
     picked = []
+    within = reach.within
     for names, run in itertools.groupby(chunks, lambda chunk: tuple(chunk.table.column_names)):
-        same = list(run)
-        places = []
-        for chunk in same:
+        looked_at = [name for name in within.names if name in names]
+        same, places = [], []
+        for chunk in run:
             if tag not in chunk.places:
                 chunk.places[tag] = TagPlaces(chunk.table.column(tag))
-            places.append(chunk.places[tag].of(texts))
+            found = chunk.places[tag].of(reach.texts[tag])
+            known = {name: _column(entry, chunk, name) for name in looked_at} if len(found) else {}
+            left = narrowed(known, found, within)
+            if left is not None:
+                same.append(chunk)
+                places.append(left)
+        if not same:
+            continue
         columns = {
             name: joined([_column(entry, chunk, name) for chunk in same], places)
             for name in names
-            if _is_wanted(name, wanted)
+            if _is_wanted(name, reach.names)
         }
         picked.append(
             Chunk(

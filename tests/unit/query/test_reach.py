@@ -4,7 +4,13 @@ import pytest
 
 from engine.query.dialect import parse_statement
 from engine.query.literals import TIME_NS_MAX, TIME_NS_MIN
-from engine.query.reach import columns_reached, times_reached
+from engine.query.reach import (
+    Comparison,
+    columns_reached,
+    numbers_reached,
+    survey_of,
+    times_reached,
+)
 from engine.query.rewrite import fold_names
 
 SECOND = 1_000_000_000
@@ -20,6 +26,10 @@ def query_of(sql):
     query = parse_statement(sql).query
     fold_names(query)
     return query
+
+
+def survey_of_sql(sql):
+    return survey_of(query_of(sql))
 
 
 @pytest.mark.parametrize(
@@ -53,13 +63,13 @@ def query_of(sql):
 )
 def test_conditions_on_time(condition, times):
     params = {"from": T10.strip("'"), "number": 5}
-    found = times_reached(query_of(f"SELECT f FROM m WHERE {condition}"), params, NOW)
+    found = times_reached(survey_of_sql(f"SELECT f FROM m WHERE {condition}"), params, NOW)
     assert found == ({} if times is None else {"m": times})
 
 
 def test_conditions_that_contradict_each_other_reach_next_to_nothing():
-    query = query_of(f"SELECT f FROM m WHERE time > {T20} AND time < {T10}")
-    low, high = times_reached(query, {}, NOW)["m"]
+    survey = survey_of_sql(f"SELECT f FROM m WHERE time > {T20} AND time < {T10}")
+    low, high = times_reached(survey, {}, NOW)["m"]
     assert low == high or high - low < SECOND
 
 
@@ -83,7 +93,7 @@ def test_conditions_that_contradict_each_other_reach_next_to_nothing():
     ],
 )
 def test_tables_that_are_read_in_several_places(sql, times):
-    assert times_reached(query_of(sql), {}, NOW) == times
+    assert times_reached(survey_of_sql(sql), {}, NOW) == times
 
 
 @pytest.mark.parametrize(
@@ -101,3 +111,23 @@ def test_tables_that_are_read_in_several_places(sql, times):
 )
 def test_columns(sql, names):
     assert columns_reached(query_of(sql)) == (None if names is None else frozenset(names))
+
+
+@pytest.mark.parametrize(
+    ("sql", "numbers"),
+    [
+        ("SELECT f FROM m WHERE f > 5", [("f", ">", 5)]),
+        ("SELECT f FROM m WHERE -5 >= f AND m.g <> 1.5", [("f", "<=", -5), ("g", "!=", 1.5)]),
+        ("SELECT f FROM m WHERE (f = $n) AND g < $text", [("f", "=", 7)]),
+        ("SELECT m.f FROM m JOIN n ON m.f = n.f WHERE m.f > 1 AND g > 2", [("f", ">", 1)]),
+        ("SELECT f FROM m WHERE f > 5 OR g > 5", []),
+        ("SELECT f FROM m WHERE NOT f > 5", []),
+        ("SELECT f FROM m WHERE f > 4503599627370497", []),
+        ("SELECT f FROM m WHERE f > $absent AND f > '5' AND f > g AND f + 1 > 2", []),
+        ("SELECT f FROM m WHERE f > 5 AND f IN (SELECT f FROM m)", []),
+        ("SELECT f FROM (SELECT f FROM m) WHERE f > 5", []),
+    ],
+)
+def test_conditions_on_numbers(sql, numbers):
+    found = numbers_reached(survey_of_sql(sql), {"n": 7, "text": "8"})
+    assert list(found.get("m", ())) == [Comparison(*one) for one in numbers]

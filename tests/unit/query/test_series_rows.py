@@ -109,13 +109,27 @@ def test_nothing_is_picked_of_files_that_repeat_rows_or_keep_deleted_ones(
     storage.persist_all()
     for _ in range(3):
         assert storage.query(sql) == [{"f": 1}, {"f": 2}]
-    assert picks == [False, False, True]
+    assert picks == [False, True, True]
     # A live row that may stand for one of the file.
     storage.write("m,host=a f=5i 2")
     assert storage.query(sql) == [{"f": 1}, {"f": 5}]
     storage.delete_rows("m", where="host = 'a'", low_ns=1, high_ns=1)
     assert storage.query(sql) == [{"f": 5}]
     assert picks[3:] == [False, False]
+    storage.close()
+
+
+def test_what_takes_long_to_decode_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, picks: list[bool]
+) -> None:
+    storage = storage_in(tmp_path)
+    storage.write("\n".join(f"m,host=a f={number}i {number}" for number in range(12)))
+    storage.persist_all()
+    # Three row groups of three columns.
+    monkeypatch.setattr(series_rows, "COLUMNS_AT_ONCE", 8)
+    for _ in range(3):
+        assert len(storage.query("SELECT f FROM m WHERE host = 'a'")) == 12
+    assert picks == [False, False, True]
     storage.close()
 
 

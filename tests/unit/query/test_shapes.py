@@ -5,7 +5,7 @@ from engine.errors import EngineError
 from engine.query.dialect import ParseLimits
 from engine.query.executor import QueryConfig, QueryExecutor
 from engine.query.questions import _parsed, _translated
-from engine.query.reach import texts_reached, times_reached
+from engine.query.reach import numbers_reached, texts_reached, times_reached
 from engine.query.shapes import shape_of
 from engine.query.views import columns_of, kinds_of
 from tests.corpus.sql.tables import NOW_NS, catalog
@@ -24,8 +24,9 @@ def translated(sql, params):
         named.append((table, kinds_of(columns_of(snapshot))))
     template = _translated(sql, ParseLimits(), tuple(named), ())
     reached = (
-        times_reached(parsed.statement.query, params, NOW_NS),
-        texts_reached(parsed.statement.query, params),
+        times_reached(parsed.survey, params, NOW_NS),
+        texts_reached(parsed.survey, params),
+        numbers_reached(parsed.survey, params),
     )
     return template.bind(params, NOW_NS), template.zones, reached, parsed.points
 
