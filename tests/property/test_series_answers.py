@@ -60,6 +60,7 @@ def random_rows(rng: random.Random, count: int) -> list[dict[str, object]]:
 @pytest.mark.parametrize("seed", range(ROUNDS))
 def test_answers_are_those_of_duckdb(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(views, "CHUNK_ROWS", 8)
+    monkeypatch.setattr(views, "LOOKED_THROUGH_ROWS", 3)
     answered = []
 
     def noted(*arguments):

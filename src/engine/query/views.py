@@ -3,6 +3,7 @@
 # there may be any. The chunks are kept per table and only grow while the table only grows.
 """Tables as Arrow tables."""
 
+import functools
 import itertools
 import re
 import threading
@@ -27,7 +28,7 @@ from engine.query.packed_column import (
     one_array,
 )
 from engine.query.reach import EVERYTHING, Comparison
-from engine.query.tag_places import TagPlaces
+from engine.query.tag_places import TagPlaces, places_of
 from engine.store.parquet_file import ARROW_TYPES
 from engine.store.snapshot import TableSnapshot
 from engine.store.time_ranges import TimeRange, common
@@ -36,6 +37,10 @@ from lp_core.enums import ColumnType
 # Chunks from this size on are never copied again: DuckDB gains nothing from larger ones.
 CHUNK_ROWS = 65_536
 _GATHERED_BATCHES_MAX = 4_096
+# Of smaller chunks queries for single series get all rows.
+LOOKED_THROUGH_ROWS = 4_096
+
+_TABLES_KEPT = 256
 
 # Appended, with a number, to a column name that differs from another only in case, for DuckDB does
 # not tell them apart.
@@ -209,13 +214,34 @@ def _reached(entry: _Entry, snapshot: TableSnapshot, reach: Reach) -> Any:
 
 
 def _picked(entry: _Entry, chunks: Iterable[Chunk], tag: str, reach: Reach) -> list[Chunk]:
-    """Rows within `reach` by their `tag`, in their order; of small chunks all rows."""
+    """Rows within `reach` by their `tag`, in their order; of the smallest chunks all rows."""
     picked: list[Chunk] = []
     with_tag = [chunk for chunk in chunks if tag in chunk.table.column_names]
     for is_large, run in itertools.groupby(with_tag, lambda chunk: chunk.rows >= CHUNK_ROWS):
-        same = list(run)
-        picked += _picked_run(entry, same, tag, reach) if is_large else same
+        if is_large:
+            picked += _picked_run(entry, list(run), tag, reach)
+        else:
+            cut = (_cut(entry, chunk, tag, reach) for chunk in run)
+            picked += [chunk for chunk in cut if chunk is not None]
     return picked
+
+
+def _cut(entry: _Entry, chunk: Chunk, tag: str, reach: Reach) -> Chunk | None:
+    """The rows within `reach` of a chunk that is not worth to be sorted; None without any."""
+    if chunk.rows < LOOKED_THROUGH_ROWS:
+        return chunk
+    found = places_of(chunk.table.column(tag), reach.texts[tag])
+    within, names = reach.within, chunk.table.column_names
+    known = {
+        name: of_array(one_array(chunk.table.column(name)), entry.dictionaries)
+        for name in within.names
+        if name in names
+    }
+    places = narrowed(known, found, within)
+    if places is None:
+        return None
+    wanted = chunk.table.select([name for name in names if _is_wanted(name, reach.names)])
+    return chunk._replace(table=wanted.take(pyarrow.array(places)), places={}, columns={})
 
 
 def _picked_run(entry: _Entry, chunks: Sequence[Chunk], tag: str, reach: Reach) -> list[Chunk]:
@@ -369,9 +395,9 @@ def _concatenated(tables: list[Any]) -> Any:
 def _assembled(
     chunks: Iterable[Chunk], snapshot: TableSnapshot, names: frozenset[str] | None = None
 ) -> Any:
-    columns = [column for column in columns_of(snapshot) if _is_wanted(column[0], names)]
-    schema = pyarrow.schema([(name, ARROW_TYPES[column_type]) for name, column_type in columns])
-    empty = schema.empty_table()
+    columns = tuple(column for column in columns_of(snapshot) if _is_wanted(column[0], names))
+    empty = _empty(columns)
+    schema = empty.schema
     if snapshot.overlap_ranges:
         clean, doubtful = _split(chunks, snapshot.overlap_ranges)
     else:
@@ -381,6 +407,13 @@ def _assembled(
         rows = pyarrow.concat_tables([empty, *doubtful], promote_options="default")
         tables.append(_deduplicated(rows.select(schema.names), columns))
     return pyarrow.concat_tables(tables, promote_options="default").select(schema.names)
+
+
+@functools.lru_cache(maxsize=_TABLES_KEPT)
+def _empty(columns: tuple[tuple[str, ColumnType], ...]) -> Any:
+    """A table with these columns and no rows."""
+    fields = [(name, ARROW_TYPES[column_type]) for name, column_type in columns]
+    return pyarrow.schema(fields).empty_table()
 
 
 def _split(

@@ -53,6 +53,7 @@ def picks(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     monkeypatch.setattr(series_rows.SeriesRows, "picked", noted)
     monkeypatch.setattr(parquet_file, "ROW_GROUP_ROWS", 4)
     monkeypatch.setattr(views, "CHUNK_ROWS", 8)
+    monkeypatch.setattr(views, "LOOKED_THROUGH_ROWS", 3)
     return found
 
 
