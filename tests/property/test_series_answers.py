@@ -13,7 +13,7 @@ from lp_core.enums import ColumnType
 from tests.support.series_questions import HOSTS, check_both_ways, random_question
 from tests.unit.query.fakes import FakeCatalog, snapshot
 
-ROUNDS = int(os.environ.get("HEADRACE_SERIES_ROUNDS", "8"))
+ROUNDS = int(os.environ.get("HEADRACE_SERIES_ROUNDS", "5"))
 QUESTIONS = 40
 COLUMNS = {
     "host": ColumnType.TAG,

@@ -31,6 +31,7 @@ from engine.query.dialect import (
     parameter_names,
 )
 from engine.query.grouped_queries import GroupedQueries, Grouping
+from engine.query.lazy_cursor import LazyCursor
 from engine.query.locked_database import locked_database
 from engine.query.questions import (
     Parsed,
@@ -230,7 +231,7 @@ class QueryExecutor:
         with self._lock:
             if self._is_closed:
                 raise QueryCancelledError("the server is shutting down")
-            cursor = self._connection.cursor()
+            cursor = LazyCursor(self._cursor)
             running = RunningQuery(cursor.interrupt, self._watchdog)
             self._running.add(running)
         try:
@@ -257,7 +258,7 @@ class QueryExecutor:
                     return prepared.answer
                 try:
                     return self._answer(
-                        cursor, running, prepared, statement, is_schema_only=is_schema_only
+                        cursor.get(), running, prepared, statement, is_schema_only=is_schema_only
                     )
                 except _FAILURES as error:
                     if running.reason is None:
@@ -357,9 +358,13 @@ class QueryExecutor:
             return listed.select(["column_name", "data_type", "is_nullable"])
         return listed
 
+    def _cursor(self) -> duckdb.DuckDBPyConnection:
+        with self._lock:
+            return self._connection.cursor()
+
     def _prepared(
         self,
-        cursor: duckdb.DuckDBPyConnection,
+        cursor: LazyCursor,
         database: str,
         question: Question,
         given: Mapping[str, Any],
@@ -402,14 +407,16 @@ class QueryExecutor:
             met = times_met(survey, params, now_ns)
             if met is not None:
                 text = self._grouped.text(
-                    cursor,
+                    cursor.get(),
                     found[0],
                     Grouping(template, params, now_ns, met, renamed, parsed.names),
                 )
         if text is None:
-            text = self._plain_text(cursor, template.bind(params, now_ns), found, renamed, parsed)
+            text = self._plain_text(
+                cursor.get(), template.bind(params, now_ns), found, renamed, parsed
+            )
         # Our own translation, checked as if it were somebody else's.
-        made = cursor.extract_statements(text)
+        made = cursor.get().extract_statements(text)
         assert len(made) == 1
         assert made[0].type == duckdb.StatementType.SELECT
         runnable: Runnable = made[0]

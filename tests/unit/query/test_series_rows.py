@@ -9,10 +9,12 @@ import pyarrow
 import pytest
 
 from engine.persist.thread import PersistConfig
-from engine.query import series_rows, views
+from engine.query import executor, series_rows, views
 from engine.query.decoded_columns import DecodedColumns
 from engine.query.packed_column import Dictionaries, joined, packed
+from engine.query.series_answers import series_answer
 from engine.store import parquet_file
+from tests.support.series_questions import check_both_ways, random_question
 from tests.support.storage import HandClock, Storage
 
 HOSTS = ("a", "b", "c", "ü")
@@ -75,6 +77,20 @@ def line(rng: random.Random, number: int) -> str:
     return f"m{tags} {','.join(chosen)} {number}"
 
 
+def series_line(rng: random.Random, number: int) -> str:
+    """A row of the table that random questions are about."""
+    tags = f",host={rng.choice(('a', 'b', 'ü', 'zz'))}" if rng.random() < 0.9 else ""
+    tags += rng.choice(("", ",region=x", ",region=y"))
+    fields = [
+        f"i={number % 7 - 3}i",
+        f"u={number % 5}u",
+        f"f={number / 4}",
+        "b=true",
+        f's="{number}"',
+    ]
+    return f"m{tags} {','.join(rng.sample(fields, rng.randint(1, 5)))} {number}"
+
+
 def answers(storage: Storage) -> list[list[str]]:
     return [sorted(map(repr, storage.query(sql, host=host))) for sql in QUESTIONS for host in HOSTS]
 
@@ -98,6 +114,44 @@ def test_rows_picked_are_those_that_duckdb_reads(
     assert answers(storage) == expected
     assert all(picks)
     assert len(picks) == len(expected)
+    storage.close()
+
+
+def test_answers_over_files_and_live_rows_are_those_of_duckdb(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, picks: list[bool]
+) -> None:
+    answered = []
+    monkeypatch.setattr(
+        executor,
+        "series_answer",
+        lambda *arguments: answered.append(series_answer(*arguments)) or answered[-1],
+    )
+    storage = storage_in(tmp_path)
+    rng = random.Random(5)
+
+    def ask() -> int:
+        del answered[:]
+        for _ in range(12):
+            check_both_ways(storage.executor, random_question(rng, 0, 120))
+        return sum(answer is not None for answer in answered)
+
+    for number in range(90):
+        storage.write(series_line(rng, number))
+        if number % 20 == 19:
+            storage.persist_all()
+    # Once more, when columns are at hand.
+    ask()
+    assert ask() > 5
+    assert any(picks)
+    # Rows that stand for others, of files and live ones, and rows that are gone.
+    for number in rng.sample(range(90), 20):
+        storage.write(series_line(rng, number))
+    ask()
+    storage.delete_rows("m", where="host = 'a'", low_ns=10, high_ns=30)
+    storage.delete_rows("m", where="region = 'x'", low_ns=70, high_ns=100)
+    ask()
+    storage.persist_all()
+    ask()
     storage.close()
 
 
