@@ -11,6 +11,7 @@ import sqlglot.expressions as exp
 
 from engine.errors import QueryError
 from engine.query.literals import TIME_NS_MAX, TIME_NS_MIN, parse_interval, parse_timestamp
+from engine.query.slots import is_number_text
 from engine.store.time_ranges import TimeRange, common
 
 EVERYTHING: TimeRange = (TIME_NS_MIN, TIME_NS_MAX)
@@ -18,7 +19,6 @@ EVERYTHING: TimeRange = (TIME_NS_MIN, TIME_NS_MAX)
 _SLACK_NS = 1_000_000
 # Whole numbers up to this are doubles, too: comparing as one or the other makes no difference.
 _EXACT_MAX = 1 << 52
-_DIGITS_MAX = 30
 
 FLIPPED: dict[type[exp.Expr], type[exp.Expr]] = {
     exp.GT: exp.LT,
@@ -241,7 +241,7 @@ def _number(node: exp.Expr, params: Mapping[str, object]) -> int | float | None:
     value: object = None
     if isinstance(node, exp.Parameter):
         value = params.get(node.name)
-    elif isinstance(node, exp.Literal) and not node.is_string and len(node.name) <= _DIGITS_MAX:
+    elif isinstance(node, exp.Literal) and not node.is_string and is_number_text(node.name):
         value = int(node.name) if node.name.isdigit() else float(node.name)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None

@@ -11,7 +11,7 @@ from sqlglot import exp
 
 from engine.query.kinds import Kind
 from engine.query.reach import FLIPPED, SIGNS
-from engine.query.slots import SLOT_MARK, Slot, SlotKind
+from engine.query.slots import SLOT_MARK, Slot, SlotKind, is_number_text
 
 _CLAUSES = frozenset(("expressions", "from_", "where", "group", "order", "limit", "offset"))
 _AGGREGATES = frozenset(("count", "sum", "avg", "min", "max"))
@@ -368,7 +368,7 @@ class _Reader:
         if isinstance(node, exp.Var):
             found = _WHOLE.fullmatch(node.name)
             return _unfit() if found is None else Given(int(found[1]))
-        if not isinstance(node, exp.Literal) or node.is_string:
+        if not isinstance(node, exp.Literal) or node.is_string or not is_number_text(node.name):
             _unfit()
         return Given(int(node.name) if node.name.isdigit() else float(node.name))
 
