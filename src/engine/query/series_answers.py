@@ -19,8 +19,8 @@ from engine.query.slots import SlotKind, is_number_text, time_of
 
 # Of more rows DuckDB makes shorter work, with all cores.
 ROWS_MAX = 1 << 17
-# Times beyond have no room for arithmetic, and some of them DuckDB takes for infinity.
-_TIME_MAX = 1 << 62
+# Times and bins beyond have no room for arithmetic, and some times DuckDB takes for infinity.
+_TIME_MAX = (1 << 62) - 1
 # Whole numbers up to this are doubles, too: comparing as one or the other makes no difference.
 _EXACT_MAX = 1 << 52
 _SUM_MAX = 1 << 63
@@ -227,6 +227,8 @@ class _Answer:
         for number in plan.keys:
             shown = plan.shown[number]
             if isinstance(shown, Bin):
+                if shown.width_ns > _TIME_MAX:
+                    _unfit()
                 times = self._column("time").values[places]
                 since = times - self._time(shown.origin)
                 keys.append(_Key(number, times - since % shown.width_ns, None))
@@ -243,9 +245,8 @@ class _Answer:
             return pyarrow.array(groups.sizes)
         if shown.function == "count":
             # Of any type, texts among them.
-            array = one_array(self._rows.column(shown.column))
-            is_valid = array.is_valid().to_numpy(zero_copy_only=False)[places]
-            return pyarrow.array(groups.counts(is_valid))
+            is_valid = self._rows.column(shown.column).is_valid().to_numpy()
+            return pyarrow.array(groups.counts(is_valid[places]))
         column = self._column(shown.column)
         is_valid = None if column.are_valid is None else column.are_valid[places]
         made = groups.aggregated(shown.function, column.values[places], is_valid)
