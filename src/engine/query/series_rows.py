@@ -46,6 +46,18 @@ class _Wanted(NamedTuple):
     names: list[str]
 
 
+class Picked(NamedTuple):
+    """Rows of files.
+
+    Attributes:
+        tables: They, as Arrow tables.
+        left: Files that are to be read by other means.
+    """
+
+    tables: list[Any]
+    left: tuple[FileEntry, ...]
+
+
 class SeriesRows:
     """Picks rows by a tag; any thread may ask."""
 
@@ -67,10 +79,10 @@ class SeriesRows:
         self._is_closed = True
         self._filler.shutdown(wait=False, cancel_futures=True)
 
-    def picked(self, snapshot: TableSnapshot, reach: Reach) -> list[Any] | None:
-        """The rows that the files of `snapshot` have within `reach`, as Arrow tables.
+    def picked(self, snapshot: TableSnapshot, reach: Reach) -> Picked | None:
+        """The rows that the files of `snapshot` have within `reach`.
 
-        Others may be among them. None where the files are to be read by other means.
+        Others may be among them. None where all files are to be read by other means.
         """
         tag = _tag_of(snapshot, reach)
         if tag is None or len(snapshot.files) > GROUPS_MAX or doubtful_ranges(snapshot):
@@ -83,21 +95,30 @@ class SeriesRows:
             # DuckDB will come across the same, and then it is looked for and told.
             return None
 
-    def _picked(self, snapshot: TableSnapshot, reach: Reach, tag: str) -> list[Any] | None:
+    def _picked(self, snapshot: TableSnapshot, reach: Reach, tag: str) -> Picked | None:
         wanted = self._wanted(snapshot, reach, tag)
         if sum(len(one.groups) for one in wanted) > GROUPS_MAX:
             return None
         missed = [one for one in wanted if not self._decoded.has(*one)]
-        if missed:
-            if not self._is_asked_again((snapshot.name, tag, *missed[0].names)):
-                return None
-            if not self._is_little(missed):
-                self._decode_later(missed)
-                return None
-        found = self._cut(wanted, reach, tag)
-        # Other row groups of these files are for other series.
-        self._decode_later(missed)
-        return None if found is None else _tables(found)
+        is_again = bool(missed) and self._is_asked_again((snapshot.name, tag, *missed[0].names))
+        ready, left = wanted, list[_Wanted]()
+        if missed and not (is_again and self._is_little(missed)):
+            ready = [one for one in wanted if one not in missed]
+            left = [one for one in missed if self._may_have_rows(one, reach, tag)]
+        is_any = len(left) < len(snapshot.files)
+        found = self._cut(ready, reach, tag) if is_any else None
+        if is_again:
+            # Other row groups of these files are for other series.
+            self._decode_later(missed, {tag, *reach.within.names})
+        if found is None:
+            return None
+        return Picked(_tables(found), tuple(one.entry for one in left))
+
+    def _may_have_rows(self, wanted: _Wanted, reach: Reach, tag: str) -> bool:
+        """Whether a file of which columns are not at hand may have rows within `reach`."""
+        looked_at = {tag, *reach.within.names}
+        first = wanted._replace(names=[name for name in wanted.names if name in looked_at])
+        return not self._decoded.has(*first) or self._cut([first], reach, tag) != []
 
     def _cut(
         self, wanted: Sequence[_Wanted], reach: Reach, tag: str
@@ -156,8 +177,11 @@ class SeriesRows:
             size_bytes += sum(rows[group] for group, _ in lacking) * _VALUE_BYTES
         return count <= COLUMNS_AT_ONCE and self._decoded.kept.has_room(size_bytes)
 
-    def _decode_later(self, missed: Sequence[_Wanted]) -> None:
-        """Have whole columns of files decoded, as far as there is room for them."""
+    def _decode_later(self, missed: Sequence[_Wanted], first: set[str]) -> None:
+        """Have whole columns of files decoded, as far as there is room for them.
+
+        Those `first` that tell whether a file has rows.
+        """
         size_bytes = 0
         fitting = []
         for one in missed:
@@ -166,9 +190,10 @@ class SeriesRows:
                 fitting.append(one)
         if self._is_filling or not fitting:
             return
+        firsts = [one._replace(names=[n for n in one.names if n in first]) for one in fitting]
         self._is_filling = True
         try:
-            self._filler.submit(self._decode, fitting)
+            self._filler.submit(self._decode, [*firsts, *fitting])
         except RuntimeError:
             # Closed meanwhile.
             self._is_filling = False

@@ -147,8 +147,8 @@ class TableSources:
         if self._series is not None and snapshot.files:
             picked = self._series.picked(snapshot, reach)
             if picked is not None:
-                rows = pyarrow.concat_tables([rows, *picked], promote_options="default")
-                snapshot = msgspec.structs.replace(snapshot, files=())
+                rows = pyarrow.concat_tables([rows, *picked.tables], promote_options="default")
+                snapshot = msgspec.structs.replace(snapshot, files=picked.left)
         return Found(columns, rows, snapshot)
 
     def _missing(self, database: str, table: TableName) -> TableNotFoundError:

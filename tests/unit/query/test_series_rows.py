@@ -3,6 +3,7 @@
 import random
 from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 import numpy
 import pyarrow
@@ -185,6 +186,49 @@ def test_what_takes_long_to_decode_is_not_waited_for(
     for _ in range(3):
         assert len(storage.query("SELECT f FROM m WHERE host = 'a'")) == 12
     assert picks == [False, False, True]
+    storage.close()
+
+
+def test_only_files_that_are_not_decoded_are_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(series_rows.SeriesRows, "_decode_later", lambda *_: None)
+    monkeypatch.setattr(series_rows, "COLUMNS_AT_ONCE", 0)
+    storage = storage_in(tmp_path)
+    for start in (0, 20):
+        lines = (f"m,host=a f={number}i,g={number} {number}" for number in range(start, start + 9))
+        storage.write("\n".join(lines))
+        storage.persist_all()
+    ((first, second),) = [table.files for table in storage.state.store.database("db").tables()]  # type: ignore[union-attr]
+    series = storage.executor._sources._series
+    assert series is not None
+    left: list[list[object] | None] = []
+    picked = series.picked
+
+    def noted(*arguments: Any) -> Any:
+        found = picked(*arguments)
+        left.append(None if found is None else list(found.left))
+        return found
+
+    monkeypatch.setattr(series, "picked", noted)
+    few, all_of_them = (
+        "SELECT * FROM m WHERE host = 'a' AND f < 3",
+        "SELECT g FROM m WHERE host = 'a'",
+    )
+
+    def counts() -> list[int]:
+        return [len(storage.query(sql)) for sql in (few, all_of_them)]
+
+    expected = [3, 18]
+    assert counts() == counts() == expected
+    assert left == [None] * 4
+    list(series._decoded.columns(first, [0], ["host", "time", "f", "g"]))
+    assert counts() == expected
+    assert left[4:] == [[second], [second]]
+    # That no row of the second one meets the condition is told by few columns.
+    list(series._decoded.columns(second, [0], ["host", "time", "f"]))
+    assert counts() == expected
+    assert left[6:] == [[], [second]]
     storage.close()
 
 
