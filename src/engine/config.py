@@ -45,6 +45,7 @@ class ServeConfig:
     admin_token: str | None = field(default=None, repr=False)
     config: Path | None = None
     max_http_request_size: int = 10 * 1024 * 1024
+    http_json_size_max: int = 1024 * 1024
     http_receive_timeout: float = 15.0
     http_idle_timeout: float = 30.0
     http_connections_per_address: int = 2_000

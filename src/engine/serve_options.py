@@ -218,6 +218,15 @@ OPTIONS = (
         "SIZE",
     ),
     Option(
+        "--http-json-size-max",
+        ("HEADRACE_HTTP_JSON_SIZE_MAX",),
+        parse_bytes,
+        "the same of requests that carry no rows, code of plugins or requests to plugins: "
+        "questions and configuration (default 1MB)",
+        "SIZE",
+        least=1 << 10,
+    ),
+    Option(
         "--http-receive-timeout",
         ("HEADRACE_HTTP_RECEIVE_TIMEOUT",),
         parse_seconds,

@@ -298,6 +298,7 @@ class Server:
             host=config.http_bind[0],
             port=config.http_bind[1],
             body_bytes_max=config.max_http_request_size,
+            json_bytes_max=config.http_json_size_max,
             receive_idle_s=config.http_receive_timeout,
             flight_bind=config.flight_bind,
             idle_s=config.http_idle_timeout,

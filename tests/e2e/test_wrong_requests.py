@@ -1,5 +1,6 @@
 """What is wrong with a request is said as an error of its sender, never as one of the server."""
 
+import gzip
 import json
 from collections.abc import Iterator
 from urllib.parse import quote
@@ -61,9 +62,34 @@ def test_json_that_is_not_text_or_nested_without_end(
 
 @pytest.mark.parametrize("path", ["/api/v3/query_sql", "/api/v3/query_influxql"])
 def test_lists_among_the_parameters_are_not_read(server: ServerProcess, path: str) -> None:
-    # Where they were, the millionth would show that the text breaks off.
-    content = b'{"db":"wrong","q":"SELECT 1","params":{"a":[' + b"[]," * 1_000_000
+    # Where they were, the last of many would show that the text breaks off.
+    content = b'{"db":"wrong","q":"SELECT 1","params":{"a":[' + b"[]," * 300_000
     assert "got `array` - at `$.params[...]`" in refused(server, "POST", path, content)
+
+
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+def test_bodies_that_carry_no_rows_are_refused_sooner(server: ServerProcess, encoding: str) -> None:
+    question = b'{"db":"wrong","q":"SELECT 1","more":"' + b"x" * (1 << 20) + b'"}'
+    form = b"db=wrong&q=SHOW+DATABASES&more=" + b"x" * (1 << 20)
+    for path, plain, kind in (
+        ("/api/v3/query_sql", question, "application/json"),
+        ("/api/v3/query_influxql", question, "application/json"),
+        ("/query", form, "application/x-www-form-urlencoded"),
+        (f"{CONFIGURE}/database", question, "application/json"),
+    ):
+        body = gzip.compress(plain, 1) if encoding == "gzip" else plain
+        headers = {"Content-Type": kind, "Content-Encoding": encoding}
+        answer = server.request("POST", path, body, headers=headers)
+        assert answer.status == 413, path
+        assert answer.json()["code"] == "body_too_large"
+        assert "--http-json-size-max" in answer.json()["hint"]
+
+
+def test_forms_of_many_parameters_are_not_read(server: ServerProcess) -> None:
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = server.request("POST", "/query", b"q=SHOW+DATABASES" + b"&a" * 1_000, headers=headers)
+    assert answer.status == 400
+    assert "parameters" in answer.json()["error"]
 
 
 @pytest.mark.parametrize("path", ["/api/v3/query_sql", "/api/v3/query_influxql", "/query"])

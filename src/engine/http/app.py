@@ -162,9 +162,7 @@ class App:
         # Given the loop, it does not ask the system for the process as Python 3.11 does to find it.
         task = asyncio.current_task(self._loop)
         assert task is not None
-        request = Request(
-            scope, receive, self.services.gate, self.services.config, task, handed_over
-        )
+        request = Request(scope, receive, self.services.gate, task, handed_over)
         request_id = request_id_of(request)
         mark = RequestMark(request_id)
         self._active[task] = request.connection
@@ -236,6 +234,8 @@ class App:
                 self.gatekeeper.check_site(request)
                 return Response(204, headers=list(PREFLIGHT_HEADERS))
             route = self._router.find(request.method, request.path)
+            if route is not None and not route.has_large_body:
+                request.body_limit = self.services.gate.small
             # Before anything is said about the path: strangers do not learn what exists.
             request.access = await self.gatekeeper.admit(request, route)
             if route is None and is_grpc(request):

@@ -11,7 +11,6 @@ import msgspec
 from engine.errors import RequestError
 from engine.http.access import Access
 from engine.http.bodies import BodyGate, Message, Receive, gunzip
-from engine.http.http_config import HttpConfig
 from engine.http.write_target import WriteTarget
 
 Scope = Mapping[str, Any]
@@ -107,7 +106,6 @@ class Request:
         scope: Scope,
         receive: Receive,
         gate: BodyGate,
-        config: HttpConfig,
         task: asyncio.Task[Any],
         handed_over: HandedOver | None = None,
     ) -> None:
@@ -128,7 +126,7 @@ class Request:
         # The one that handles the request.
         self._task = task
         self._gate = gate
-        self._config = config
+        self.body_limit = gate.large
         self.admitted_bytes = 0
         self._is_body_wanted = self.is_tried
         # In HTTP/2 the end of a body is a frame of its own: left unread, it is an error to answer.
@@ -181,6 +179,7 @@ class Request:
             self.declared,
             self._admit,
             self._task,
+            limit=self.body_limit,
             waits_for_end=self._waits_for_end,
             asked_s=None if self.handed_over is None else self.handed_over.asked_s,
         )
@@ -194,7 +193,7 @@ class Request:
             )
         body = await received
         if encoding == "gzip" and body:
-            limit = self._config.body_bytes_max
+            limit = self.body_limit
             if len(body) <= _INLINE_GUNZIP_BYTES_MAX:
                 body = gunzip(body, limit)
             else:

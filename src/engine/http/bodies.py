@@ -5,7 +5,7 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from isal import isal_zlib
 
@@ -27,6 +27,10 @@ _SWEEP_INTERVAL_S = 1.0
 _SWEEPS_PER_SILENCE = 8
 
 
+# The settings that say how large a body may be.
+LARGE_BODIES, SMALL_BODIES = "--max-http-request-size", "--http-json-size-max"
+
+
 class ReceiveTimeoutError(EngineError):
     """A client was too slow with its body."""
 
@@ -45,11 +49,22 @@ class ClientGoneError(EngineError):
     code = "client_gone"
 
 
+class BodyLimit(NamedTuple):
+    """How large a body may be, as received and again after decompression, and what says so."""
+
+    bytes_max: int
+    setting: str
+
+
 class BodyGate:
     """Bounds what all bodies together occupy, and ends the reading of bodies that are overdue."""
 
     def __init__(self, config: HttpConfig) -> None:
         self._config = config
+        # Of rows, code of plugins and what they are asked; and of everything else, whose bodies are
+        # read on the event loop.
+        self.large = BodyLimit(config.body_bytes_max, LARGE_BODIES)
+        self.small = BodyLimit(config.json_bytes_max, SMALL_BODIES)
         # Bodies under way: until when the task that reads one must get its next chunk.
         self._deadlines: dict[asyncio.Task[Any], float] = {}
         self._overdue: set[asyncio.Task[Any]] = set()
@@ -93,10 +108,13 @@ class BodyGate:
         admit: Callable[[int], None],
         task: asyncio.Task[Any],
         *,
+        limit: BodyLimit | None = None,
         waits_for_end: bool = True,
         asked_s: float | None = None,
     ) -> bytes:
         """The whole body, read in `task`; `admit` accounts for its bytes as they come in.
+
+        It is refused beyond its `limit` (default: that of large ones).
 
         Unless it `waits_for_end`, the body is whole with its `declared` bytes: granian says only
         with one more message, after one more turn through its threads, that there are no others.
@@ -109,8 +127,8 @@ class BodyGate:
             ShuttingDownError: The server stops.
             ClientGoneError: The connection broke.
         """
-        limit = self._config.body_bytes_max
-        if declared is not None and declared > limit:
+        limit = limit or self.large
+        if declared is not None and declared > limit.bytes_max:
             await self._discard(receive)
             raise too_large(limit)
         if self.is_closed:
@@ -130,7 +148,7 @@ class BodyGate:
                 return body
             whole_at = None if waits_for_end else declared
             last = started + self._config.receive_total_s
-            return await self._collect(message, receive, whole_at, admit, task, last)
+            return await self._collect(message, receive, whole_at, admit, task, last, limit)
         except asyncio.CancelledError:
             raise self._interruption(task) from None
         finally:
@@ -144,6 +162,7 @@ class BodyGate:
         admit: Callable[[int], None],
         task: asyncio.Task[Any],
         last: float,
+        limit: BodyLimit,
     ) -> bytes:
         config = self._config
         chunks: list[bytes] = []
@@ -154,10 +173,10 @@ class BodyGate:
             chunk = message.get("body", b"")
             if chunk:
                 received += len(chunk)
-                if received > config.body_bytes_max:
+                if received > limit.bytes_max:
                     self._deadlines[task] = last
                     await self._discard(receive)
-                    raise too_large(config.body_bytes_max)
+                    raise too_large(limit)
                 chunks.append(chunk)
                 admit(len(chunk))
             if received == whole_at or not message.get("more_body", False):
@@ -209,20 +228,20 @@ class BodyGate:
         return asyncio.CancelledError()
 
 
-def too_large(limit: int) -> BodyTooLargeError:
+def too_large(limit: BodyLimit) -> BodyTooLargeError:
     """The error for a body over `limit`."""
     return BodyTooLargeError(
-        f"max request size ({limit} bytes) exceeded",
-        hint="send smaller bodies, or start the server with a larger --max-http-request-size",
+        f"max request size ({limit.bytes_max} bytes) exceeded",
+        hint=f"send smaller bodies, or start the server with a larger {limit.setting}",
     )
 
 
-def gunzip(body: bytes, limit: int) -> bytes:
+def gunzip(body: bytes, limit: BodyLimit) -> bytes:
     """`body` decompressed; several gzip members one after the other are one body.
 
     Raises:
         RequestError: It is not gzip, or not whole.
-        BodyTooLargeError: The content is over `limit` bytes (found out without expanding more).
+        BodyTooLargeError: The content is over `limit` (found out without expanding more).
     """
     parts: list[bytes] = []
     total = offset = 0
@@ -233,11 +252,11 @@ def gunzip(body: bytes, limit: int) -> bytes:
             decompressor = isal_zlib.decompressobj(wbits=_GZIP_WINDOW_BITS)
         piece = view[offset : offset + _GUNZIP_PIECE_BYTES]
         try:
-            content = decompressor.decompress(piece, max_length=limit - total + 1)
+            content = decompressor.decompress(piece, max_length=limit.bytes_max - total + 1)
         except isal_zlib.error as error:  # type: ignore[misc]  # its stub says instance, not class
             raise RequestError(f"error decoding gzip stream: {error}") from error
         total += len(content)
-        if total > limit:
+        if total > limit.bytes_max:
             raise too_large(limit)
         if content:
             parts.append(content)

@@ -17,6 +17,8 @@ class HttpConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     flight_bind: tuple[str, int] | None = None
     # Bytes of a body, as received and again after decompression.
     body_bytes_max: int = 10 * 1024 * 1024
+    # The same of all bodies but those of rows, plugins' code and requests to plugins.
+    json_bytes_max: int = 1024 * 1024
     # Seconds that a client may be silent within its body, and that the whole body may take.
     receive_idle_s: float = 15.0
     receive_total_s: float = 300.0

@@ -9,10 +9,17 @@ import msgspec
 import engine
 from engine.http.access import Right
 from engine.http.asgi import Request, Response, json_response
+from engine.http.bodies import LARGE_BODIES, SMALL_BODIES
 from engine.http.route_description import Answer, JsonBody, Parameter, RawBody
 from engine.http.routing import Route
 
 PATH = "/openapi.json"
+
+
+_REFUSAL = {
+    "description": "a refusal",
+    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorBody"}}},
+}
 
 
 class ErrorBody(msgspec.Struct):
@@ -77,12 +84,7 @@ def _operation(one: Route, method: str) -> dict[str, Any]:
         "security": [] if one.right is Right.NONE else [{"bearer": []}, {"basic": []}],
         "responses": {
             str(one.answer.status): _answer(one.answer),
-            "default": {
-                "description": "a refusal",
-                "content": {
-                    "application/json": {"schema": {"$ref": "#/components/schemas/ErrorBody"}}
-                },
-            },
+            "default": _REFUSAL,
         },
     }
     parameters = [_parameter(parameter) for parameter in one.parameters_for(method)]
@@ -95,6 +97,9 @@ def _operation(one: Route, method: str) -> dict[str, Any]:
     body = _body(one) if method not in ("GET", "HEAD") else None
     if body is not None:
         operation["requestBody"] = body
+        setting = LARGE_BODIES if one.has_large_body else SMALL_BODIES
+        refusal = f"the body is larger than the server's {setting}"
+        operation["responses"]["413"] = {**_REFUSAL, "description": refusal}
     return operation
 
 

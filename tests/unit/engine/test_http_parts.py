@@ -14,10 +14,13 @@ from engine.errors import (
     EngineError,
     RequestError,
 )
+from engine.http import openapi
 from engine.http.access import Right
+from engine.http.app import routes
 from engine.http.asgi import Request
 from engine.http.bodies import (
     BodyGate,
+    BodyLimit,
     ClientGoneError,
     ReceiveTimeoutError,
     ShuttingDownError,
@@ -27,32 +30,37 @@ from engine.http.error_responses import error_response, status_of
 from engine.http.http_config import HttpConfig
 from engine.http.routes.query import pick_format
 from engine.http.routing import Route, Router
+from tests.support.any_service import AnyService
+
+
+def limit(bytes_max: int) -> BodyLimit:
+    return BodyLimit(bytes_max, "--some-size")
 
 
 def test_gunzip_reads_several_members_and_refuses_what_is_cut_or_too_large() -> None:
     body = gzip.compress(b"a" * 100) + gzip.compress(b"") + gzip.compress(b"b")
-    assert gunzip(body, 101) == b"a" * 100 + b"b"
+    assert gunzip(body, limit(101)) == b"a" * 100 + b"b"
     with pytest.raises(BodyTooLargeError):
-        gunzip(body, 100)
+        gunzip(body, limit(100))
     for bad in (body[:-3], b"not gzip", body + b"x"):
         with pytest.raises(RequestError, match="gzip"):
-            gunzip(bad, 1000)
+            gunzip(bad, limit(1000))
 
 
 def test_gunzip_of_many_members_takes_time_in_proportion() -> None:
     empty = gzip.compress(b"")
     few, many = (gzip.compress(b"a") + empty * count for count in (20_000, 200_000))
     started = time.process_time()
-    assert gunzip(few, 10) == b"a"
+    assert gunzip(few, limit(10)) == b"a"
     few_seconds = time.process_time() - started
-    assert gunzip(many, 10) == b"a"
+    assert gunzip(many, limit(10)) == b"a"
     many_seconds = time.process_time() - started - few_seconds
     assert many_seconds < 40 * few_seconds, "ten times the members"
 
 
 def test_gunzip_puts_pieces_of_one_member_together() -> None:
     body = random.Random(0).randbytes(100_000)
-    assert gunzip(gzip.compress(body) + gzip.compress(body), 200_000) == body + body
+    assert gunzip(gzip.compress(body) + gzip.compress(body), limit(200_000)) == body + body
 
 
 def receiver(*messages: dict[str, Any]) -> Any:
@@ -92,6 +100,9 @@ def test_bodies_are_put_together_and_bounded() -> None:
             await read(gate, receiver(), 6)
         with pytest.raises(BodyTooLargeError):
             await read(gate, receiver(chunk(b"abcdef", more=True)))
+        with pytest.raises(BodyTooLargeError) as refused:
+            await read(gate, receiver(chunk(b"abc", more=False)), limit=limit(2))
+        assert "--some-size" in refused.value.hint
         with pytest.raises(ClientGoneError):
             await read(gate, receiver({"type": "http.disconnect"}))
 
@@ -232,7 +243,7 @@ async def request(headers: list[tuple[bytes, bytes]], receive: Any, **scope: Any
         "headers": headers,
         **scope,
     }
-    return Request(scope, receive, BodyGate(config), config, current())
+    return Request(scope, receive, BodyGate(config), current())
 
 
 @pytest.mark.parametrize(
@@ -322,6 +333,21 @@ def test_every_error_has_a_status_and_a_json_body() -> None:
     assert ("retry-after", "3") in response.headers
     assert response.body == b'{"error":"full","code":"back_pressure","hint":"wait"}'
     assert status_of(RequestError("x")) == 400
+
+
+def test_rows_and_plugins_alone_may_be_large() -> None:
+    large = {one.path for one in routes(AnyService()) if one.has_large_body}
+    assert large == {
+        *("/api/v3/write_lp", "/api/v2/write", "/write", "/api/v3/engine/*"),
+        *("/api/v3/plugins/files", "/api/v3/plugins/directory"),
+        *(f"/api/v3/plugin_test/{kind}" for kind in ("wal", "schedule", "request")),
+    }
+    described = openapi.description(routes(AnyService()))["paths"]
+    for path, setting in (
+        ("/write", "--max-http-request-size"),
+        ("/api/v3/query_sql", "--http-json-size-max"),
+    ):
+        assert setting in described[path]["post"]["responses"]["413"]["description"]
 
 
 def test_routes_are_exact_but_for_prefixes() -> None:

@@ -25,6 +25,8 @@ from engine.influxql.results import StatementResult, check_cells, num_cells
 from engine.query.formats import CONTENT_TYPES, encode
 
 _CHUNK_ROWS = 10_000
+# Of a form.
+_PARAMETERS_MAX = 100
 _CHUNK_SIZE = re.compile(r"[1-9][0-9]{0,17}")
 # Longer answers are worked on in threads, so that the loop goes on.
 _INLINE_ROWS_MAX = 500
@@ -56,10 +58,18 @@ async def _parameters(request: Request) -> dict[str, str]:
     except UnicodeDecodeError as error:
         raise RequestError(f"the body is not UTF-8: {error}") from error
     if content_type == "application/x-www-form-urlencoded":
-        return {**parameters, **dict(parse_qsl(text, keep_blank_values=True))}
+        return {**parameters, **_form_of(text)}
     if text.strip() and ("q" not in parameters or content_type == "application/vnd.influxql"):
         return {**parameters, "q": text}
     return parameters
+
+
+def _form_of(text: str) -> dict[str, str]:
+    try:
+        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=_PARAMETERS_MAX)
+    except ValueError as error:
+        raise RequestError(f"more than {_PARAMETERS_MAX} parameters in the form") from error
+    return dict(pairs)
 
 
 def _form(parameters: dict[str, str]) -> Form:

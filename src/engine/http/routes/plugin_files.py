@@ -139,6 +139,7 @@ def routes(services: Services) -> list[Route]:
             upload_file,
             "Store a file in the plugin directory (`plugin_name` is its path)",
             Right.ADMIN,
+            has_large_body=True,
             body=JsonBody(FileBody),
         ),
         Route(
@@ -151,6 +152,7 @@ def routes(services: Services) -> list[Route]:
                 trigger_database,
                 Parameter("path", "store the body, no JSON, as this file of the plugin directory"),
             ),
+            has_large_body=True,
             body=JsonBody(FileBody),
         ),
         Route(
@@ -159,6 +161,7 @@ def routes(services: Services) -> list[Route]:
             upload_package,
             "Store a package as a whole (`plugin_name` is its path)",
             Right.ADMIN,
+            has_large_body=True,
             body=JsonBody(PackageBody),
         ),
         Route(
@@ -168,6 +171,7 @@ def routes(services: Services) -> list[Route]:
             "Replace the package of a trigger (`plugin_name` is its name)",
             Right.ADMIN,
             parameters=(trigger_database,),
+            has_large_body=True,
             body=JsonBody(PackageBody),
         ),
         Route(

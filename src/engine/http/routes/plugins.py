@@ -47,13 +47,22 @@ def routes(services: Services) -> list[Route]:
     # A plugin may do both with either method; this is what they mean to most authors.
     summary, answer = "Call a request trigger's plugin", Answer(200, "the plugin's answer")
     return [
-        Route(("GET",), f"{PREFIX}*", engine_request, summary, Right.READ, answer=answer),
+        Route(
+            ("GET",),
+            f"{PREFIX}*",
+            engine_request,
+            summary,
+            Right.READ,
+            has_large_body=True,
+            answer=answer,
+        ),
         Route(
             ("POST",),
             f"{PREFIX}*",
             engine_request,
             summary,
             Right.WRITE,
+            has_large_body=True,
             body=RawBody("application/octet-stream", "anything", required=False),
             answer=answer,
         ),
