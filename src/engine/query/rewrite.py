@@ -12,7 +12,7 @@ from sqlglot.errors import ErrorLevel, UnsupportedError
 
 from engine.errors import QueryError, QueryNotSupportedError
 from engine.query.calls import Calls
-from engine.query.dialect import HeadraceDialect, TableName
+from engine.query.dialect import DuckDBDialect, HeadraceDialect, TableName
 from engine.query.functions import CACHE_FUNCTIONS
 from engine.query.gapfill import filled, fills_gaps
 from engine.query.group_parts import two_steps
@@ -162,7 +162,7 @@ def _parts(tree: exp.Query, columns: Columns, slots: list[Slot]) -> GroupParts |
 def _sql(tree: exp.Query) -> str:
     try:
         return tree.sql(
-            dialect="duckdb",
+            dialect=DuckDBDialect,
             identify=True,
             normalize_functions=False,
             comments=False,

@@ -4,6 +4,7 @@ import time
 import pytest
 
 from engine.errors import QueryError
+from engine.query import dialect
 from engine.query.dialect import ParseLimits
 from engine.query.executor import QueryConfig, QueryExecutor
 from engine.query.macros import COPIES_MAX, MACROS, copies_by_macro
@@ -90,6 +91,8 @@ def test_the_largest_queries_are_parsed_and_translated_in_a_moment(executor, nam
         ("SELECT now() - INTERVAL '" + "1" * 5_000 + " days'", "is not an interval"),
         ("SELECT " + "- " * 3_000 + "1", "nested too deeply"),
         ("SELECT " + "1 + " * 3_000 + "1", "nested too deeply"),
+        ("SELECT room" + "[1]" * 3_200 + " FROM home", "nested too deeply"),
+        ("SELECT " + "[" * 20 + "1, 2" + "][1]" * 20 + "[1]" * 3_000, "nested too deeply"),
     ],
 )
 def test_what_would_take_too_long_is_refused_at_once(executor, sql, message):
@@ -118,6 +121,32 @@ def test_thousands_of_conditions_are_allowed(executor):
         f"co <> {n}" for n in range(9, 900)
     )
     assert executor.run("db", sql).to_pydict() == {"c": [19]}
+
+
+def test_texts_of_far_too_many_words_are_not_cut_into_words(monkeypatch):
+    def tokenize(sql):
+        pytest.fail("it was")
+
+    monkeypatch.setattr(dialect._DIALECT, "tokenize", tokenize)
+    for text in ("1, " * 80_000, "<" * 200_000, "a b" * 80_000, "'a' \"b\" /* */ " * 25_000):
+        with pytest.raises(QueryError, match=f"more than {WORDS_MAX} words"):
+            dialect.parse_statement(f"SELECT {text}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "'" + "it''s " * 40_000 + "'",
+        '1 AS "' + '""' * 90_000 + '"',
+        "1 " + "/* it's long */" * 15_000,
+        "1 " + "-- it's \n" * 20_000,
+        "1 " + " \n" * 100_000,
+        "/" + "*" * 200_000 + "*/ 1",
+        "1.5e-300, " * 4_900 + "1",
+    ],
+)
+def test_texts_of_few_words_may_be_long(text):
+    assert dialect.parse_statement(f"SELECT {text}").query is not None
 
 
 def test_limits_are_settings():
