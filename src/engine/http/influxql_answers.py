@@ -13,7 +13,6 @@ from engine.http.access import Access
 from engine.http.services import Services
 from engine.influxql import tree
 from engine.influxql.engine import databases_of
-from engine.influxql.parser import parse
 from engine.influxql.rendering import table
 from engine.influxql.results import Series
 
@@ -39,22 +38,22 @@ class InfluxqlQuestion(msgspec.Struct, frozen=True, kw_only=True):
     may_create: bool = False
 
 
-async def parsed(text: str, values: dict[str, Any]) -> list[tree.Statement]:
-    """The statements of `text`.
-
-    Raises:
-        QueryError: They cannot be understood.
-    """
-    if len(text) <= _INLINE_CHARACTERS_MAX:
-        return parse(text, values)
-    return await asyncio.get_running_loop().run_in_executor(None, parse, text, values)
-
-
 class InfluxqlAnswers:
     """Answers statements to clients that may ask them."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
+
+    async def parsed(self, text: str, values: dict[str, Any]) -> list[tree.Statement]:
+        """The statements of `text`.
+
+        Raises:
+            QueryError: They cannot be understood.
+        """
+        parse = self._services.influxql.parsed
+        if len(text) <= _INLINE_CHARACTERS_MAX:
+            return parse(text, values)
+        return await asyncio.get_running_loop().run_in_executor(None, parse, text, values)
 
     async def series(self, access: Access, question: InfluxqlQuestion) -> list[Series]:
         """The answer to one statement.
@@ -99,7 +98,7 @@ class InfluxqlAnswers:
             ForbiddenError: The client may not ask it.
             DatabaseNotFoundError, QueryError, WalError: As they say.
         """
-        statements = await parsed(text, values)
+        statements = await self.parsed(text, values)
         if len(statements) > 1:
             raise QueryError("must provide only one InfluxQl statement per query")
         (statement,) = statements

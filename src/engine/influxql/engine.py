@@ -11,6 +11,7 @@ from engine.errors import DatabaseNotFoundError, QueryError, QueryTimeoutError
 from engine.influxql import tree
 from engine.influxql.conditions import Calendar
 from engine.influxql.names import matching
+from engine.influxql.parser import parse
 from engine.influxql.results import Series, check_cells, limited, num_cells
 from engine.influxql.selection import Selection
 from engine.influxql.showing import shown
@@ -83,6 +84,14 @@ class InfluxqlEngine:
         self._executor = executor
         self._catalog = catalog
         self._now_ns = now_ns
+
+    def parsed(self, text: str, values: Mapping[str, object]) -> list[tree.Statement]:
+        """The statements of `text`, with the values of their parameters.
+
+        Raises:
+            QueryError: They cannot be understood.
+        """
+        return parse(text, values, self._executor.words_max)
 
     def series(self, statement: tree.Statement, default: str, policy: str) -> list[Series]:
         """The answer to one SELECT, or SHOW about tables.

@@ -77,11 +77,11 @@ _DURATION = re.compile(rf"(?:\d+(?:{_UNIT}))+")
 _DURATION_PART = re.compile(rf"(\d+)({_UNIT})")
 
 
-def tokens_of(text: str) -> list[Token]:
-    """The tokens of `text`, with one at its end.
+def tokens_of(text: str, most: int) -> list[Token]:
+    """The tokens of `text`, with one at its end; at `most` so many.
 
     Raises:
-        QueryError: Something in it is no token.
+        QueryError: Something in it is no token, or there are more.
     """
     found: list[Token] = []
     offset = 0
@@ -90,17 +90,23 @@ def tokens_of(text: str) -> list[Token]:
         if regex is not None and _may_be_regex(found) and not text.startswith("/*", offset):
             found.append(Token(TokenKind.REGEX, regex[1].replace("\\/", "/"), offset))
             offset = regex.end()
-            continue
-        match = _PATTERN.match(text, offset)
-        if match is None:
-            raise syntax_error(f"unexpected character '{text[offset]}'", offset)
-        kind = match.lastgroup
-        assert kind is not None
-        if kind in _NUMBERS and len(match[0]) > _NUMBER_CHARACTERS_MAX:
-            raise syntax_error(f"a number is longer than {_NUMBER_CHARACTERS_MAX} digits", offset)
-        if kind != "space":
-            found.append(Token(TokenKind(kind), _content(kind, match[0]), offset))
-        offset = match.end()
+        else:
+            match = _PATTERN.match(text, offset)
+            if match is None:
+                raise syntax_error(f"unexpected character '{text[offset]}'", offset)
+            kind = match.lastgroup
+            assert kind is not None
+            if kind in _NUMBERS and len(match[0]) > _NUMBER_CHARACTERS_MAX:
+                reason = f"a number is longer than {_NUMBER_CHARACTERS_MAX} digits"
+                raise syntax_error(reason, offset)
+            if kind != "space":
+                found.append(Token(TokenKind(kind), _content(kind, match[0]), offset))
+            offset = match.end()
+        if len(found) > most:
+            raise QueryError(
+                f"the query has more than {most} words",
+                hint="use a regular expression instead of a list, or send several queries",
+            )
     found.append(Token(TokenKind.END, "", len(text)))
     return found
 

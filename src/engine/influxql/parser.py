@@ -13,6 +13,7 @@ from engine.influxql.lexer import TokenKind, duration_ns, syntax_error, tokens_o
 from engine.influxql.zones import is_zone
 
 TEXT_CHARACTERS_MAX = 256 * 1024
+WORDS_MAX = 10_000
 STATEMENTS_MAX = 100
 SUBQUERIES_MAX = 10
 
@@ -61,16 +62,18 @@ _SHOW_REFUSED = {
 }
 
 
-def parse(text: str, parameters: Mapping[str, object] | None = None) -> list[tree.Statement]:
+def parse(
+    text: str, parameters: Mapping[str, object] | None = None, words_max: int = WORDS_MAX
+) -> list[tree.Statement]:
     """The statements of `text`, in order.
 
     Raises:
-        QueryError: It does not follow the grammar.
+        QueryError: It does not follow the grammar, or has more than `words_max` words and signs.
         QueryNotSupportedError: It asks for something that the server does not offer.
     """
     if len(text) > TEXT_CHARACTERS_MAX:
         raise QueryError(f"the query is longer than {TEXT_CHARACTERS_MAX} characters")
-    return _Parser(tokens_of(text), parameters or {}).statements()
+    return _Parser(tokens_of(text, words_max), parameters or {}).statements()
 
 
 class _Parser(ExpressionParser):

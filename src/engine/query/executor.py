@@ -278,6 +278,11 @@ class QueryExecutor:
         """How long a query may run that does not say; 0 for ever."""
         return self._config.timeout_ms
 
+    @property
+    def words_max(self) -> int:
+        """How many words a query may have, in whichever language."""
+        return self._config.parse_limits.words_max
+
     def parameters(self, sql: str) -> tuple[str, ...]:
         """The names of the placeholders in `sql`, without ``$``.
 

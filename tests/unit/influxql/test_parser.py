@@ -219,7 +219,24 @@ def test_any_words_give_statements_or_an_error(words: list[str], tail: str) -> N
 @given(st.text(max_size=100))
 def test_any_text_gives_tokens_or_an_error(text: str) -> None:
     try:
-        tokens = tokens_of(text)
+        tokens = tokens_of(text, 10_000)
     except QueryError:
         return
     assert [token.offset for token in tokens] == sorted(token.offset for token in tokens)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT a" + ",a" * 100_000 + " FROM b",
+        "SELECT a FROM /a/" + ",/a/" * 60_000,
+        "SELECT " + ",".join("a" + "+a" * 299 for _ in range(400)) + " FROM b",
+        ";" * 200_000,
+    ],
+)
+def test_texts_of_too_many_words_are_refused_before_they_are_understood(text: str) -> None:
+    with pytest.raises(QueryError, match="more than 10000 words"):
+        parse(text)
+    with pytest.raises(QueryError, match="more than 3 words"):
+        parse("SELECT a FROM b", words_max=3)
+    assert len(parse("SELECT a FROM b", words_max=4)) == 1

@@ -13,7 +13,7 @@ import msgspec
 from engine.errors import EngineError, ForbiddenError, QueryNotSupportedError, RequestError
 from engine.http.access import Right
 from engine.http.asgi import Request, Response
-from engine.http.influxql_answers import InfluxqlAnswers, InfluxqlQuestion, parsed
+from engine.http.influxql_answers import InfluxqlAnswers, InfluxqlQuestion
 from engine.http.json_text import decoded
 from engine.http.route_description import FORMAT, TABLE_TYPES, Answer, JsonBody, Parameter, RawBody
 from engine.http.routes.query import WATCH_AFTER_S, Scalar, bound_values, pick_format
@@ -114,7 +114,7 @@ def routes(services: Services) -> list[Route]:
         results: list[StatementResult] = []
         cells = 0
         try:
-            statements = await parsed(text, values)
+            statements = await answers.parsed(text, values)
         except QueryNotSupportedError as error:
             # A statement like any other, for those who know the language.
             request.access.none_required()
