@@ -1,9 +1,11 @@
 """InfluxQL over HTTP: version 1's /query as Grafana and shells ask it, and version 3's route."""
 
 import json
+import struct
 from typing import Any
 from urllib.parse import urlencode
 
+import msgspec
 import pytest
 
 from tests.support.server import Answer, ServerProcess
@@ -135,6 +137,27 @@ def test_questions_in_bodies(filled: ServerProcess) -> None:
         assert answer.json()["results"][0]["series"][0]["values"] == [["cpu"]]
 
 
+def test_questions_in_files_and_forms_in_parts(filled: ServerProcess) -> None:
+    body = (
+        b'--x\r\nContent-Disposition: form-data; name="db"\r\n\r\ndb\r\n--x\r\nContent-Disposition: '
+        b'form-data; name="q"; filename="q.txt"\r\n\r\nSELECT usage\nFROM cpu LIMIT 1\n\r\n--x--\r\n'
+    )
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    answer = filled.request("POST", "/query?epoch=s", body, headers=headers)
+    assert answer.json()["results"][0]["series"][0]["values"] == [[1735689600, 1]]
+    answer = filled.request("POST", "/query?q=SHOW+DATABASES", body, headers=headers)
+    assert answer.json()["results"][0]["series"][0]["name"] == "databases"
+
+
+def test_answers_in_messagepack(filled: ServerProcess) -> None:
+    headers = {"Accept": "application/x-msgpack"}
+    target = f"/query?{urlencode({'db': 'db', 'q': 'SELECT usage FROM cpu LIMIT 1'})}"
+    answer = filled.request("GET", target, headers=headers)
+    assert answer.headers["content-type"] == "application/x-msgpack"
+    (row,) = msgspec.msgpack.decode(answer.body)["results"][0]["series"][0]["values"]
+    assert row == [msgspec.msgpack.Ext(5, struct.pack(">qI", 1735689600, 0)), 1.0]
+
+
 def test_chunks_csv_and_retention_policies(filled: ServerProcess) -> None:
     chunked = get(filled, "SELECT usage FROM cpu", chunked="true", chunk_size="2")
     documents = [json.loads(line) for line in chunked.body.splitlines()]
@@ -225,6 +248,13 @@ def test_a_token_decides_about_every_database_of_a_statement(
 
     assert ask("SELECT f FROM m").json()["results"][0]["series"]
     assert ask("SHOW DATABASES").json()["results"][0]["series"][0]["values"] == [["mine"]]
+    form = {"q": "SHOW DATABASES", "u": "grafana", "p": secret}
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = server.request("POST", "/query", urlencode(form).encode(), headers=headers)
+    assert answer.json()["results"][0]["series"][0]["values"] == [["mine"]]
+    form |= {"p": "wrong"}
+    answer = server.request("POST", "/query", urlencode(form).encode(), headers=headers)
+    assert answer.status == 401
     for q in (
         "SELECT f FROM theirs..m",
         "SELECT f FROM m, theirs..m",

@@ -98,6 +98,10 @@ def query_parameters(query_string: str) -> dict[str, str]:
     return dict(parse_qsl(query_string, keep_blank_values=True))
 
 
+async def _known(body: bytes) -> bytes:
+    return body
+
+
 class Request:
     """One HTTP request."""
 
@@ -129,6 +133,7 @@ class Request:
         self.body_limit = gate.large
         self.admitted_bytes = 0
         self._is_body_wanted = self.is_tried
+        self._kept: bytes | None = None
         # In HTTP/2 the end of a body is a frame of its own: left unread, it is an error to answer.
         self._waits_for_end = scope["http_version"] == "2"
         self.declared = self._declared_length()
@@ -172,6 +177,8 @@ class Request:
             RequestError, BodyTooLargeError, BackPressureError, ReceiveTimeoutError,
             ShuttingDownError, ClientGoneError: As they say, when it is awaited.
         """
+        if self._kept is not None:
+            return _known(self._kept)
         self._is_body_wanted = True
         encoding = self.headers.get("content-encoding")
         received = self._gate.read(
@@ -184,6 +191,11 @@ class Request:
             asked_s=None if self.handed_over is None else self.handed_over.asked_s,
         )
         return received if encoding is None else self._decoded(encoding.strip().lower(), received)
+
+    async def keep_body(self) -> bytes:
+        """The same, for somebody to whom the handler comes second."""
+        self._kept = await self.body()
+        return self._kept
 
     async def _decoded(self, encoding: str, received: Coroutine[Any, Any, bytes]) -> bytes:
         if encoding not in ("", "identity", "gzip"):

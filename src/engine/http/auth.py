@@ -17,6 +17,7 @@ from engine.http.access import Access, Right
 from engine.http.asgi import Request
 from engine.http.credentials import (
     CREDENTIALS_CHARACTERS_MAX,
+    password_in_form,
     password_parameter,
     token_of_header,
 )
@@ -86,6 +87,8 @@ class Gatekeeper:
         takes_password = bool(route and route.takes_password)
         password = password_parameter(request) if takes_password else None
         header = request.headers.get("authorization")
+        if password is None and header is None and route is not None and route.takes_form:
+            password = await password_in_form(request)
         version = self._known_version
         rights, expiry_ns = await self._rights_of(header, password, request.client)
         return Access(rights, right, version=version, expiry_ns=expiry_ns)

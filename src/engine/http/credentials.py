@@ -5,11 +5,14 @@
 import base64
 import binascii
 
-from engine.errors import MalformedCredentialsError
+from engine.errors import MalformedCredentialsError, RequestError
 from engine.http.asgi import Request
+from engine.http.forms import form_of, is_form
 
 # Longer ones are not looked at: ours have 92 characters.
 CREDENTIALS_CHARACTERS_MAX = 1024
+# Bytes of a form that are read of somebody unknown, to look for a token.
+_FORM_BYTES_MAX = 16 * 1024
 
 
 def token_of_header(header: str) -> str:
@@ -35,6 +38,25 @@ def password_parameter(request: Request) -> str | None:
     if "p=" not in request.query_string:
         return None
     return request.query_parameters().get("p")
+
+
+async def password_in_form(request: Request) -> str | None:
+    """The ``p`` field of a short form in the body; None without it.
+
+    Raises:
+        EngineError: The body does not come.
+    """
+    content_type = request.headers.get("content-type", "")
+    declared = request.declared
+    if not declared or declared > _FORM_BYTES_MAX or not is_form(content_type):
+        return None
+    if "content-encoding" in request.headers:
+        return None
+    try:
+        return form_of(await request.keep_body(), content_type).get("p")
+    except RequestError:
+        # What is wrong with it is told to those who may ask.
+        return None
 
 
 def _password(encoded: str) -> str:

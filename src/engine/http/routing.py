@@ -27,6 +27,8 @@ class Route(msgspec.Struct, frozen=True):
     right: Right
     # Whether the token may come as the parameter ``p`` of the URL, as version 1 has it.
     takes_password: bool = False
+    # Whether its parameters, and with them the token, may come as a form in the body.
+    takes_form: bool = False
     # Whether its body may have the size of bodies of rows. Others are read on the event loop.
     has_large_body: bool = False
     # What it takes and gives, for the descriptions.

@@ -3,7 +3,8 @@
 """Encoding of InfluxQL results."""
 
 import math
-from collections.abc import Iterator, Sequence
+import struct
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -21,6 +22,9 @@ MEASUREMENT = "iox::measurement"
 _NS_PER_SECOND = 1_000_000_000
 # Below this every whole number has a float of its own.
 _WHOLE_MAX = 1e15
+# How version 1 packs times.
+_TIME_EXTENSION = 5
+_PACKED_TIME = struct.Struct(">qI")
 
 
 class Form(msgspec.Struct, frozen=True):
@@ -31,6 +35,27 @@ class Form(msgspec.Struct, frozen=True):
     is_pretty: bool = False
     # Rows of one chunk; None for all at once.
     chunk_rows: int | None = None
+    # Whether it is to be MessagePack.
+    is_packed: bool = False
+
+
+Answerer = Callable[[Sequence[StatementResult], Form], bytes]
+
+
+def answer_accepted(accept: str, form: Form) -> tuple[Answerer, str]:
+    """What makes the answer for an Accept header, the first known type of which counts.
+
+    Chunks are of JSON, which clients of version 1 read there though they ask for MessagePack.
+    """
+    for part in accept.split(","):
+        match part.partition(";")[0].strip().lower():
+            case "application/json":
+                break
+            case "application/csv" | "text/csv":
+                return csv_answer, "application/csv"
+            case "application/x-msgpack" if form.chunk_rows is None:
+                return msgpack_answer, "application/x-msgpack"
+    return json_answer, "application/json"
 
 
 def epoch_ns(text: str) -> int | None:
@@ -58,6 +83,16 @@ def json_answer(results: Sequence[StatementResult], form: Form) -> bytes:
         for part in _parts(index, result, form, form.chunk_rows)
     ]
     return b"\n".join(documents) + b"\n"
+
+
+def msgpack_answer(results: Sequence[StatementResult], form: Form) -> bytes:
+    """The same as MessagePack, in which floats stay floats, and times are not text.
+
+    Without a unit they are version 1's extension: seconds and nanoseconds since 1970, big-endian.
+    """
+    form = msgspec.structs.replace(form, is_packed=True)
+    content = [_statement(index, result, form) for index, result in enumerate(results)]
+    return msgspec.msgpack.encode({"results": content})
 
 
 def csv_answer(results: Sequence[StatementResult], form: Form) -> bytes:
@@ -112,6 +147,8 @@ def _statement(index: int, result: StatementResult, form: Form) -> dict[str, Any
     shown: dict[str, Any] = {"statement_id": index}
     if result.series:
         shown["series"] = [_series(series, series.values, form) for series in result.series]
+    elif form.is_packed and not result.error:
+        shown["series"] = []
     if result.error:
         shown["error"] = result.error
     return shown
@@ -142,20 +179,27 @@ def _series(series: Series, values: list[list[Any]], form: Form) -> dict[str, An
 
 
 def _rows(series: Series, values: list[list[Any]], form: Form) -> list[list[Any]]:
+    shown = _finite if form.is_packed else _value
     if not series.has_time:
-        return [[_value(value) for value in row] for row in values]
+        return [[shown(value) for value in row] for row in values]
     zone = ZoneInfo(series.zone) if series.zone else UTC
-    return [[_time(row[0], form, zone), *(_value(value) for value in row[1:])] for row in values]
+    return [[_time(row[0], form, zone), *(shown(value) for value in row[1:])] for row in values]
 
 
-def _time(time_ns: int, form: Form, zone: tzinfo) -> int | str:
+def _time(time_ns: int, form: Form, zone: tzinfo) -> int | str | msgspec.msgpack.Ext:
     if form.epoch_ns is not None:
         return time_ns // form.epoch_ns
     seconds, nanos = divmod(time_ns, _NS_PER_SECOND)
+    if form.is_packed:
+        return msgspec.msgpack.Ext(_TIME_EXTENSION, _PACKED_TIME.pack(seconds, nanos))
     text = datetime.fromtimestamp(seconds, zone).isoformat(timespec="seconds")
     fraction = f".{nanos:09d}".rstrip("0") if nanos else ""
     offset = text[19:]
     return f"{text[:19]}{fraction}{'Z' if offset == '+00:00' else offset}"
+
+
+def _finite(value: Any) -> Any:
+    return None if type(value) is float and not math.isfinite(value) else value
 
 
 def _value(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 from typing import Any
 
 import pytest
@@ -214,6 +215,16 @@ class FakeRequest:
         self.query_string = query
         self.headers = headers
         self.client = "192.0.2.1"
+        self.content = b""
+        self.is_read = False
+
+    @property
+    def declared(self) -> int:
+        return len(self.content)
+
+    async def keep_body(self) -> bytes:
+        self.is_read = True
+        return self.content
 
     def query_parameters(self) -> dict[str, str]:
         return dict(pair.split("=") for pair in self.query_string.split("&"))
@@ -223,8 +234,8 @@ async def no_handler(request: Any) -> Any:
     return request
 
 
-def route(right: Right, *, takes_password: bool = False) -> Route:
-    return Route(("GET",), "/x", no_handler, "", right, takes_password=takes_password)
+def route(right: Right, **more: bool) -> Route:
+    return Route(("GET",), "/x", no_handler, "", right, **more)
 
 
 class Gate:
@@ -308,6 +319,33 @@ def test_the_password_parameter_counts_where_version_1_has_it_and_wins() -> None
     gate.admit(FakeRequest(query="p=read"), Right.READ, takes_password=True).require("a")
     with pytest.raises(UnauthenticatedError):
         gate.admit(FakeRequest(query="p=read"), Right.READ)
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "is_known"),
+    [
+        (b"q=x&p=read", {}, True),
+        (b"q=x", {}, False),
+        (b"q=x&p=wrong", {}, False),
+        (b"p=%ff", {}, False),
+        (b"p=read&x=" + b"x" * 16_384, {}, False),
+        (b"p=read", {"authorization": "Bearer wrong"}, False),
+        (b"p=read", {"content-type": "text/plain"}, False),
+        (b"p=read", {"content-encoding": "gzip"}, False),
+    ],
+)
+def test_the_password_may_stand_in_a_short_form(
+    body: bytes, headers: dict[str, str], is_known: bool
+) -> None:
+    gate = Gate(table(ADMIN, READER))
+    request = FakeRequest(**{"content-type": "application/x-www-form-urlencoded", **headers})
+    request.content = body
+    with contextlib.nullcontext() if is_known else pytest.raises(UnauthenticatedError):
+        gate.admit(request, Right.READ, takes_password=True, takes_form=True)
+    # Nobody's body is read in vain.
+    assert request.is_read is (not headers and len(body) < 16_384)
+    with pytest.raises(UnauthenticatedError):
+        gate.admit(request, Right.READ, takes_password=True)
 
 
 def test_expiry_is_looked_at_each_time() -> None:

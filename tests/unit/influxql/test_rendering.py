@@ -1,12 +1,22 @@
 """The bytes of InfluxQL answers."""
 
 import json
+import struct
 from typing import Any
 
+import msgspec
 import pytest
 
 from engine.errors import RequestError
-from engine.influxql.rendering import Form, csv_answer, epoch_ns, json_answer, table
+from engine.influxql.rendering import (
+    Form,
+    answer_accepted,
+    csv_answer,
+    epoch_ns,
+    json_answer,
+    msgpack_answer,
+    table,
+)
 from engine.influxql.results import Series, StatementResult
 
 T0 = 1_735_689_600 * 10**9
@@ -49,6 +59,44 @@ def test_times_are_text_and_whole_floats_whole_numbers() -> None:
             {"statement_id": 1, "error": "bad"},
         ]
     }
+
+
+def test_packed_times_are_an_extension_and_floats_stay_floats() -> None:
+    made = msgpack_answer(
+        [StatementResult([CPU]), StatementResult(), StatementResult([], "bad")], Form()
+    )
+    first, second, third = msgspec.msgpack.decode(made)["results"]
+    (series,) = first["series"]
+    assert series["columns"] == ["time", "usage", "note", "up"]
+    seconds = T0 // 10**9
+    assert [row[0] for row in series["values"]] == [
+        msgspec.msgpack.Ext(5, struct.pack(">qI", *time))
+        for time in ((seconds, 0), (seconds, 120_000_000), (seconds + 1, 0))
+    ]
+    assert [type(row[1]) for row in series["values"]] == [float, float, type(None)]
+    assert second == {"statement_id": 1, "series": []}
+    assert third == {"statement_id": 2, "error": "bad"}
+    made = msgpack_answer([StatementResult([CPU])], Form(epoch_ns=epoch_ns("ms")))
+    assert msgspec.msgpack.decode(made)["results"][0]["series"][0]["values"][0][0] == T0 // 10**6
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("", "application/json"),
+        ("*/*", "application/json"),
+        ("application/x-msgpack", "application/x-msgpack"),
+        ("application/xml, Text/CSV;q=0.9", "application/csv"),
+        ("application/json, application/csv", "application/json"),
+    ],
+)
+def test_the_first_known_type_is_answered(accept: str, kind: str) -> None:
+    assert answer_accepted(accept, Form())[1] == kind
+
+
+def test_chunks_are_never_packed() -> None:
+    chosen = answer_accepted("application/x-msgpack", Form(chunk_rows=1))
+    assert chosen == (json_answer, "application/json")
 
 
 def test_no_series_is_no_key() -> None:

@@ -6,13 +6,13 @@ import asyncio
 import re
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qsl
 
 import msgspec
 
 from engine.errors import EngineError, ForbiddenError, QueryNotSupportedError, RequestError
 from engine.http.access import Right
 from engine.http.asgi import Request, Response
+from engine.http.forms import URLENCODED, form_of, is_form, media_type, text_of
 from engine.http.influxql_answers import InfluxqlAnswers, InfluxqlQuestion
 from engine.http.json_text import decoded
 from engine.http.route_description import FORMAT, TABLE_TYPES, Answer, JsonBody, Parameter, RawBody
@@ -20,13 +20,11 @@ from engine.http.routes.query import WATCH_AFTER_S, Scalar, bound_values, pick_f
 from engine.http.routing import Route
 from engine.http.services import Services
 from engine.http.streaming import while_connected
-from engine.influxql.rendering import Form, csv_answer, epoch_ns, json_answer
+from engine.influxql.rendering import Form, answer_accepted, epoch_ns
 from engine.influxql.results import StatementResult, check_cells, num_cells
 from engine.query.formats import CONTENT_TYPES, encode
 
 _CHUNK_ROWS = 10_000
-# Of a form.
-_PARAMETERS_MAX = 100
 _CHUNK_SIZE = re.compile(r"[1-9][0-9]{0,17}")
 # Longer answers are worked on in threads, so that the loop goes on.
 _INLINE_ROWS_MAX = 500
@@ -50,26 +48,18 @@ async def _parameters(request: Request) -> dict[str, str]:
             raise RequestError("missing query parameters 'db' and 'q'")
         return parameters
     body = await request.body()
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content_type == "multipart/form-data":
-        raise RequestError("forms in parts are not supported", hint="send the form urlencoded")
-    try:
-        text = body.decode()
-    except UnicodeDecodeError as error:
-        raise RequestError(f"the body is not UTF-8: {error}") from error
-    if content_type == "application/x-www-form-urlencoded":
-        return {**parameters, **_form_of(text)}
-    if text.strip() and ("q" not in parameters or content_type == "application/vnd.influxql"):
+    content_type = request.headers.get("content-type", "")
+    if is_form(content_type):
+        fields = form_of(body, content_type)
+        # As version 1 has it: an urlencoded form wins over the URL, one in parts does not.
+        is_first = media_type(content_type) == URLENCODED
+        return {**parameters, **fields} if is_first else {**fields, **parameters}
+    text = text_of(body)
+    if text.strip() and (
+        "q" not in parameters or media_type(content_type) == "application/vnd.influxql"
+    ):
         return {**parameters, "q": text}
     return parameters
-
-
-def _form_of(text: str) -> dict[str, str]:
-    try:
-        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=_PARAMETERS_MAX)
-    except ValueError as error:
-        raise RequestError(f"more than {_PARAMETERS_MAX} parameters in the form") from error
-    return dict(pairs)
 
 
 def _form(parameters: dict[str, str]) -> Form:
@@ -143,10 +133,8 @@ def routes(services: Services) -> list[Route]:
             # Clients of version 1 look for failures of statements in an answer that is well.
             request.access.none_required()
             results.append(StatementResult(error=_said(error)))
-        accept = request.headers.get("accept", "")
-        if "text/csv" in accept or "application/csv" in accept:
-            return Response(200, await _made(csv_answer, results, form), "application/csv")
-        return Response(200, await _made(json_answer, results, form), "application/json")
+        make, kind = answer_accepted(request.headers.get("accept", ""), form)
+        return Response(200, await _made(make, results, form), kind)
 
     async def query_v3(request: Request) -> Response:
         if request.method == "GET":
@@ -190,6 +178,7 @@ def _table(query_v1: Any, query_v3: Any) -> list[Route]:
             "Run InfluxQL as version 1 does",
             Right.INFLUXQL,
             takes_password=True,
+            takes_form=True,
             parameters=(
                 Parameter("q", "statements, separated by semicolons", required=True),
                 Parameter("db", "database, unless the statement names it"),
@@ -207,14 +196,15 @@ def _table(query_v1: Any, query_v3: Any) -> list[Route]:
                 Parameter("p", "a token"),
             ),
             body=RawBody(
-                "application/x-www-form-urlencoded",
-                "the parameters as a form, or the statements themselves",
+                URLENCODED,
+                "the parameters as a form (urlencoded, or in parts: `q` may be a file), "
+                "or the statements themselves",
                 required=False,
             ),
             answer=Answer(
                 200,
                 '`{"results"}`; what fails in a statement is its `error`',
-                ("application/json", "application/csv"),
+                ("application/json", "application/csv", "application/x-msgpack"),
             ),
         ),
         Route(
