@@ -14,7 +14,7 @@ from typing import Any
 from engine.config_checks import check
 from engine.errors import SettingError
 from engine.serve_options import FLAGS, OPTIONS, Option
-from engine.setting_values import render_bytes
+from engine.setting_values import parse_bytes, render_bytes
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -151,9 +151,9 @@ def _parsed(option: Option, text: str, source: str) -> Any:
         raise SettingError(f"{source}: {error}") from error
     is_number = isinstance(value, int) and not isinstance(value, bool)
     if is_number and not option.least <= value <= option.most:
+        shown = render_bytes if option.parse is parse_bytes else str
         raise SettingError(
-            f"{source}: {text} is not between {render_bytes(option.least)} and "
-            f"{render_bytes(option.most)}"
+            f"{source}: {text} is not between {shown(option.least)} and {shown(option.most)}"
         )
     return value
 

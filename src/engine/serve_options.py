@@ -16,6 +16,7 @@ from engine.setting_values import (
     parse_level,
     parse_mode,
     parse_nice,
+    parse_number,
     parse_package_manager,
     parse_seconds,
     parse_switch,
@@ -243,10 +244,11 @@ OPTIONS = (
     Option(
         "--http-connections-per-address",
         ("HEADRACE_HTTP_CONNECTIONS_PER_ADDRESS",),
-        parse_count,
+        parse_number,
         "connections of one other machine (of one /64 in IPv6); the newest beyond are closed, "
         "0 for any number (default 2000)",
         "N",
+        least=0,
     ),
     Option(
         "--wal-flush-interval",

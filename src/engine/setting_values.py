@@ -161,6 +161,17 @@ def parse_level(text: str) -> str:
     return text.lower()
 
 
+def parse_number(text: str) -> int:
+    """A whole number of at least 0.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if not text.isdecimal():
+        raise ValueError(f"'{text}' is not a whole number")
+    return int(text)
+
+
 def parse_count(text: str) -> int:
     """A whole number of at least 1.
 

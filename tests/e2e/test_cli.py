@@ -50,6 +50,27 @@ def test_an_empty_input_is_an_error(server: ServerProcess, tmp_path: Path) -> No
         assert "no lines given" in result.stderr
 
 
+def test_several_files_and_standard_input_are_written(
+    server: ServerProcess, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "a.lp", tmp_path / "b.lp"
+    first.write_text("several f=1i 1\nseveral f=oops\n")
+    second.write_text("several f=2i 2")
+    files = ("-f", str(first), "-f", "-", "-f", str(second))
+    result = server.cli("write", "-d", "db", "-p", "ns", *files, stdin="several f=3i 3")
+    assert result.returncode == 1
+    assert f"line 2 of {first}: " in result.stderr
+    result = server.cli("write", "-d", "db", "-p", "ns", "-", stdin="several f=4i 4")
+    assert result.returncode == 0
+    for source in (("-",), ("-f", "-")):
+        asked = server.cli("query", "-d", "db", *source, stdin="SELECT count(f) AS n FROM several")
+        assert "4" in asked.stdout
+    assert server.query("db", "SELECT f FROM several ORDER BY f") == [{"f": n} for n in range(1, 5)]
+    result = server.cli("write", "-d", "db", "-f", str(second), "-f", str(tmp_path / "c.lp"))
+    assert result.returncode == 1
+    assert "c.lp" in result.stderr
+
+
 def test_wrong_settings_of_a_server_are_wrong_usage(tmp_path: Path) -> None:
     server = ServerProcess(tmp_path)
     for flags in (("--query-concurrency", "0"), ("--http-bind", "x"), ("--config", "/nowhere")):

@@ -12,9 +12,10 @@ LINE_BYTES_MAX = 16 * 1024 * 1024
 # One line: names and tags up to the first space, then fields, in which a quote opens a string only
 # behind an equals sign. A line break ends it, but not in a string or behind a backslash.
 _TEXT = (
-    rb"(?:[^\\ \n]|\\.)*+"
-    rb"(?: (?:[^=\\\n]|\\.|=\"(?:[^\"\\]|\\.)*+\"|=(?!\"))*+)?"
+    rb"[^\\ \n]*+(?:\\.[^\\ \n]*+)*+"
+    rb"(?: [^=\\\n]*+(?:(?:\\.|=\"[^\"\\]*+(?:\\.[^\"\\]*+)*+\"|=(?!\"))[^=\\\n]*+)*+)?"
 )
+_LINES = re.compile(rb"(?:(?:#[^\n]*+|(?!#)" + _TEXT + rb")\n)*+", re.DOTALL)
 _LINE = re.compile(_TEXT + rb"\n", re.DOTALL)
 _LAST_LINE = re.compile(_TEXT + rb"(?:\n|\Z)", re.DOTALL)
 _COMMENT = re.compile(rb"#[^\n]*\n")
@@ -67,10 +68,9 @@ def _cut(block: bytes) -> int:
     """Where the last whole line of `block` ends."""
     if b'"' not in block and b"\\\n" not in block:
         return block.rfind(b"\n") + 1
-    at = 0
-    while end := _end(block, at):
-        at = end
-    return at
+    found = _LINES.match(block)
+    assert found is not None  # it may be empty
+    return found.end()
 
 
 def line_batches(file: BinaryIO, size: int, *, place: int, line: int) -> Iterator[Batch]:

@@ -228,10 +228,16 @@ def _add_write(verbs: Verbs, connection: Parser, database: Parser) -> None:
         aliases=["w"],
         help="write line protocol",
         parents=[connection, database],
-        description="Write line protocol from the argument, a file, or standard input.",
+        description="Write line protocol from the argument, files, or standard input.",
     )
-    write.add_argument("lines", nargs="?", metavar="LINE_PROTOCOL")
-    write.add_argument("-f", "--file", metavar="FILE", help="read this file")
+    write.add_argument("lines", nargs="?", metavar="LINE_PROTOCOL", help="- for standard input")
+    write.add_argument(
+        "-f",
+        "--file",
+        metavar="FILE",
+        action="append",
+        help="read this file, - for standard input; may be repeated",
+    )
     write.add_argument(
         "-p", "--precision", default="auto", help="unit of the timestamps: auto, ns, us, ms or s"
     )
@@ -272,8 +278,8 @@ def _add_query(verbs: Verbs, connection: Parser, database: Parser, answer: Parse
     query.add_argument(
         "-l", "--language", choices=("sql", "influxql"), default="sql", help="default: sql"
     )
-    query.add_argument("sql", nargs="?", metavar="SQL")
-    query.add_argument("-f", "--file", metavar="FILE", help="read this file")
+    query.add_argument("sql", nargs="?", metavar="SQL", help="- for standard input")
+    query.add_argument("-f", "--file", metavar="FILE", help="read this file, - for standard input")
     query.add_argument(
         "--param", action="append", metavar="NAME=VALUE", help="value of $NAME; may be repeated"
     )

@@ -36,11 +36,12 @@ def query(namespace: argparse.Namespace) -> None:
 
 
 def _question(namespace: argparse.Namespace) -> str:
-    if namespace.sql is not None:
+    if namespace.sql is not None and namespace.sql != "-":
         return str(namespace.sql)
-    if namespace.file is not None:
+    is_named = "-" in (namespace.sql, namespace.file)
+    if namespace.file is not None and not is_named:
         return _decoded(Path(namespace.file).read_bytes(), namespace.file)
-    if sys.stdin.isatty():
+    if sys.stdin.isatty() and not is_named:
         raise ConfigError(
             "no query given", hint="pass it as argument, with --file, or on standard input"
         )

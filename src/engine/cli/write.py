@@ -1,5 +1,5 @@
-# Owns `headrace write`: reads line protocol in chunks that end with a line, sends them one after
-# the other, and shows how far it is.
+# Owns `headrace write`: reads line protocol in chunks of whole lines, sends them one after the
+# other, and shows how far it is.
 """Write line protocol."""
 
 import argparse
@@ -7,11 +7,12 @@ import gzip
 import io
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from engine.cli.client import Client, ServerError
+from engine.cli.import_batches import line_batches
 from engine.errors import ConfigError
 from engine.setting_values import parse_bytes
 
@@ -25,23 +26,17 @@ _GZIP_LEVEL = 3
 
 
 def chunks(source: BinaryIO, size: int = CHUNK_BYTES) -> Iterator[bytes]:
-    """`source` in pieces of about `size` bytes, each ending with a line (but perhaps the last).
+    """`source` in pieces of about `size` bytes, each of whole lines; a longer line comes whole."""
+    for batch in line_batches(source, size, place=0, line=0):
+        yield batch.body
 
-    A line that is longer than `size` comes whole. A quoted line break may be cut; such bodies are
-    better sent in one request of their own.
-    """
-    rest = b""
-    while read := source.read(size):
-        block = rest + read
-        if len(read) < size:  # the end: no line break needs to be looked for
-            yield block
-            return
-        cut = block.rfind(b"\n") + 1
-        if cut:
-            yield block[:cut]
-        rest = block[cut:]
-    if rest:
-        yield rest
+
+class Input(NamedTuple):
+    """Something that lines come from: what to call it, its bytes if that is known, and itself."""
+
+    name: str
+    size: int | None
+    open: Callable[[], BinaryIO]
 
 
 class Progress:
@@ -81,17 +76,39 @@ def write(namespace: argparse.Namespace) -> None:
     Raises:
         EngineError: The server cannot be reached, or refused lines or chunks.
     """
-    source, total = _source(namespace)
+    inputs = _inputs(namespace)
+    sizes = [one.size for one in inputs]
+    known = [size for size in sizes if size is not None]
+    progress = Progress(sum(known) if len(known) == len(sizes) else None, quiet=namespace.quiet)
+    refused: list[ServerError] = []
+    with Client(namespace) as client:
+        for one in inputs:
+            for error in _refusals(one, namespace, client, progress):
+                refused.append(error if len(inputs) == 1 else _named(error, one.name))
+                if error.status != 400 or namespace.all_or_nothing:
+                    progress.close()
+                    raise _joined(refused)
+    progress.close()
+    if refused:
+        raise _joined(refused)
+    if not progress.done_bytes:
+        raise ConfigError("no lines given", hint="the input is empty: nothing was written")
+    if not namespace.quiet:
+        print(f"{progress.done_bytes} bytes written", file=sys.stderr)
+
+
+def _refusals(
+    one: Input, namespace: argparse.Namespace, client: Client, progress: Progress
+) -> Iterator[ServerError]:
+    """Send all of an input; give the refusal of each chunk that is refused, or refused lines of."""
     parameters = {"db": namespace.database, "precision": namespace.precision}
     if namespace.all_or_nothing:
         parameters["accept_partial"] = "false"
     if namespace.no_sync:
         parameters["no_sync"] = "true"
     headers = {"Content-Encoding": "gzip"} if namespace.gzip else {}
-    progress = Progress(total, quiet=namespace.quiet)
-    refused: list[ServerError] = []
     lines_before = 0
-    with source, Client(namespace) as client:
+    with one.open() as source:
         for chunk in chunks(source, _chunk_bytes(namespace)):
             body = gzip.compress(chunk, _GZIP_LEVEL) if namespace.gzip else chunk
             try:
@@ -99,18 +116,9 @@ def write(namespace: argparse.Namespace) -> None:
                     "POST", "/api/v3/write_lp", parameters=parameters, body=body, headers=headers
                 )
             except ServerError as error:
-                refused.append(_moved(error, lines_before))
-                if error.status != 400 or namespace.all_or_nothing:
-                    break
+                yield _moved(error, lines_before)
             progress.add(len(chunk))
             lines_before += chunk.count(b"\n")
-    progress.close()
-    if not progress.done_bytes and not refused:
-        raise ConfigError("no lines given", hint="the input is empty: nothing was written")
-    if refused:
-        raise _joined(refused)
-    if not namespace.quiet:
-        print(f"{progress.done_bytes} bytes written", file=sys.stderr)
 
 
 def _chunk_bytes(namespace: argparse.Namespace) -> int:
@@ -145,15 +153,36 @@ def _joined(errors: list[ServerError]) -> ServerError:
     )
 
 
-def _source(namespace: argparse.Namespace) -> tuple[BinaryIO, int | None]:
-    if namespace.lines is not None:
+def _named(error: ServerError, name: str) -> ServerError:
+    """`error` with the name of the input that it is about."""
+    lines = [{**line, "line_number": f"{line['line_number']} of {name}"} for line in error.lines]
+    text = error.text if lines else f"{name}: {error.text}"
+    return ServerError(text, status=error.status, hint=error.hint, lines=lines)
+
+
+def _inputs(namespace: argparse.Namespace) -> list[Input]:
+    """What is to be sent, in order.
+
+    Raises:
+        ConfigError: Nothing is.
+        OSError: There is no such file.
+    """
+    if namespace.lines is not None and namespace.lines != "-":
         content = str(namespace.lines).encode("utf-8", "surrogateescape")
-        return io.BytesIO(content), len(content)
-    if namespace.file is not None:
-        path = Path(namespace.file)
-        return path.open("rb"), path.stat().st_size
+        return [Input("the argument", len(content), lambda: io.BytesIO(content))]
+    names = ["-"] if namespace.lines is not None else namespace.file
+    if names is not None:
+        return [_file(name) for name in names]
     if sys.stdin.isatty():
         raise ConfigError(
             "no lines given", hint="pass them as argument, with --file, or on standard input"
         )
-    return sys.stdin.buffer, None
+    return [_file("-")]
+
+
+def _file(name: str) -> Input:
+    if name == "-":
+        return Input("standard input", None, lambda: sys.stdin.buffer)
+    path = Path(name)
+    size = path.stat().st_size
+    return Input(name, size if path.is_file() else None, lambda: path.open("rb"))

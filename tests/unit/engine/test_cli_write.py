@@ -44,7 +44,14 @@ def test_no_bar_goes_into_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_chunks_end_with_lines() -> None:
     body = b"aaa\nbb\ncccccccccc\nd"
-    assert list(chunks(io.BytesIO(body), 4)) == [b"aaa\n", b"bb\n", b"cccccccccc\nd"]
+    assert list(chunks(io.BytesIO(body), 4)) == [b"aaa\n", b"bb\n", b"cccccccccc\n", b"d"]
     # A line break may stand in a text.
     assert list(chunks(io.BytesIO(b'm f="a\nb"'))) == [b'm f="a\nb"']
     assert list(chunks(io.BytesIO(b""), 4)) == []
+    lines = [b'm f="a\n",g="b\\"\n" 1\n', b'm,t=" f=1\n', b'# "\n', b"m\\\n f=1\n", b'm f="\n"']
+    for size in range(1, 60):
+        body = b"".join(lines)
+        parts = list(chunks(io.BytesIO(body), size))
+        assert b"".join(parts) == body
+        ends = [sum(map(len, lines[:count])) for count in range(1, 6)]
+        assert {sum(map(len, parts[:count])) for count in range(1, len(parts) + 1)} <= {*ends}

@@ -18,6 +18,12 @@ def test_flags_win_over_the_environment_which_wins_over_defaults() -> None:
     assert settings.plugins_path == Path("/from/environment/plugins")
 
 
+def test_what_zero_means_something_for_may_be_zero() -> None:
+    flags = {"http_connections_per_address": "0", "query_cache_max": "0", "disk_reserve": "0"}
+    settings = config.load(flags, {})
+    assert (settings.http_connections_per_address, settings.query_cache_max) == (0, 0)
+
+
 def test_every_option_is_a_setting() -> None:
     fields = config.ServeConfig.__dataclass_fields__
     assert {option.attribute for option in OPTIONS} == set(fields)
@@ -48,7 +54,8 @@ def test_durations(text: str, seconds: float) -> None:
         ({"wal_flush_interval": "0s"}, "--wal-flush-interval"),
         ({"max_http_request_size": "-1"}, "--max-http-request-size"),
         ({"query_concurrency": "0"}, "--query-concurrency"),
-        ({"query_concurrency": "100000"}, "--query-concurrency"),
+        ({"query_concurrency": "100000"}, "not between 1 and 1024"),
+        ({"http_connections_per_address": "-1"}, "--http-connections-per-address"),
         ({"query_timeout": "9999999999h"}, "--query-timeout"),
         ({"max_http_request_size": "0"}, "--max-http-request-size"),
         ({"wal_segment_size": "1"}, "not between 4KB and 64GB"),
