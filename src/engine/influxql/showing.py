@@ -4,10 +4,13 @@
 from collections.abc import Sequence
 from typing import Any
 
+import pyarrow
+import pyarrow.compute
+
 from engine.influxql import tree
 from engine.influxql.conditions import Calendar, quoted, where_of
 from engine.influxql.names import matching
-from engine.influxql.results import Series, limited
+from engine.influxql.results import Series, check_cells, limited
 from engine.influxql.tables import Runner, Table
 from lp_core.enums import ColumnType
 
@@ -18,6 +21,11 @@ _FIELD_TYPES = {
     ColumnType.STRING: "string",
     ColumnType.BOOL: "boolean",
 }
+
+# Tags whose values one query asks for: of each, DuckDB holds a few megabytes.
+_TAGS_AT_ONCE = 32
+_TAG_ESCAPES = str.maketrans({letter: f"\\{letter}" for letter in ",= "})
+_TABLE_ESCAPES = str.maketrans({letter: f"\\{letter}" for letter in ", "})
 
 
 def shown(
@@ -88,15 +96,32 @@ def _of_table(
     if show.kind is tree.ShowKind.TAG_KEYS:
         keys = table.tags if _has_rows(show, table, run, calendar) else []
         return ["tagKey"], [[key] for key in keys]
-    rows = []
-    for key in (tag for tag in table.tags if _is_wanted(show, tag)):
-        sql = f"SELECT DISTINCT {quoted(key)} AS __v FROM {quoted(table.name)}"
-        sql += f" WHERE {quoted(key)} IS NOT NULL"
-        condition, parameters = where_of(show.condition, table.columns, calendar).whole()
-        sql += f" AND {condition}" if condition else ""
-        values = run(f"{sql} ORDER BY 1", parameters).column("__v").to_pylist()
-        rows += [[key, value] for value in values]
-    return ["key", "value"], rows
+    return ["key", "value"], _tag_values(show, table, run, calendar)
+
+
+def _tag_values(show: tree.Show, table: Table, run: Runner, calendar: Calendar) -> list[list[Any]]:
+    """Key and value, in order, of each value that a wanted tag has; no more than are shown."""
+    wanted = [tag for tag in table.tags if _is_wanted(show, tag)]
+    condition, parameters = where_of(show.condition, table.columns, calendar).whole()
+    limits = show.limits
+    end = None if limits.rows is None else limits.rows_skipped + limits.rows
+    rows: list[list[Any]] = []
+    for start in range(0, len(wanted), _TAGS_AT_ONCE):
+        if end is not None and len(rows) >= end:
+            break
+        keys = wanted[start : start + _TAGS_AT_ONCE]
+        items = (f"array_agg(DISTINCT {quoted(key)}) AS __v{at}" for at, key in enumerate(keys))
+        sql = f"SELECT {', '.join(items)} FROM {quoted(table.name)}"
+        if len(keys) == 1:
+            # What is kept of the rows may answer this one.
+            sql = f"SELECT DISTINCT {quoted(keys[0])} AS __v0 FROM {quoted(table.name)}"
+        found = run(f"{sql} WHERE {condition}" if condition else sql, parameters)
+        for at, key in enumerate(keys):
+            column = found.column(f"__v{at}")
+            values = column if len(keys) == 1 else pyarrow.compute.list_flatten(column)
+            check_cells(2 * (len(rows) + len(values)))
+            rows += [[key, value] for value in sorted(values.drop_null().to_pylist())]
+    return rows
 
 
 def _is_wanted(show: tree.Show, tag: str) -> bool:
@@ -129,17 +154,19 @@ def _series_keys(show: tree.Show, table: Table, run: Runner, calendar: Calendar)
     tags = table.tags
     found = run(*_distinct_series(show, table, calendar))
     if not tags:
-        return [_escaped(table.name, ", ")] if found.num_rows else []
-    columns = [found.column(f"__v{index}").to_pylist() for index in range(len(tags))]
-    keys = []
-    for values in zip(*columns, strict=True):
-        pairs = zip(tags, values, strict=True)
-        parts = [
-            f"{_escaped(tag, ',= ')}={_escaped(value, ',= ')}" for tag, value in pairs if value
-        ]
-        keys.append(",".join([_escaped(table.name, ", "), *parts]))
+        return [_escaped(table.name, _TABLE_ESCAPES)] if found.num_rows else []
+    check_cells(found.num_rows)
+    keys = [_escaped(table.name, _TABLE_ESCAPES)] * found.num_rows
+    for index, tag in enumerate(tags):
+        column = found.column(f"__v{index}")
+        # Series have few of a table's tags, where these are thousands.
+        places = pyarrow.compute.indices_nonzero(column.is_valid())
+        name = _escaped(tag, _TAG_ESCAPES)
+        for place, value in zip(places.to_pylist(), column.drop_null().to_pylist(), strict=True):
+            if value:
+                keys[place] += f",{name}={_escaped(value, _TAG_ESCAPES)}"
     return sorted(keys)
 
 
-def _escaped(text: str, special: str) -> str:
-    return "".join(f"\\{letter}" if letter in special else letter for letter in text)
+def _escaped(text: str, escapes: dict[int, str]) -> str:
+    return text.translate(escapes)
