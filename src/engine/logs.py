@@ -7,7 +7,9 @@
 import logging
 import re
 import sys
+import threading
 import time
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
@@ -20,6 +22,12 @@ LEVELS = {
 _LEVEL_NAMES = {number: name for name, number in LEVELS.items()}
 # All loggers of the server are this one's children.
 _OURS = "engine"
+
+# How often a warning or an error is shown within how many seconds.
+REPEATS_MAX, REPEAT_PERIOD_S = 50, 10.0
+_EVENTS_MAX = 1_000
+# What plugins say is bounded for each of them.
+_BOUNDED = f"{_OURS}.plugins."
 
 
 class RequestMark:
@@ -77,10 +85,48 @@ class KeyValueFormatter(logging.Formatter):
         return line if line.isprintable() else _COMMANDS.sub(_escaped, line)
 
 
+class RepeatLimit(logging.Filter):
+    """Leaves out warnings and errors that come too often, and says how many these were.
+
+    Clients can bring some about as often as they like, a full disk even more often, and the log may
+    be on that disk. An event is a fixed phrase, so there are not many.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._now = now
+        self._lock = threading.Lock()
+        # Of each event when its period began, and how many of it there were since.
+        self._seen: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether `record` is shown; it may be told what was not."""
+        if record.levelno < logging.WARNING or record.name.startswith(_BOUNDED):
+            return True
+        event, now = (record.name, str(record.msg)), self._now()
+        with self._lock:
+            if len(self._seen) >= _EVENTS_MAX:
+                # Others than ours may put everything into the phrase.
+                self._seen.clear()
+            began, count = self._seen.get(event, (now, 0))
+            left_out = max(count - REPEATS_MAX, 0) if now - began >= REPEAT_PERIOD_S else 0
+            if now - began >= REPEAT_PERIOD_S:
+                began, count = now, 0
+            count += 1
+            self._seen[event] = began, count
+        said = getattr(record, "keys", None) or {}
+        if left_out:
+            record.keys = {**said, "left_out_before": left_out}
+        elif count == REPEATS_MAX:
+            record.keys = {**said, "left_out": f"more of these for {REPEAT_PERIOD_S:g} s"}
+        return count <= REPEATS_MAX
+
+
 def configure(level: str) -> None:
     """Send the root logger to standard error at `level` (debug, info, warn or error)."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(KeyValueFormatter())
+    handler.addFilter(RepeatLimit())
     # Lines do not show who called from which thread, and to find that out takes half of the time.
     logging._srcfile = None  # as the logging HOWTO has it
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False

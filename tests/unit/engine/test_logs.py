@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from engine import logs
-from engine.logs import KeyValueFormatter, RequestMark, keys
+from engine.logs import KeyValueFormatter, RepeatLimit, RequestMark, keys
 
 
 def line(text: str, **values: object) -> str:
@@ -52,6 +52,41 @@ def test_nothing_in_a_line_commands_a_terminal() -> None:
     assert line("\x1b[2J\tmoved \u00fc", name="a\x9b\u202e", path="\u2028\x0b") == (
         "INFO engine.x \\u001b[2J\tmoved \u00fc name=a\\u009b\\u202e path=\\u2028\\u000b"
     )
+
+
+def test_what_comes_too_often_is_left_out_and_counted() -> None:
+    now = [0.0]
+    limit = RepeatLimit(lambda: now[0])
+
+    def shown(text: str, level: int = logging.WARNING, name: str = "engine.x") -> str | None:
+        record = logging.LogRecord(name, level, "f", 1, text, (), None)
+        record.__dict__.update(keys(a=1))
+        return KeyValueFormatter().format(record).split(" ", 3)[3] if limit.filter(record) else None
+
+    first = [shown("wrong token") for _ in range(70)]
+    assert first[:49] == ["wrong token a=1"] * 49
+    assert first[49] == 'wrong token a=1 left_out="more of these for 10 s"'
+    assert first[50:] == [None] * 20
+    # Others are others, and what nobody can bring about at will is shown always.
+    assert shown("slow query") == "slow query a=1"
+    assert shown("wrong token", name="engine.y") == "wrong token a=1"
+    assert all(shown("said", name="engine.plugins.plugin_log") for _ in range(70))
+    assert [shown("started", logging.INFO) for _ in range(70)] == ["started a=1"] * 70
+    now[0] = 9.9
+    assert shown("wrong token") is None
+    now[0] = 10.0
+    assert shown("wrong token") == "wrong token a=1 left_out_before=21"
+    assert shown("wrong token") == "wrong token a=1"
+    now[0] = 30.0
+    assert shown("wrong token") == "wrong token a=1"
+
+
+def test_phrases_without_end_are_not_remembered() -> None:
+    limit = RepeatLimit()
+    for number in range(5_000):
+        record = logging.LogRecord("other", logging.ERROR, "f", 1, f"at {number}", (), None)
+        assert limit.filter(record)
+    assert len(limit._seen) <= 1_000
 
 
 @pytest.fixture
