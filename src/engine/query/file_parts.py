@@ -1,14 +1,17 @@
 # Owns the groups of single Parquet files that queries in two steps have asked for: of each file the
-# rows of the first step, computed by DuckDB when a question comes for the second time. Files never
-# change, so what was computed stays true.
+# rows of the first step, computed by DuckDB when a question comes for the second time, or told by
+# what is known of the file. Files never change, so what was computed stays true.
 """Groups of files, kept in memory."""
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
+import pyarrow
+
 from engine.query.file_views import doubtful_ranges
+from engine.query.group_parts import GREATEST_TIME, LEAST_TIME, ROWS
 from engine.query.kept import Kept
 from engine.store.manifest import FileEntry
 from engine.store.snapshot import TableSnapshot
@@ -88,3 +91,18 @@ def coverable(snapshot: TableSnapshot, times: TimeRange) -> list[FileEntry]:
         and not any(common(one, entry.times) is not None for one in doubts)
         and not any(delete.concerns(entry) for delete in snapshot.deletes)
     ]
+
+
+def told(files: Sequence[FileEntry], asked: Sequence[str]) -> Any:
+    """The one row of the first step that the files give, all of whose rows count as they stand."""
+    rows = {
+        ROWS: pyarrow.scalar(sum(entry.rows for entry in files), pyarrow.int64()),
+        LEAST_TIME: _time(min(entry.min_time_ns for entry in files)),
+        GREATEST_TIME: _time(max(entry.max_time_ns for entry in files)),
+    }
+    columns = [pyarrow.array([rows[name]]) for name in asked]
+    return pyarrow.table(columns, names=[f"a{place}" for place in range(len(asked))])
+
+
+def _time(time_ns: int) -> Any:
+    return pyarrow.scalar(time_ns, pyarrow.timestamp("ns"))

@@ -1,7 +1,7 @@
 # Owns the question whether a query that groups can be asked in two steps: groups of some rows, and
 # then groups of these groups. Works on translated trees of one shape, that of dashboards: one
-# table, grouped by columns and bins of time, with sums and the like of columns. It only ever errs
-# towards no.
+# table, grouped by columns and bins of time or not at all, with sums and the like of columns. It
+# only ever errs towards no.
 """Queries in two steps."""
 
 from collections.abc import Collection
@@ -13,6 +13,9 @@ PARTS_VIEW = "headrace parts"
 
 _CLAUSES = frozenset(("expressions", "from_", "where", "group", "order", "limit", "offset"))
 _BIN = "headrace_bin_column"
+# What is known of a file's rows without reading them.
+ROWS, LEAST_TIME, GREATEST_TIME = "rows", "least time", "greatest time"
+_OF_TIME = {"count": ROWS, "min": LEAST_TIME, "max": GREATEST_TIME, "sum": ""}
 
 
 class _Unfit(Exception):  # noqa: N818 - no error, but an answer
@@ -20,11 +23,16 @@ class _Unfit(Exception):  # noqa: N818 - no error, but an answer
 
 
 class TwoSteps:
-    """The trees of a query's two steps."""
+    """The trees of a query's two steps.
 
-    def __init__(self, inner: exp.Select, outer: exp.Select) -> None:
+    ``told`` is what each column of the first step is where all of them are known of a file without
+    reading it: how many rows, or the least or the greatest time. Else it is empty.
+    """
+
+    def __init__(self, inner: exp.Select, outer: exp.Select, told: tuple[str, ...]) -> None:
         self.inner = inner
         self.outer = outer
+        self.told = told
         self.whole = inner.copy()
         self.whole.set("where", None)
 
@@ -56,11 +64,10 @@ class _Splitter:
 
     def split(self) -> TwoSteps:
         group = self._tree.args.get("group")
-        if group is None or any(
-            value for name, value in group.args.items() if name != "expressions"
-        ):
-            raise _Unfit
-        self._keys = [self._key(one) for one in group.expressions]
+        if group is not None:
+            if any(value for name, value in group.args.items() if name != "expressions"):
+                raise _Unfit
+            self._keys = [self._key(one) for one in group.expressions]
         outer = exp.Select(
             expressions=[
                 exp.alias_(self._combined(number), name, quoted=True)
@@ -68,7 +75,8 @@ class _Splitter:
             ]
         ).from_(exp.to_identifier(PARTS_VIEW, quoted=True))
         keys = [_column(f"k{place}") for place in range(len(self._keys))]
-        outer.set("group", exp.Group(expressions=keys))
+        if keys:
+            outer.set("group", exp.Group(expressions=keys))
         order = self._tree.args.get("order")
         if order is not None:
             self._check_order(order)
@@ -76,7 +84,7 @@ class _Splitter:
             clause = self._tree.args.get(name)
             if clause is not None:
                 outer.set(name, clause.copy())
-        return TwoSteps(self._inner(), outer)
+        return TwoSteps(self._inner(), outer, self._told())
 
     def _inner(self) -> exp.Select:
         shown = [
@@ -93,8 +101,14 @@ class _Splitter:
             if clause is not None:
                 inner.set(name, clause.copy())
         ordinals = [exp.Literal.number(place + 1) for place in range(len(self._keys))]
-        inner.set("group", exp.Group(expressions=ordinals))
+        if ordinals:
+            inner.set("group", exp.Group(expressions=ordinals))
         return inner
+
+    def _told(self) -> tuple[str, ...]:
+        """What the first step asks for, where it is known of files as a whole."""
+        found = tuple(_told(aggregate) for aggregate in self._aggregates)
+        return () if self._keys or "" in found else found
 
     def _key(self, node: exp.Expr) -> int:
         if isinstance(node, exp.Literal) and not node.is_string:
@@ -166,6 +180,14 @@ class _Splitter:
             is_name = isinstance(by, exp.Column) and not by.table and by.name in self._names
             if not is_number and not is_name:
                 raise _Unfit
+
+
+def _told(aggregate: exp.Expr) -> str:
+    """What an aggregate is of all rows of a file, whose every row has a time; empty if unknown."""
+    (argument,) = aggregate.expressions
+    if isinstance(argument, exp.Star):
+        return ROWS
+    return _OF_TIME[aggregate.name] if argument.name == "time" else ""
 
 
 def _column(name: str) -> exp.Column:

@@ -1,5 +1,5 @@
-# Owns the second way to run a query that groups: over groups of whole files that are known, and
-# over the rows of what is left. The executor asks for its text, and runs the query as it stands
+# Owns the second way to run a query that groups, if only into one: over groups of whole files that
+# are known, and over the rows of what is left. The executor asks for its text, and runs the query as it stands
 # where there is none.
 """Queries over known groups."""
 
@@ -11,7 +11,7 @@ import duckdb
 import msgspec
 import pyarrow
 
-from engine.query.file_parts import FileParts, coverable
+from engine.query.file_parts import FileParts, coverable, told
 from engine.query.group_parts import PARTS_VIEW
 from engine.query.kept import Kept
 from engine.query.rewrite import view_name
@@ -69,23 +69,54 @@ class GroupedQueries:
         if parts is None or snapshot is None or not snapshot.files:
             return None
         files = coverable(snapshot, grouping.met)
-        question = parts.whole.bind(grouping.params, grouping.now_ns)
-        if not files or not self._parts.is_asked_again(question):
+        if not files:
             return None
+        if parts.told:
+            return self._over(cursor, found, grouping, files, told(files, parts.told))
+        known = self._known(cursor, found, grouping, files)
+        if not known:
+            return None
+        used = [entry for entry in files if entry.path in known]
+        return self._over(cursor, found, grouping, used, pyarrow.concat_tables(known.values()))
+
+    def _known(
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        found: Found,
+        grouping: Grouping,
+        files: Sequence[FileEntry],
+    ) -> dict[str, Any]:
+        """The groups of those of the files of which they are known, by path."""
+        assert grouping.template.parts is not None
+        question = grouping.template.parts.whole.bind(grouping.params, grouping.now_ns)
+        if not self._parts.is_asked_again(question):
+            return {}
 
         def computed(entry: FileEntry) -> Any:
             return self._computed(cursor, found, entry, question, grouping)
 
         try:
-            known = self._parts.of(question, files, computed)
+            return self._parts.of(question, files, computed)
         except duckdb.InterruptException:
             raise
         except (duckdb.Error, pyarrow.ArrowException, OSError):
             # The query itself comes across the same, and says what it is.
-            return None
-        if not known:
-            return None
-        left = tuple(entry for entry in snapshot.files if entry.path not in known)
+            return {}
+
+    def _over(
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        found: Found,
+        grouping: Grouping,
+        files: Sequence[FileEntry],
+        groups: Any,
+    ) -> str:
+        """The query over the `groups` of these files, and over all other rows."""
+        parts, snapshot = grouping.template.parts, found.snapshot
+        assert parts is not None
+        assert snapshot is not None
+        used = {entry.number for entry in files}
+        left = tuple(entry for entry in snapshot.files if entry.number not in used)
         rest = msgspec.structs.replace(
             found, snapshot=msgspec.structs.replace(snapshot, files=left)
         )
@@ -93,10 +124,9 @@ class GroupedQueries:
         select = self._show(cursor, rest, grouping)
         if select is not None:
             definitions.append(f'"{view_name(0)}" AS NOT MATERIALIZED ({select})')
-        table, shown = _joined(list(known.values()))
-        cursor.register(_KNOWN_VIEW, table)
+        cursor.register(_KNOWN_VIEW, groups)
         inner = parts.inner.bind(grouping.params, grouping.now_ns)
-        definitions.append(f'"{PARTS_VIEW}" AS NOT MATERIALIZED ({inner} UNION ALL {shown})')
+        definitions.append(f'"{PARTS_VIEW}" AS NOT MATERIALIZED ({inner} UNION ALL {_shown(groups)})')
         outer = parts.outer.bind(grouping.params, grouping.now_ns)
         return f"WITH {', '.join(definitions)} {outer}"
 
@@ -124,16 +154,15 @@ class GroupedQueries:
         return self._sources.show(cursor, view_name(0), found, grouping.renamed, grouping.names)
 
 
-def _joined(parts: Sequence[Any]) -> tuple[Any, str]:
-    """The groups of several files as one table, and the SELECT that gives them as DuckDB had them.
+def _shown(groups: Any) -> str:
+    """The SELECT that gives groups as DuckDB had them.
 
     Sums of whole numbers have 128 bits, which Arrow has as decimals only.
     """
-    table = pyarrow.concat_tables(parts)
     columns = [
         f'CAST("{field.name}" AS HUGEINT) AS "{field.name}"'
         if pyarrow.types.is_decimal(field.type)
         else f'"{field.name}"'
-        for field in table.schema
+        for field in groups.schema
     ]
-    return table, f'SELECT {", ".join(columns)} FROM "{_KNOWN_VIEW}"'  # noqa: S608 names are ours
+    return f'SELECT {", ".join(columns)} FROM "{_KNOWN_VIEW}"'  # noqa: S608 names are ours

@@ -156,7 +156,7 @@ def _parts(tree: exp.Query, columns: Columns, slots: list[Slot]) -> GroupParts |
     inner, whole, outer = (
         cut(_sql(step), slots) for step in (steps.inner, steps.whole, steps.outer)
     )
-    return GroupParts(inner, whole, outer)
+    return GroupParts(inner, whole, outer, steps.told)
 
 
 def _sql(tree: exp.Query) -> str:

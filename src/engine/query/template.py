@@ -17,11 +17,13 @@ class GroupParts(msgspec.Struct, frozen=True):
         inner: Groups of rows that meet the conditions.
         whole: The same without conditions: groups of all rows.
         outer: What the query gives, of groups that are rows of `PARTS_VIEW`.
+        told: What each column of `inner` is, where files as a whole tell; else empty.
     """
 
     inner: "Template"
     whole: "Template"
     outer: "Template"
+    told: tuple[str, ...] = ()
 
 
 class Template(msgspec.Struct, frozen=True):

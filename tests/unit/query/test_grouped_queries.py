@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from engine.errors import QueryError
+from engine.errors import FileDamagedError, QueryError
 from engine.persist.thread import PersistConfig
 from engine.query import file_parts
 from engine.query.dialect import ParseLimits, TableName
@@ -27,6 +27,16 @@ QUESTIONS = (
     f"SELECT max(b), region, {BIN} FROM m WHERE time BETWEEN $low AND $high GROUP BY region, {BIN}",
     f"SELECT {BIN} AS time, avg(f) AS k0, count(host) AS a0 FROM m WHERE {PART} GROUP BY 1 ORDER BY time",
     f"SELECT {BIN} AS bin, sum(nothing) AS s, avg(nothing) AS a FROM m WHERE {WHOLE} GROUP BY bin",
+    f"SELECT count(*) AS n, avg(g), sum(f), min(s), max(b), count(region) FROM m WHERE {PART}",
+    "SELECT sum(nothing), avg(nothing), count(nothing), min(time) AS time FROM m",
+    "SELECT avg(u) AS u FROM m WHERE time > $low AND time < $high ORDER BY 1 LIMIT 1",
+)
+# Of whole files nothing is read for these.
+TOLD = (
+    "SELECT count(*) FROM m",
+    f"SELECT max(time) AS time, count(time) AS n, min(time) AS t FROM m WHERE {PART}",
+    "SELECT count(*) AS n, max(time) - min(time) FROM m WHERE time > '2000-01-01T00:00:00Z'",
+    "SELECT min(time) AS least FROM m WHERE time > '2000-01-01T00:00:00Z'",
 )  # fmt: skip
 SHAPED = {"low": "1970-01-01T00:40:00Z", "high": "1970-01-01T05:00:00Z"}
 
@@ -88,7 +98,7 @@ def test_known_groups_give_what_rows_give(tmp_path: Path, computed: list[int]) -
         if start < 100:
             storage.persist_all()
     reference = plain(storage)
-    for sql in QUESTIONS:
+    for sql in QUESTIONS + TOLD:
         expected = ordered(reference.run("db", sql, SHAPED), sql)
         for _ in range(3):
             assert ordered(storage.executor.run("db", sql, SHAPED), sql) == expected
@@ -99,6 +109,24 @@ def test_known_groups_give_what_rows_give(tmp_path: Path, computed: list[int]) -
     assert min(computed) > 0
     assert max(computed) > min(computed)
     reference.close()
+    storage.close()
+
+
+def test_counts_and_ends_are_told_without_reading_files(tmp_path: Path) -> None:
+    storage = storage_in(tmp_path)
+    storage.write("m,host=a f=1i 1\nm,host=b f=1i 3")
+    storage.persist_all()
+    storage.write(f"m,host=a f=1i {HOUR_NS}")
+    for path in storage.paths.parquet_dir.rglob("*.parquet"):
+        path.write_bytes(b"x" * path.stat().st_size)
+    sql = "SELECT count(*) AS n, min(time) AS low, max(time) AS high FROM m"
+    assert storage.query(sql) == [{"n": 3, "low": 1, "high": HOUR_NS}]
+    assert storage.query(f"{sql} WHERE time < '1970-01-01T00:10:00Z'") == [
+        {"n": 2, "low": 1, "high": 3}
+    ]
+    # Of a file that the range does not cover, rows are looked at.
+    with pytest.raises(FileDamagedError):
+        storage.query(f"{sql} WHERE time > '1970-01-01T00:00:00.000000001Z'")
     storage.close()
 
 
@@ -176,7 +204,11 @@ def has_two_steps(sql: str) -> bool:
         ("SELECT host, max(f) FROM m GROUP BY host", True),
         ("SELECT m.host, max(m.f) FROM m GROUP BY m.host", True),
         (f"SELECT {BIN} AS b, count(*) FROM m GROUP BY b ORDER BY b, 2 LIMIT 1", True),
-        ("SELECT max(f) FROM m", False),
+        ("SELECT max(f) FROM m", True),
+        ("SELECT max(f), host FROM m", False),
+        ("SELECT max(f), 1 FROM m", False),
+        ("SELECT max(f) FROM m HAVING max(f) > 1", False),
+        ("SELECT host FROM m", False),
         ("SELECT host, max(f) FROM m GROUP BY host HAVING max(f) > 1", False),
         ("SELECT host, max(f) + 1 FROM m GROUP BY host", False),
         ("SELECT host, count(DISTINCT f) FROM m GROUP BY host", False),
