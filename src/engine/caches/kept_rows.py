@@ -214,7 +214,8 @@ class KeptRows:
         pending = [delete for delete in deletes if delete.concerns(entry)]
         names = list(columns.types)
         try:
-            for part in faults.read_since(database.name, self._name, entry, names, since_ns):
+            times = (since_ns, entry.max_time_ns)
+            for part in faults.read_within(database.name, self._name, entry, names, times):
                 yield without(joined([part], columns.types), pending)
         except FileDamagedError:
             self._damaged = entry.path

@@ -14,7 +14,7 @@ from engine.ids import Position
 from engine.logs import keys
 from engine.paths import DataPaths
 from engine.persist import planner
-from engine.persist.file_maker import FileMaker, Rows, TableShape
+from engine.persist.file_maker import FileMaker, FileNumbers, Rows, TableShape
 from engine.persist.planner import Compaction
 from engine.persist.ports import LogPort, StatePort
 from engine.persist.repeats import Repeats
@@ -52,6 +52,7 @@ class Compactor:
         state: StatePort,
         log: LogPort,
         faults: FileFaults,
+        numbers: FileNumbers,
         *,
         window_ns: int,
         memory_bytes_max: int,
@@ -63,6 +64,7 @@ class Compactor:
         self._log = log
         self._faults = faults
         self._repeats = Repeats(faults)
+        self._numbers = numbers
         self._levels = planner.levels_of(window_ns)
         self._memory_bytes_max = memory_bytes_max
         # Tables in which there was nothing to merge, with what was looked at: with thousands of
@@ -118,8 +120,7 @@ class Compactor:
         merges = self._next()
         if not merges:
             return 0
-        number = self._log.call(lambda: self._state.next_file_number)
-        maker = FileMaker(self._paths, self._filesystem, self._repeats, number)
+        maker = FileMaker(self._paths, self._filesystem, self._repeats, self._numbers)
         changes = []
         try:
             for merge in merges:

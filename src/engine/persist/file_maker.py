@@ -13,6 +13,7 @@ import numpy
 from engine.filesystem import FileSystem
 from engine.ids import DatabaseId, Position
 from engine.paths import DataPaths
+from engine.persist.ports import StatePort
 from engine.persist.repeats import Repeats, times_as_ranges
 from engine.persist.rows import WindowRows, by_window, times_of
 from engine.store import parquet_file
@@ -64,16 +65,31 @@ class Rows(msgspec.Struct, frozen=True, kw_only=True):
     deletes_through: Position = Position(0)
 
 
+class FileNumbers:
+    """Numbers for files; the persist thread's alone, for it may be at several makers' files."""
+
+    def __init__(self, state: StatePort) -> None:
+        self._state = state
+        self._next = 0
+
+    def take(self) -> int:
+        """One that no file has or had, as far as it became part of a table."""
+        # What the state says changes by records of this very thread.
+        number = max(self._next, self._state.next_file_number)
+        self._next = number + 1
+        return number
+
+
 class FileMaker:
     """Writes files, and gives each a number."""
 
     def __init__(
-        self, paths: DataPaths, filesystem: FileSystem, repeats: Repeats, next_number: int
+        self, paths: DataPaths, filesystem: FileSystem, repeats: Repeats, numbers: FileNumbers
     ) -> None:
         self._paths = paths
         self._filesystem = filesystem
         self._repeats = repeats
-        self.next_number = next_number
+        self._numbers = numbers
         self._written: list[Path] = []
 
     def make(
@@ -163,7 +179,7 @@ class FileMaker:
         window_ns: int,
         doubts: tuple[TimeRange, ...],
     ) -> FileEntry:
-        number, self.next_number = self.next_number, self.next_number + 1
+        number = self._numbers.take()
         times = (window.min_time_ns, window.max_time_ns)
         content = parquet_file.encode(
             window.rows,

@@ -14,7 +14,7 @@ from engine.ids import Position
 from engine.logs import keys
 from engine.paths import DataPaths
 from engine.persist import planner
-from engine.persist.file_maker import FileMaker, Rows, TableShape
+from engine.persist.file_maker import FileMaker, FileNumbers, Rows, TableShape
 from engine.persist.ports import LogPort, StatePort
 from engine.persist.repeats import Repeats
 from engine.persist.rows import gathered_without, since, times_of
@@ -54,6 +54,7 @@ class Persister:
         state: StatePort,
         log: LogPort,
         faults: FileFaults,
+        numbers: FileNumbers,
         *,
         window_ns: int,
     ) -> None:
@@ -63,6 +64,7 @@ class Persister:
         self._state = state
         self._log = log
         self._repeats = Repeats(faults)
+        self._numbers = numbers
         self._levels = planner.levels_of(window_ns)
 
     def persist(self, through: Position) -> int:
@@ -73,9 +75,9 @@ class Persister:
             WalError, BackPressureError: The log does not take the record; nothing has changed.
             StoppedError: The server stops; nothing has changed.
         """
-        cuts, number, after = self._log.call(self._look)
+        cuts, after = self._log.call(lambda: (self._state.cuts(), self._state.persisted))
         tables = self._tables(through, cuts)
-        maker = FileMaker(self._paths, self._filesystem, self._repeats, number)
+        maker = FileMaker(self._paths, self._filesystem, self._repeats, self._numbers)
         try:
             changes = []
             for table in tables:
@@ -111,9 +113,6 @@ class Persister:
     def _check_going_on(self) -> None:
         if self._log.is_stopping():
             raise StoppedError
-
-    def _look(self) -> tuple[Cuts, int, Position]:
-        return self._state.cuts(), self._state.next_file_number, self._state.persisted
 
     def _tables(self, through: Position, cuts: Cuts) -> list[TableRows]:
         """What there is up to `through`.

@@ -128,7 +128,7 @@ def next_compactions(
     newest_ns = max(entry.max_time_ns for entry in files)
     for window_ns in levels:
         found = []
-        for start_ns, members in _windows(files, window_ns).items():
+        for start_ns, members in windows(files, window_ns).items():
             is_open = start_ns <= newest_ns < start_ns + window_ns
             # One run of a window at most: another one may come after it in the order of files.
             runs = _runs(members, window_ns, memory_bytes_max, cuts, unreadable)
@@ -141,20 +141,20 @@ def next_compactions(
     return []
 
 
-def _windows(files: Sequence[FileEntry], window_ns: int) -> dict[int, list[FileEntry]]:
+def windows(files: Sequence[FileEntry], window_ns: int) -> dict[int, list[FileEntry]]:
     """The files that reach into each window of that length in which at least two lie wholly."""
     inside: dict[int, int] = {}
     for entry in files:
-        if _divides(entry, window_ns):
+        if divides(entry, window_ns):
             start_ns = entry.window_start_ns // window_ns * window_ns
             inside[start_ns] = inside.get(start_ns, 0) + 1
-    others = [entry for entry in files if not _divides(entry, window_ns)]
+    others = [entry for entry in files if not divides(entry, window_ns)]
     found: dict[int, list[FileEntry]] = {
         start_ns: [] for start_ns in sorted(inside) if inside[start_ns] >= 2
     }
     for entry in files:
         start_ns = entry.window_start_ns // window_ns * window_ns
-        if _divides(entry, window_ns) and start_ns in found:
+        if divides(entry, window_ns) and start_ns in found:
             found[start_ns].append(entry)
     for start_ns, members in found.items():
         around = [
@@ -167,7 +167,7 @@ def _windows(files: Sequence[FileEntry], window_ns: int) -> dict[int, list[FileE
     return found
 
 
-def _divides(entry: FileEntry, window_ns: int) -> bool:
+def divides(entry: FileEntry, window_ns: int) -> bool:
     """Whether the window of a file lies wholly in one of that length.
 
     Shorter ones need not: they may be from before `--persist-window` was another one.
@@ -188,7 +188,7 @@ def _runs(
     # Least position of the files of the last run.
     first = Position(0)
     for entry in members:
-        if not _divides(entry, window_ns) or entry.number in unreadable:
+        if not divides(entry, window_ns) or entry.number in unreadable:
             runs.append([])
             size = 0
             continue

@@ -12,7 +12,7 @@ from engine.filesystem import FileSystem
 from engine.ids import Position
 from engine.logs import keys
 from engine.paths import DataPaths
-from engine.persist.file_maker import FileMaker, Rows, TableShape
+from engine.persist.file_maker import FileMaker, FileNumbers, Rows, TableShape
 from engine.persist.ports import LogPort, StatePort
 from engine.persist.repeats import Repeats
 from engine.store.file_faults import FileFaults
@@ -41,6 +41,7 @@ class Purger:
         state: StatePort,
         log: LogPort,
         faults: FileFaults,
+        numbers: FileNumbers,
     ) -> None:
         self._paths = paths
         self._filesystem = filesystem
@@ -48,6 +49,7 @@ class Purger:
         self._log = log
         self._faults = faults
         self._repeats = Repeats(faults)
+        self._numbers = numbers
 
     def is_urgent(self) -> bool:
         """Whether the files of some table have many deletes waiting."""
@@ -90,10 +92,10 @@ class Purger:
         return count
 
     def _purge(self, database: LiveDatabase, table: LiveTable, entry: FileEntry) -> None:
-        shape, number, known = self._log.call(lambda: self._look(database, table))
+        shape, known = self._log.call(lambda: self._look(database, table))
         through = max(last_position(known), entry.deletes_through)
         deletes = [delete for delete in known if delete.concerns(entry)]
-        maker = FileMaker(self._paths, self._filesystem, self._repeats, number)
+        maker = FileMaker(self._paths, self._filesystem, self._repeats, self._numbers)
         try:
             added = self._cleaned(maker, shape, table, entry, deletes, through)
             maker.sync()
@@ -117,9 +119,8 @@ class Purger:
 
     def _look(
         self, database: LiveDatabase, table: LiveTable
-    ) -> tuple[TableShape, int, tuple[RowDelete, ...]]:
-        shape = TableShape.of(database, table)
-        return shape, self._state.next_file_number, table.deletes
+    ) -> tuple[TableShape, tuple[RowDelete, ...]]:
+        return TableShape.of(database, table), table.deletes
 
     def _cleaned(
         self,

@@ -16,6 +16,7 @@ import pyarrow.compute
 from engine.ids import Position
 from engine.store.parquet_file import Columns
 from engine.store.row_deletes import RowDelete, without
+from engine.store.time_ranges import TimeRange
 from lp_core.enums import ColumnType
 
 _GATHERED_MAX = 4_096
@@ -87,6 +88,13 @@ def since(rows: Any, least_time_ns: int) -> Any:
     """The rows of that time or later."""
     is_kept = times_of(rows) >= least_time_ns
     return rows if is_kept.all() else rows.filter(pyarrow.array(is_kept))
+
+
+def within(rows: Any, times: TimeRange) -> Any:
+    """The rows of these times."""
+    found = times_of(rows)
+    is_within = (found >= times[0]) & (found <= times[1])
+    return rows if is_within.all() else rows.filter(pyarrow.array(is_within))
 
 
 def by_window(rows: Any, columns: Columns, window_ns: int) -> list[WindowRows]:

@@ -21,10 +21,12 @@ from engine.paths import DataPaths
 from engine.persist import planner
 from engine.persist.checkpointer import Checkpointer
 from engine.persist.compactor import Compactor
+from engine.persist.file_maker import FileNumbers
 from engine.persist.log_files import LogFiles
 from engine.persist.persister import Persister, StoppedError
 from engine.persist.ports import LogPort, StatePort
 from engine.persist.purger import Purger
+from engine.persist.rewriter import Rewriter
 from engine.store.file_faults import FileFaults
 from engine.store.readers import Readers
 
@@ -85,8 +87,9 @@ class PersistThread:
         self._readers = readers
         self._on_persisted = on_persisted
         self._on_removed = on_removed
+        numbers = FileNumbers(state)
         self.persister = Persister(
-            paths, filesystem, clock, state, log, faults, window_ns=config.window_ns
+            paths, filesystem, clock, state, log, faults, numbers, window_ns=config.window_ns
         )
         self.compactor = Compactor(
             paths,
@@ -95,10 +98,22 @@ class PersistThread:
             state,
             log,
             faults,
+            numbers,
             window_ns=config.window_ns,
             memory_bytes_max=config.memory_bytes_max // _INPUT_SHARE,
         )
-        self.purger = Purger(paths, filesystem, state, log, faults)
+        self.rewriter = Rewriter(
+            paths,
+            filesystem,
+            clock,
+            state,
+            log,
+            faults,
+            numbers,
+            window_ns=config.window_ns,
+            memory_bytes_max=config.memory_bytes_max // _INPUT_SHARE,
+        )
+        self.purger = Purger(paths, filesystem, state, log, faults, numbers)
         self.checkpointer = Checkpointer(
             paths, filesystem, state, log, due_bytes=config.checkpoint_log_bytes
         )
@@ -203,12 +218,7 @@ class PersistThread:
             WalError, BackPressureError: The log does not take something.
             StoppedError: The server stops.
         """
-        while (through := self.due()) is not None:
-            self._persist(through)
-            # It costs little beside the step, and with two of them the log can be cut here.
-            self.checkpointer.write()
-        if (through := self.due_for_deletes()) is not None:
-            self._persist(through)
+        self._persist_due()
         if self.checkpointer.is_due():
             self.checkpointer.write()
         self.log_files.trim(self.checkpointer.covered)
@@ -219,7 +229,7 @@ class PersistThread:
         # Rows that wait in the log come before files that could be fewer.
         while not self._is_any_due() and not self._log.is_stopping():
             try:
-                merged = self.compactor.compact()
+                merged = self.compactor.compact() or self.rewriter.rewrite(self._persist_due)
             except FileDamagedError as error:
                 # It is noted, and left out from now on.
                 self._failed(error)
@@ -229,6 +239,14 @@ class PersistThread:
             self._compactions.add(merged)
             self.reap()
         self.reap()
+
+    def _persist_due(self) -> None:
+        while (through := self.due()) is not None:
+            self._persist(through)
+            # It costs little beside the step, and with two of them the log can be cut here.
+            self.checkpointer.write()
+        if (through := self.due_for_deletes()) is not None:
+            self._persist(through)
 
     def _persist(self, through: Position) -> None:
         self._rows.add(self.persister.persist(through))

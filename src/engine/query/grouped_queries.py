@@ -1,6 +1,6 @@
 # Owns the second way to run a query that groups, if only into one: over groups of whole files that
-# are known, and over the rows of what is left. The executor asks for its text, and runs the query as it stands
-# where there is none.
+# are known, and over the rows of what is left. The executor asks for its text, and runs the query
+# as it stands where there is none.
 """Queries over known groups."""
 
 from collections.abc import Mapping, Sequence
@@ -126,7 +126,9 @@ class GroupedQueries:
             definitions.append(f'"{view_name(0)}" AS NOT MATERIALIZED ({select})')
         cursor.register(_KNOWN_VIEW, groups)
         inner = parts.inner.bind(grouping.params, grouping.now_ns)
-        definitions.append(f'"{PARTS_VIEW}" AS NOT MATERIALIZED ({inner} UNION ALL {_shown(groups)})')
+        definitions.append(
+            f'"{PARTS_VIEW}" AS NOT MATERIALIZED ({inner} UNION ALL {_shown(groups)})'
+        )
         outer = parts.outer.bind(grouping.params, grouping.now_ns)
         return f"WITH {', '.join(definitions)} {outer}"
 

@@ -16,6 +16,7 @@ from engine.paths import DataPaths
 from engine.store import parquet_file
 from engine.store.manifest import FileEntry
 from engine.store.parquet_file import Columns
+from engine.store.time_ranges import TimeRange
 
 # What says nothing about the file: too many open ones, for example.
 _DAMAGE_ERRNOS = (None, errno.EIO, errno.ENOENT)
@@ -75,10 +76,15 @@ class FileFaults:
         except (OSError, pyarrow.ArrowException) as error:
             self._fail(database, table, entry, error)
 
-    def read_since(
-        self, database: str, table: str, entry: FileEntry, columns: Sequence[str], since_ns: int
+    def read_within(
+        self,
+        database: str,
+        table: str,
+        entry: FileEntry,
+        columns: Sequence[str] | None,
+        times: TimeRange,
     ) -> Iterator[pyarrow.Table]:
-        """The rows of that time or later of a file, and others; as parquet_file.read_since.
+        """The rows between these times of a file, and others; as parquet_file.read_within.
 
         Raises:
             FileDamagedError: It cannot be read; that is noted.
@@ -86,7 +92,7 @@ class FileFaults:
         """
         self.refuse([entry])
         try:
-            yield from parquet_file.read_since(self._directory / entry.path, columns, since_ns)
+            yield from parquet_file.read_within(self._directory / entry.path, columns, times)
         except (OSError, pyarrow.ArrowException) as error:
             self._fail(database, table, entry, error)
 

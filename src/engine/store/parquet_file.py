@@ -15,6 +15,7 @@ import pyarrow.parquet
 
 from engine.filesystem import FileSystem
 from engine.ids import DatabaseId
+from engine.store.time_ranges import TimeRange, common
 from lp_core.enums import ColumnType
 
 Columns = Sequence[tuple[str, ColumnType]]
@@ -134,29 +135,30 @@ def misfit_of(path: Path, columns: Columns) -> str:
     return ""
 
 
-def read_since(path: Path, names: Sequence[str], since_ns: int) -> Iterator[Any]:
-    """The rows of that time or later of a Parquet file of ours, and others, as Arrow tables.
+def read_within(path: Path, names: Sequence[str] | None, times: TimeRange) -> Iterator[Any]:
+    """The rows between these times of a Parquet file of ours, and others, as Arrow tables.
 
-    Of `names`, the columns that the file has. A table holds one row group.
+    Of `names`, the columns that the file has; None for all. A table holds one row group.
 
     Raises:
         OSError, pyarrow.ArrowException: It cannot be read, or a checksum does not fit.
     """
     with pyarrow.parquet.ParquetFile(path, page_checksum_verification=True) as file:
-        known = [name for name in file.schema_arrow.names if name in set(names)]
+        wanted = None if names is None else frozenset(names)
+        known = [name for name in file.schema_arrow.names if wanted is None or name in wanted]
         time = file.schema_arrow.get_field_index("time")
         for number in range(file.num_row_groups):
-            greatest = _greatest_time(file.metadata.row_group(number).column(time).statistics)
-            if greatest is None or greatest >= since_ns:
+            found = _times_of(file.metadata.row_group(number).column(time).statistics)
+            if found is None or common(found, times) is not None:
                 rows = file.read_row_group(number, known, use_threads=False)
                 yield rows.replace_schema_metadata(None)
 
 
-def _greatest_time(statistics: Any) -> int | None:
+def _times_of(statistics: Any) -> TimeRange | None:
     if statistics is None or not statistics.has_min_max:
         return None
-    # As the file has it, for Python's times have no nanoseconds.
-    return int(statistics.max_raw)
+    # As the file has them, for Python's times have no nanoseconds.
+    return int(statistics.min_raw), int(statistics.max_raw)
 
 
 def footer_of(path: Path) -> dict[str, object]:

@@ -108,9 +108,11 @@ def test_a_damaged_file_is_named_and_the_others_are_not_read_again(
     create(storage)
     path = damage(storage, 0)
     read: list[Path] = []
-    read_since = parquet_file.read_since
+    read_within = parquet_file.read_within
     monkeypatch.setattr(
-        parquet_file, "read_since", lambda path, *more: read.append(path) or read_since(path, *more)
+        parquet_file,
+        "read_within",
+        lambda path, *more: read.append(path) or read_within(path, *more),
     )
     for _ in range(2):
         with pytest.raises(FileDamagedError, match=f"{path.name} with 2 rows of table 'm'"):
