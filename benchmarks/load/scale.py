@@ -40,6 +40,7 @@ MARK = 1_000
 ROWS_AT_ONCE = BODIES_AT_ONCE * LINES_PER_BODY
 FIGURES = "figures.json"
 SETTLED_SECONDS_MAX = 1_200
+LOOK_SECONDS = 0.5
 SORTED = "sorted.parquet"
 
 
@@ -58,6 +59,11 @@ class Limited(Headrace):
 
     def count(self, condition):
         statement = f"SELECT count(*) AS n FROM cpu WHERE {condition}"
+        return query(self, statement)[0][0]["n"]
+
+    def files_in_doubt(self):
+        """How many of its files may repeat rows of others."""
+        statement = "SELECT count(*) AS n FROM system.parquet_files WHERE may_overlap"
         return query(self, statement)[0][0]["n"]
 
 
@@ -129,6 +135,11 @@ def filled(server, fill):
         begin, before = time.perf_counter(), server.cost().cpu_s
         server.settle(SETTLED_SECONDS_MAX)
         figures["rest in files after s"] = time.perf_counter() - begin
+        deadline = begin + SETTLED_SECONDS_MAX
+        while server.files_in_doubt() and time.perf_counter() < deadline:
+            time.sleep(LOOK_SECONDS)
+        figures["each row in one file after s"] = time.perf_counter() - begin
+        figures["files that may repeat others"] = server.files_in_doubt()
         figures["CPU s of that"] = server.cost().cpu_s - before
         figures["peak since the kill MB"] = server.cost().memory_peak_bytes / 1e6
         figures["Parquet files in the end"] = disk(server)["parquet files"]

@@ -32,12 +32,12 @@ from engine.store.time_ranges import TimeRange, common, union
 logger = logging.getLogger(__name__)
 
 # Where few rows are there twice, it pauses for so many times as long as the last one took.
-_PAUSE_SHARE = 8
+_PAUSE_SHARE = 4
 # The files that are rewritten and those that come of it are there at once: so many times the size
 # of the former must be free, for others want to write, too.
 _FREE_SHARE = 4
 # A slice with more rows than so many times its share has one moment with most of them.
-_SLICE_SHARE = 3
+_SLICE_SHARE = 2
 
 
 class _Work(msgspec.Struct, frozen=True):

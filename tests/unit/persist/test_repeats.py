@@ -1,5 +1,6 @@
 """Rows of later files that repeat earlier ones: what is in doubt, and that the last value counts."""
 
+import itertools
 import os
 import random
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from engine.persist import file_maker, planner
+from engine.persist.persister import StoppedError
 from engine.persist.repeats import times_as_ranges
 from engine.persist.thread import PersistConfig
 from engine.query import file_views
@@ -151,6 +153,136 @@ def test_times_are_few_ranges() -> None:
     assert not any(low < 5_500 < high for low, high in ranges)
 
 
+def late_storage(directory: Path) -> Storage:
+    """Three files, each as large as may be merged, and two late ones with few of their rows."""
+    storage = make(directory, memory_bytes_max=4_000)
+    for start in (0, 2, 4):
+        lines = [f"m,t={tag} f=1i,g=1i {start + time}" for time in range(2) for tag in "abcdefghij"]
+        persist(storage, "\n".join(lines))
+    assert storage.persist.compactor.compact() == 0
+    persist(storage, "m,t=a f=2i 0\nm,t=a f=2i 5\nm,t=x f=2i 3\nm,t=b f=2i 9")
+    persist(storage, "m,t=a g=3i 0\nm,t=b g=3i 2\nm,t=z f=9i 20")
+    return storage
+
+
+def test_files_that_repeat_others_are_rewritten(tmp_path: Path) -> None:
+    storage = late_storage(tmp_path)
+    assert is_folded(storage)
+    before = storage.query(ALL)
+    assert len(before) == 63
+    kept = [one.number for one in files(storage)]
+    storage.persist.work()
+    assert not is_folded(storage)
+    assert storage.query(ALL) == before
+    made = [one for one in files(storage) if one.number not in kept]
+    # As many rows as fit are in each, and no two have rows of one time.
+    assert len(made) >= 2
+    made.sort(key=lambda one: one.times)
+    assert all(one.max_time_ns < two.min_time_ns for one, two in itertools.pairwise(made))
+    assert sum(one.rows for one in files(storage)) == len(before)
+    again = storage.restart()
+    assert again.query(ALL) == before
+    assert not is_folded(again)
+    settled = files(again)
+    again.persist.work()
+    assert files(again) == settled, "there is nothing more to do"
+
+
+def test_rows_move_to_files_and_are_deleted_while_others_are_rewritten(tmp_path: Path) -> None:
+    storage = late_storage(tmp_path)
+    before = storage.query(ALL)
+    calls = []
+
+    def between() -> None:
+        calls.append(len(files(storage)))
+        if len(calls) > 3:
+            return
+        # One that the slice before had, and one that the next has, too.
+        persist(storage, f"m,t=a f=7i 0\nm,t=a f={len(calls)}i 5")
+        storage.delete_rows("m", where="t = 'c'", low_ns=0, high_ns=5)
+
+    while storage.persist.rewriter.rewrite(between):
+        pass
+    assert calls
+    numbers = [one.number for one in files(storage)]
+    assert len(set(numbers)) == len(numbers)
+    for row in before:
+        if (row["t"], row["time"]) in (("a", 0), ("a", 5)):
+            row["f"] = 7 if row["time"] == 0 else min(len(calls), 3)
+    expected = [row for row in before if row["t"] != "c"]
+    assert storage.query(ALL) == expected
+    again = storage.restart()
+    assert again.query(ALL) == expected
+    again.persist.work()
+    assert again.query(ALL) == expected
+    assert not is_folded(again)
+
+
+def test_a_rewrite_that_fails_leaves_things_as_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = late_storage(tmp_path)
+    before, kept = storage.query(ALL), files(storage)
+    paths = set(storage.paths.parquet_dir.rglob("*.parquet"))
+
+    def fail() -> None:
+        raise OSError("no")
+
+    with pytest.raises(OSError, match="no"):
+        storage.persist.rewriter.rewrite(fail)
+    monkeypatch.setattr(storage, "is_stopping", lambda: True)
+    with pytest.raises(StoppedError):
+        storage.persist.rewriter.rewrite(lambda: None)
+    monkeypatch.undo()
+    assert files(storage) == kept
+    assert set(storage.paths.parquet_dir.rglob("*.parquet")) == paths
+    # Not without room on the disk.
+    monkeypatch.setattr(storage.filesystem, "free_bytes", lambda path: 100)
+    assert storage.persist.rewriter.rewrite(fail) == 0
+    monkeypatch.undo()
+    storage.persist.work()
+    assert not is_folded(storage)
+    assert storage.query(ALL) == before
+
+
+def test_rows_of_one_moment_that_do_not_fit_stay_as_they_are(tmp_path: Path) -> None:
+    storage = make(tmp_path, memory_bytes_max=4_000)
+    for name in ("a", "b"):
+        lines = [f"m,t={name}{number} f=1i 5" for number in range(40)]
+        persist(storage, "\n".join([*lines, f"m,t={name} f=1i 1", f"m,t={name} f=1i 9"]))
+    persist(storage, "m,t=a0 f=2i 5\nm,t=b0 f=2i 5\nm,t=z f=2i 20")
+    before, kept = storage.query(ALL), files(storage)
+    storage.persist.work()
+    assert files(storage) == kept
+    assert storage.query(ALL) == before
+
+
+def test_little_is_rewritten_now_and_then_only(tmp_path: Path) -> None:
+    storage = make(tmp_path, memory_bytes_max=4_000)
+    rewriter = storage.persist.rewriter
+    for start in (0, 4):
+        lines = [f"m,t={tag} f=1i,g=1i {start + time}" for time in range(4) for tag in "abcdefghij"]
+        persist(storage, "\n".join(lines))
+    persist(storage, "m,t=c f=2i 2\nm,t=z f=2i 20")
+    clock = storage.clock
+
+    def takes_a_second() -> None:
+        clock.time_ns += 1_000_000_000
+
+    assert rewriter.rewrite(takes_a_second) == 1
+    took_ns = clock.time_ns
+    persist(storage, "m,t=c f=3i 1")
+    assert rewriter.rewrite(takes_a_second) == 0
+    clock.time_ns += 8 * took_ns
+    assert rewriter.rewrite(takes_a_second) == 1
+    # Many rows of a time that is over do not wait.
+    lines = [f"m,t={tag} f=4i 1" for tag in "abcdefghij"]
+    assert rewriter.rewrite(takes_a_second) == 0
+    persist(storage, "\n".join([*lines, "m,t=a f=1i 30"]))
+    assert rewriter.rewrite(takes_a_second) == 1
+    assert not is_folded(storage)
+
+
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_whatever_is_merged_the_last_value_of_each_field_counts(
     tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
@@ -183,6 +315,8 @@ def test_whatever_is_merged_the_last_value_of_each_field_counts(
             storage.persist_all()
         for _ in range(choice.randrange(4)):
             storage.persist.compactor.compact()
+        for _ in range(choice.randrange(3)):
+            storage.persist.rewriter.rewrite(storage.persist_all)
         rows = storage.query("SELECT time, t, f, g FROM m ORDER BY time, t")
         found = {(row["time"], row["t"]): {"f": row["f"], "g": row["g"]} for row in rows}
         assert len(found) == len(rows)
