@@ -80,9 +80,9 @@ class Rewriter:
         self._numbers = numbers
         self._levels = planner.levels_of(window_ns)
         self._memory_bytes_max = memory_bytes_max
-        # Tables in which there was nothing to do, with what was looked at.
+        # Tables in which there was nothing to do, with what was looked at, and for what.
         self._settled: WeakKeyDictionary[
-            LiveTable, tuple[tuple[FileEntry, ...], tuple[Position, ...]]
+            LiveTable, tuple[tuple[FileEntry, ...], tuple[Position, ...], bool]
         ] = WeakKeyDictionary()
         # Numbers of files that came of this, or cannot go through it.
         self._rewritten: set[int] = set()
@@ -169,7 +169,11 @@ class Rewriter:
     ) -> Rewrite | None:
         own = cuts.of(database.name, table.name)
         seen = self._settled.get(table)
-        if len(files) < 2 or (seen is not None and seen[0] is files and seen[1] == own):
+        if len(files) < 2 or (
+            seen is not None
+            and (seen[0] is files and seen[1] == own)
+            and (seen[2] or not are_small_due)
+        ):
             return None
         found = next_rewrite(
             files,
@@ -180,8 +184,8 @@ class Rewriter:
             rewritten=self._rewritten,
             are_small_due=are_small_due,
         )
-        if found is None and are_small_due:
-            self._settled[table] = (files, own)
+        if found is None:
+            self._settled[table] = (files, own, are_small_due)
         return found
 
     def _has_room(self, rewrite: Rewrite) -> bool:

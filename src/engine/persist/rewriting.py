@@ -52,7 +52,8 @@ def next_rewrite(
 
     It takes files that may have rows in common, directly or by others in between, and lie in one
     window and between two of the `cuts`. So no file that is left out has rows of theirs, and they
-    may move behind it. In the window of the newest row more is about to come.
+    may move behind it. In the window of the newest row more is about to come, so what a merge can
+    take is left to that.
     """
     if not any(entry.overlaps for entry in files):
         return None
@@ -61,19 +62,30 @@ def next_rewrite(
         for start_ns, members in windows(files, window_ns).items():
             is_open = start_ns <= newest_ns < start_ns + window_ns
             for group in _groups(members, cuts):
-                if not all(
-                    divides(one, window_ns) and one.number not in unreadable for one in group
+                size = sum(one.memory_bytes for one in group)
+                # A merge will come, which costs less together with others.
+                if is_open and size <= memory_bytes_max:
+                    continue
+                if size > SLICES_MAX * memory_bytes_max or not _may_go(
+                    group, window_ns, unreadable, rewritten
                 ):
-                    continue
-                if all(one.number in rewritten for one in group):
-                    continue
-                if sum(one.memory_bytes for one in group) > SLICES_MAX * memory_bytes_max:
                     continue
                 late = sum(one.rows for one in group if one.overlaps)
                 is_urgent = not is_open and late * _LATE_SHARE >= sum(one.rows for one in group)
                 if is_urgent or are_small_due:
                     return Rewrite(Compaction(tuple(group), start_ns, window_ns), is_urgent)
     return None
+
+
+def _may_go(
+    group: Sequence[FileEntry],
+    window_ns: int,
+    unreadable: frozenset[int],
+    rewritten: Container[int],
+) -> bool:
+    return all(
+        divides(one, window_ns) and one.number not in unreadable for one in group
+    ) and not all(one.number in rewritten for one in group)
 
 
 def _groups(members: Sequence[FileEntry], cuts: Sequence[Position]) -> list[list[FileEntry]]:

@@ -229,7 +229,7 @@ class PersistThread:
         # Rows that wait in the log come before files that could be fewer.
         while not self._is_any_due() and not self._log.is_stopping():
             try:
-                merged = self.compactor.compact() or self.rewriter.rewrite(self._persist_due)
+                merged = self.compactor.compact() or self.rewriter.rewrite(self._between)
             except FileDamagedError as error:
                 # It is noted, and left out from now on.
                 self._failed(error)
@@ -239,6 +239,11 @@ class PersistThread:
             self._compactions.add(merged)
             self.reap()
         self.reap()
+
+    def _between(self) -> None:
+        """What does not wait for the end of a long step, which has made nothing visible yet."""
+        self._answer()
+        self._persist_due()
 
     def _persist_due(self) -> None:
         while (through := self.due()) is not None:

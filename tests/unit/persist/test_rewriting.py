@@ -110,6 +110,13 @@ def test_few_rows_and_those_of_now_may_wait(rows: int, now: FileEntry, is_urgent
     assert numbers(plan(*files, are_small_due=False)) == ([1, 4] if is_urgent else [])
 
 
+def test_what_a_merge_of_now_will_take_is_left_to_it() -> None:
+    files = (entry(1, (0, 10), rows=30), entry(4, (8, 30), (8, 10), rows=5))
+    assert numbers(plan(*files, NOW)) == [1, 4]
+    assert numbers(plan(*files)) == []
+    assert numbers(plan(*files, entry(5, (8, 10), (8, 10), rows=20))) == [1, 4, 5]
+
+
 RANGES = st.tuples(st.integers(0, 40), st.integers(0, 8)).map(lambda one: (one[0], sum(one)))
 
 
