@@ -18,6 +18,7 @@ def test_databases_are_created_shown_and_deleted(server: ServerProcess) -> None:
     again = server.cli("create", "database", "mydb")
     assert again.returncode == 1
     assert "already exists" in again.stderr
+    assert "there is a database 'mydb'" in again.stderr
     assert again.stdout == ""
     shown = server.cli("show", "databases")
     assert "| mydb" in shown.stdout
@@ -68,7 +69,17 @@ def test_several_files_and_standard_input_are_written(
     assert server.query("db", "SELECT f FROM several ORDER BY f") == [{"f": n} for n in range(1, 5)]
     result = server.cli("write", "-d", "db", "-f", str(second), "-f", str(tmp_path / "c.lp"))
     assert result.returncode == 1
-    assert "c.lp" in result.stderr
+    assert "c.lp: No such file" in result.stderr
+    assert "Errno" not in result.stderr
+
+
+def test_a_server_without_tls_is_told_from_a_broken_one(server: ServerProcess) -> None:
+    result = server.cli("show", "databases", "--host", f"https://127.0.0.1:{server.port}")
+    assert result.returncode == 1
+    assert "write http://" in result.stderr
+    server.write("db", "weather f=1i 1")
+    result = server.cli("query", "-d", "db", "SELECT * FROM wether")
+    assert "did you mean 'weather'?" in result.stderr
 
 
 def test_wrong_settings_of_a_server_are_wrong_usage(tmp_path: Path) -> None:

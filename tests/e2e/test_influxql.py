@@ -269,3 +269,7 @@ def test_a_token_decides_about_every_database_of_a_statement(
         answer = ask(q)
         assert answer.status == 403, (q, answer.body)
         assert secret.encode() not in answer.body
+    for nothing in (None, ""):
+        server.environment.pop("HEADRACE_AUTH_TOKEN", None)
+        flags = () if nothing is None else ("--token", nothing)
+        assert "give a token with --token" in server.cli("show", "databases", *flags).stderr

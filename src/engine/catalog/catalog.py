@@ -175,7 +175,10 @@ class Catalog:
         """
         validate_database_name(name)
         if name in self._databases:
-            raise AlreadyExistsError("attempted to create a resource that already exists")
+            raise AlreadyExistsError(
+                "attempted to create a resource that already exists",
+                hint=f"there is a database '{name}'",
+            )
         self.deleted.refuse(name)
         return CreateDatabase(
             Database(
@@ -251,7 +254,10 @@ class Catalog:
         database = self.database(draft.database)
         for other in self._triggers.values():
             if other.database_id == database.id and other.name == draft.name:
-                raise AlreadyExistsError("attempted to create a resource that already exists")
+                raise AlreadyExistsError(
+                    "attempted to create a resource that already exists",
+                    hint=f"database '{draft.database}' has a trigger '{draft.name}'",
+                )
             if draft.spec.startswith("request:") and other.spec == draft.spec:
                 raise AlreadyExistsError(
                     f"request path is taken by trigger '{other.name}' of '{other.database}': "

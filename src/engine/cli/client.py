@@ -18,6 +18,9 @@ from engine.errors import ConfigError, EngineError
 TIMEOUT_S = 120.0
 
 
+_UNNAMED_HINT = "give a token with --token or HEADRACE_AUTH_TOKEN, or in a profile"
+# What OpenSSL says of an answer that is none of TLS.
+_NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST"})
 # Of a streamed answer, at once.
 _PIECE_BYTES = 1024 * 1024
 # Refused lines that are printed of one command.
@@ -144,6 +147,9 @@ class Client:
             raise self._broken(error) from error
         if response.status >= 300:
             refusal = _server_error(response.status, response.reason, refused)
+            if response.status == 401 and self._token is None:
+                # The server's own words are for those who write headers.
+                raise ServerError(refusal.text, status=401, hint=_UNNAMED_HINT)
             if refusal.kind in _NAMED and not self._is_guessing:
                 self._is_guessing = True
                 raise _with_guess(refusal, self, self._namespace)
@@ -153,7 +159,11 @@ class Client:
     def _broken(self, error: Exception) -> ServerError:
         # Whatever is left of the answer must not be taken for that of the next request.
         self._connection.close()
-        return ServerError(f"{self._url}: {str(error) or type(error).__name__}")
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        hint = ""
+        if isinstance(error, ssl.SSLError) and error.reason in _NOT_TLS:
+            hint = "it may not speak TLS: write http://"
+        return ServerError(f"{self._url}: {reason or type(error).__name__}", hint=hint)
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -209,6 +219,8 @@ def _token(namespace: argparse.Namespace) -> str | None:
     if token is None:
         return None
     token = token.strip()
+    if not token:
+        return None
     if not token.isascii() or not token.isprintable() or " " in token:
         raise ConfigError(
             "the token has letters that no token has",

@@ -349,7 +349,9 @@ def main(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        print(f"headrace: {error}", file=sys.stderr)
+        # Without the number that Python puts in front.
+        is_named = error.filename is not None and error.strerror is not None
+        _print_error(EngineError(f"{error.filename}: {error.strerror}" if is_named else str(error)))
         return EXIT_FAILED
     except UnicodeDecodeError as error:
         # What was read, not shown: it may be a secret.

@@ -125,7 +125,9 @@ class _Parser(ExpressionParser):
             fields.append(self._field())
         if self._is_word("INTO"):
             raise QueryNotSupportedError(
-                "SELECT INTO is not supported", hint="a trigger can write what it computes"
+                "SELECT INTO is not supported",
+                hint="a trigger computes as rows come in, or at times, and writes what it has: "
+                "headrace create trigger",
             )
         self._expect("FROM")
         sources = self._sources()

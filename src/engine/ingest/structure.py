@@ -63,7 +63,10 @@ class StructureWriter:
             found = self._catalog.database(database)
             # The schema knows tables whose rows are still on their way.
             if table in self._live(database).schema.tables() or self._has(database, table):
-                raise AlreadyExistsError("attempted to create a resource that already exists")
+                raise AlreadyExistsError(
+                    "attempted to create a resource that already exists",
+                    hint=f"database '{database}' has a table '{table}'",
+                )
             self._catalog.deleted.refuse(table, database=database)
             numbered = tuple((name, int(kind)) for name, kind in columns)
             return CreateTable(found.id, table, numbered)

@@ -2,6 +2,7 @@
 # in files, and under which names DuckDB sees them. The executor asks, once for each query.
 """Tables of queries."""
 
+import difflib
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ from engine.query.series_rows import SeriesRows
 from engine.query.views import ArrowTables, QueryCatalog, Reach, columns_of, kinds_of
 from engine.store.file_faults import FileFaults
 from engine.store.snapshot import TableSnapshot
+
+# How much is compared to guess which table is meant.
+_NAMES_LOOKED_AT, _NAME_LOOKED_AT = 1_000, 200
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -154,7 +158,10 @@ class TableSources:
     def _missing(self, database: str, table: TableName) -> TableNotFoundError:
         names = self._catalog.table_names(database)
         like = next((name for name in names if name.lower() == table.name.lower()), None)
-        return not_found(table, f'did you mean "{like}", in double quotes?' if like else "")
+        if like is not None:
+            return not_found(table, f'did you mean "{like}", in double quotes?')
+        near = difflib.get_close_matches(table.name[:_NAME_LOOKED_AT], names[:_NAMES_LOOKED_AT], 1)
+        return not_found(table, f"did you mean '{near[0]}'?" if near else "")
 
 
 def not_found(table: TableName, hint: str = "") -> TableNotFoundError:
