@@ -64,7 +64,7 @@ class BodyGate:
         # Of rows, code of plugins and what they are asked; and of everything else, whose bodies are
         # read on the event loop.
         self.large = BodyLimit(config.body_bytes_max, LARGE_BODIES)
-        self.small = BodyLimit(config.json_bytes_max, SMALL_BODIES)
+        self.small = min(self.large, BodyLimit(config.json_bytes_max, SMALL_BODIES))
         # Bodies under way: until when the task that reads one must get its next chunk.
         self._deadlines: dict[asyncio.Task[Any], float] = {}
         self._overdue: set[asyncio.Task[Any]] = set()

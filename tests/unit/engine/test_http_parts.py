@@ -335,6 +335,12 @@ def test_every_error_has_a_status_and_a_json_body() -> None:
     assert status_of(RequestError("x")) == 400
 
 
+def test_no_body_may_be_larger_than_those_of_rows() -> None:
+    gate = BodyGate(HttpConfig(body_bytes_max=5, json_bytes_max=9))
+    assert gate.small == gate.large == (5, "--max-http-request-size")
+    assert BodyGate(HttpConfig(json_bytes_max=9)).small == (9, "--http-json-size-max")
+
+
 def test_rows_and_plugins_alone_may_be_large() -> None:
     large = {one.path for one in routes(AnyService()) if one.has_large_body}
     assert large == {
