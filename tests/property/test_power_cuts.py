@@ -162,6 +162,7 @@ class History:
             lambda: self.storage.seal(),
             *[lambda: self.storage.persist.work(with_retention=True)] * 3,
             lambda: self.storage.persist_all(),
+            lambda: self.storage.persist.rewriter.rewrite(self.storage.persist_all),
             lambda: self.storage.persist.checkpointer.write(),
             self.let_time_pass,
             self.fill_disk,

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from engine.catalog.changes import DeleteHidden, DeleteTable, DeleteTrigger
 from engine.catalog.model import Trigger
 from engine.errors import BackPressureError
+from engine.persist.planner import ERA_NS
 from engine.persist.thread import PersistConfig
 from engine.store.past import order_of
 from tests.support.storage import HandClock, Storage
@@ -64,6 +65,7 @@ STEPS = st.one_of(
     WRITES,
     WRITES,
     DELETES,
+    st.sampled_from([("rewrite", 1), ("rewrite", 3)]),
     st.sampled_from(
         [
             ("seal",),
@@ -144,6 +146,13 @@ class Machine:
                 storage.persist_all()
             case ("work",):
                 storage.persist.work()
+            case ("rewrite", every):
+                # Of files that merges have not joined yet.
+                storage.persist_all()
+                self.write_again(every)
+                storage.persist_all()
+                while storage.persist.rewriter.rewrite(storage.persist_all):
+                    pass
             case ("work with retention",):
                 storage.persist.work(with_retention=True)
             case ("checkpoint",):
@@ -174,9 +183,22 @@ class Machine:
             case ("clock",):
                 storage.clock.time_ns += DAY_NS // 4
         self.check(all_columns=step[0] != "write")
-        if step[0] in ("look", "persist", "work", "restart"):
+        if step[0] in ("look", "persist", "work", "rewrite", "restart"):
             for name, rows in self.pasts.items():
                 self.check_past(storage.state.catalog.trigger("db", name), rows)
+
+    def write_again(self, every: int) -> None:
+        """Late, one row of so many; and one that ends the windows of all others."""
+        points: list[tuple[str, dict[str, str], int, dict[str, int]]] = [
+            (
+                "m",
+                {name: tag for name, tag in zip("tu", key[:2], strict=True) if tag},
+                key[2],
+                {"f": every},
+            )
+            for key in [key for key in self.rows.get("m", ()) if key[2] <= 10 * DAY_NS][::every]
+        ]
+        self.do(("write", [*points, ("m", {}, 2 * ERA_NS, {"g": every})]))
 
     def check_past(self, trigger: Trigger, rows: Any) -> None:
         start = self.storage.state.backfills.start(trigger.id)
@@ -346,6 +368,25 @@ def write(*points: tuple[str, dict[str, str], int, dict[str, int]]) -> tuple[str
         ("restart",),
     ],
     1 << 20,
+    None,
+)
+# Files are rewritten with a later one that repeats rows of theirs, beside a trigger and a delete.
+@example(
+    [
+        write(
+            *(("m", {"t": tag}, time * MINUTE_NS, {"g": 1}) for tag in "ab" for time in range(9))
+        ),
+        ("persist",),
+        ("rewrite", 3),
+        ("trigger", "table:m"),
+        ("delete", "m", "t = 'a'", 0, 5 * MINUTE_NS),
+        ("rewrite", 1),
+        ("rewrite", 3),
+        ("delete trigger",),
+        ("rewrite", 3),
+        ("restart",),
+    ],
+    2_000,
     None,
 )
 # A row in a file is overwritten in part by one that is live, then in a file, then merged.
