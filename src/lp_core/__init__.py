@@ -1,6 +1,7 @@
 # Re-exports the public names of lp_core; importing it needs nothing but CPython.
 """Line protocol to Arrow columns to log frames, and back."""
 
+import lp_core._quick_builder  # noqa: F401 -- puts itself in front of LineBuilder's methods
 from lp_core._batch import TableBatch, WriteBatch
 from lp_core._build import LineBuilder
 from lp_core._build_lines import build_lines

@@ -1,12 +1,10 @@
 # Exact str, int and float objects, looked at without a call, and the dict of an extension's object.
 
 from cpython.object cimport PyObject
-from libc.stdint cimport uint8_t
+from libc.stdint cimport uint8_t, uint32_t
 
 
 cdef extern from "Python.h":
-    bint PyUnicode_CheckExact(object text)
-    bint PyUnicode_IS_COMPACT_ASCII(object text)
     Py_ssize_t PyUnicode_GET_LENGTH(object text)
     uint8_t* PyUnicode_1BYTE_DATA(object text)
     object PyUnicode_New(Py_ssize_t length, Py_UCS4 greatest)
@@ -26,7 +24,27 @@ cdef extern from *:
     #endif
     }
 
-    /* PyLong_AsLongLongAndOverflow, without a call where an int has one digit. */
+    static inline int is_ascii_str(PyObject* object) {
+        return PyUnicode_CheckExact(object) && PyUnicode_IS_COMPACT_ASCII(object);
+    }
+
+    /* Whether the object is an exact int from 0 on of one digit, which it tells. */
+    static inline int is_short_int(PyObject* object, uint32_t* number) {
+        if (!PyLong_CheckExact(object))
+            return 0;
+    #if PY_VERSION_HEX >= 0x030C0000
+        if (!PyUnstable_Long_IsCompact((PyLongObject*)object))
+            return 0;
+        Py_ssize_t value = PyUnstable_Long_CompactValue((PyLongObject*)object);
+        *number = (uint32_t)value;
+        return value >= 0;
+    #else
+        *number = (uint32_t)Py_SIZE(object) * ((PyLongObject*)object)->ob_digit[0];
+        return Py_SIZE(object) == 1 || Py_SIZE(object) == 0;
+    #endif
+    }
+
+    /* PyLong_AsLongLongAndOverflow, mostly without a call. */
     static inline long long int_value(PyObject* number, int* overflow) {
     #if PY_VERSION_HEX >= 0x030C0000
         if (PyUnstable_Long_IsCompact((PyLongObject*)number)) {
@@ -35,13 +53,20 @@ cdef extern from *:
         }
     #else
         Py_ssize_t size = Py_SIZE(number);
+        const digit* digits = ((PyLongObject*)number)->ob_digit;
         if (-1 <= size && size <= 1) {
             *overflow = 0;
-            return size == 0 ? 0 : size * (long long)((PyLongObject*)number)->ob_digit[0];
+            return size == 0 ? 0 : size * (long long)digits[0];
+        }
+        if (PyLong_SHIFT == 30 && size == 3 && digits[2] < 8) { /* as a time in nanoseconds */
+            *overflow = 0;
+            return digits[0] | (long long)digits[1] << 30 | (long long)digits[2] << 60;
         }
     #endif
         return PyLong_AsLongLongAndOverflow(number, overflow);
     }
     """
     void suit_dict(object)
+    bint is_ascii_str(PyObject* object)
+    bint is_short_int(PyObject* object, uint32_t* number)
     long long int_value(PyObject* number, int* overflow) noexcept

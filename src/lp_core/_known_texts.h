@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "_line_text.h"
+#include "_line_steps.h"
 
 #define LP_KNOWN_SET_BITS 8
 #define LP_KNOWN_WAYS 4
@@ -28,7 +28,7 @@ static inline size_t lp_known_set_of(const void *text)
                     >> (64 - LP_KNOWN_SET_BITS));
 }
 
-static inline const lp_line_key *lp_find_known(const lp_known_texts *known, const void *text)
+static inline lp_line_key *lp_find_known(lp_known_texts *known, const void *text)
 {
     size_t set = lp_known_set_of(text);
     for (int way = 0; way < LP_KNOWN_WAYS; way++) {
@@ -51,8 +51,18 @@ static inline const void *lp_remember_known(
     known->oldest[set] = (uint8_t)((way + 1) % LP_KNOWN_WAYS);
     memcpy(own, fragment, (size_t)count);
     known->texts[set][way] = text;
-    known->keys[set][way] = (lp_line_key){hash, own, count};
+    known->keys[set][way] = (lp_line_key){hash, own, count, NULL};
     return dropped;
+}
+
+/* Forgets where lines begin in a tree that is gone. */
+static inline void lp_forget_roots(lp_known_texts *known)
+{
+    for (size_t set = 0; set < LP_KNOWN_SETS; set++) {
+        for (size_t way = 0; way < LP_KNOWN_WAYS; way++) {
+            known->keys[set][way].root = NULL;
+        }
+    }
 }
 
 #endif

@@ -11,6 +11,7 @@
 #include "_digits.h"
 #include "_escape.h"
 #include "_float_text.h"
+#include "_line_steps.h"
 
 #define LP_LINE_BYTES_MIN 1024
 #define LP_KEYS_SEEN_BITS 256
@@ -24,20 +25,14 @@ typedef struct lp_line_text {
     int64_t capacity;
     int64_t tags_at; /* after the name */
     int64_t fields_at; /* after the tags */
-    int64_t key_count;
     bool is_ascii;
+    lp_line_step *step; /* where the line is among those before; NULL: nowhere */
     /* What tells that a key is new, most often without a look at the text: a bit of each key's hash,
-     * and 16 bits of the hashes of the first keys. */
+     * and 16 bits of the hashes of the first keys. Of the keys that led to `step` some may be missing. */
+    int64_t key_count;
     uint64_t keys_seen[LP_KEYS_SEEN_BITS / 64];
     uint16_t key_tags[LP_KEY_TAGS];
 } lp_line_text;
-
-/* A key that was found good, as it stands in a line. */
-typedef struct lp_line_key {
-    uint64_t hash;
-    const uint8_t *fragment; /* ",key=", readable in whole copy steps */
-    int64_t fragment_bytes;
-} lp_line_key;
 
 /* Makes room; false when memory is out or dicts hold the line. */
 static __attribute__((noinline)) bool lp_line_grow(lp_line_text *line, int64_t more)
@@ -91,52 +86,161 @@ static inline void lp_line_note_key(lp_line_text *line, const lp_line_key *key)
     line->key_count++;
 }
 
-/* Starts an item and returns where its value goes, with room for `value_bytes` and a copy step. NULL
- * when dicts hold the line, when the key may be in the line already, or when memory is out. */
-static inline __attribute__((always_inline)) uint8_t *lp_line_begin(
-    lp_line_text *line, const lp_line_key *key, int64_t value_bytes)
+/* Whether the key does not stand in the line yet. False also when dicts hold the line. */
+static __attribute__((noinline)) bool lp_line_is_new(lp_line_text *line, const lp_line_key *key)
 {
-    int64_t wanted = key->fragment_bytes + value_bytes + 2 * LP_COPY_STEP;
+    if (line->bytes == NULL) {
+        return false;
+    }
+    int64_t noted = line->key_count;
+    for (const lp_line_step *step = line->step; step != NULL && step->depth > noted; step = step->before) {
+        lp_line_note_key(line, &step->key);
+    }
+    return !(line->keys_seen[key->hash % LP_KEYS_SEEN_BITS / 64] >> key->hash % 64 & 1)
+           || !lp_line_has(line, key);
+}
+
+/* Starts an empty line at the root of its table, or with NULL at none. There is room for the name. */
+static inline void lp_line_start(
+    lp_line_text *line, lp_line_steps *steps, const lp_line_key *name, lp_line_step *root)
+{
+    memcpy(line->bytes, name->fragment, (size_t)name->fragment_bytes);
+    line->used = line->tags_at = line->fields_at = name->fragment_bytes;
+    line->key_count = 0;
+    memset(line->keys_seen, 0, sizeof(line->keys_seen));
+    line->step = root;
+    steps->lines += root != NULL;
+}
+
+/* The line looks like no other from here on, or is none any more. */
+static inline void lp_line_leave_steps(lp_line_text *line, lp_line_steps *steps)
+{
+    steps->lines -= line->step != NULL;
+    line->step = NULL;
+}
+
+/* The step with this text, where lines like this one went on with it before. */
+static inline lp_line_step *lp_line_next(const lp_line_text *line, const void *text)
+{
+    return line->step == NULL ? NULL : lp_step_after(line->step, text);
+}
+
+/* Starts an item and returns where its value goes, with room for `value_bytes` and a copy step. NULL
+ * when memory is out. */
+static inline __attribute__((always_inline)) uint8_t *lp_line_begin(
+    lp_line_text *line, const lp_line_step *step, int64_t value_bytes)
+{
+    int64_t wanted = step->key.fragment_bytes + value_bytes + 2 * LP_COPY_STEP;
     if (line->capacity - line->used < wanted && !lp_line_grow(line, wanted)) {
         return NULL;
     }
-    if ((line->keys_seen[key->hash % LP_KEYS_SEEN_BITS / 64] >> key->hash % 64 & 1)
-        && lp_line_has(line, key)) {
-        return NULL;
+    return lp_copy_padded(line->bytes + line->used, step->key.fragment, step->key.fragment_bytes);
+}
+
+/* Takes the step, at the end of its item. */
+static inline void lp_line_take(lp_line_text *line, lp_line_steps *steps, lp_line_step *step)
+{
+    if (step->depth > 0) {
+        line->step = step;
+    } else {
+        lp_line_leave_steps(line, steps);
+        lp_line_note_key(line, &step->key);
     }
-    return lp_copy_padded(line->bytes + line->used, key->fragment, key->fragment_bytes);
 }
 
 static inline void lp_line_end_field(
-    lp_line_text *line, const lp_line_key *key, const uint8_t *end)
+    lp_line_text *line, lp_line_steps *steps, lp_line_step *step, const uint8_t *end)
 {
-    lp_line_note_key(line, key);
     line->used = end - line->bytes;
+    lp_line_take(line, steps, step);
 }
 
-/* A tag set after a field moves in front of the fields, unless they are too many. */
-static inline bool lp_line_end_tag(lp_line_text *line, const lp_line_key *key, const uint8_t *end)
+/* Moves the tag behind the fields, which ends at `used`, in front of them. */
+static __attribute__((noinline)) bool lp_line_move_tag(lp_line_text *line, int64_t used)
 {
-    int64_t used = end - line->bytes;
     int64_t item_bytes = used - line->used;
     int64_t fields_bytes = line->used - line->fields_at;
-    if (fields_bytes > 0) {
-        if (line->key_count > LP_KEYS_MAX) {
-            return false;
-        }
-        uint8_t *item = (uint8_t *)malloc((size_t)item_bytes);
-        if (item == NULL) {
-            return false;
-        }
-        uint8_t *fields = line->bytes + line->fields_at;
-        memcpy(item, line->bytes + line->used, (size_t)item_bytes);
-        memmove(fields + item_bytes, fields, (size_t)fields_bytes);
-        memcpy(fields, item, (size_t)item_bytes);
-        free(item);
+    uint8_t *item = (uint8_t *)malloc((size_t)item_bytes);
+    if (item == NULL) {
+        return false;
     }
-    lp_line_note_key(line, key);
-    line->fields_at += item_bytes;
+    uint8_t *fields = line->bytes + line->fields_at;
+    memcpy(item, line->bytes + line->used, (size_t)item_bytes);
+    memmove(fields + item_bytes, fields, (size_t)fields_bytes);
+    memcpy(fields, item, (size_t)item_bytes);
+    free(item);
+    return true;
+}
+
+/* A tag set after a field moves in front of the fields; false where they are too many. */
+static inline bool lp_line_end_tag(
+    lp_line_text *line, lp_line_steps *steps, lp_line_step *step, const uint8_t *end)
+{
+    int64_t used = end - line->bytes;
+    if (line->used > line->fields_at
+        && (line->key_count > LP_KEYS_MAX || step->depth > LP_KEYS_MAX || !lp_line_move_tag(line, used))) {
+        return false;
+    }
+    line->fields_at += used - line->used;
     line->used = used;
+    lp_line_take(line, steps, step);
+    return true;
+}
+
+/* Writes the time behind the line, of which it does not become a part, and returns where it ends; 0 when
+ * memory is out. */
+static inline int64_t lp_line_write_time(lp_line_text *line, int64_t time_ns)
+{
+    int64_t wanted = LP_INTEGER_BYTES_MAX + 1;
+    if (line->capacity - line->used < wanted && !lp_line_grow(line, wanted)) {
+        return 0;
+    }
+    line->bytes[line->used] = ' ';
+    return lp_write_int64(line->bytes + line->used + 1, time_ns) - line->bytes;
+}
+
+/* Most items: of a line that goes on like one before, with a short key. These make no calls, so that the
+ * compiler keeps all in registers. Where they return false they did nothing. */
+
+/* Where the fragment of the step goes, if that and `value_bytes` fit; else NULL. */
+static inline uint8_t *lp_line_place(const lp_line_text *line, const lp_line_step *step, int64_t value_bytes)
+{
+    bool fits = step != NULL && step->key.fragment_bytes <= LP_COPY_STEP
+                && line->capacity - line->used >= value_bytes + 2 * LP_COPY_STEP;
+    return fits ? line->bytes + line->used : NULL;
+}
+
+/* A tag of plain ASCII, before any field. */
+static inline bool lp_line_put_tag(lp_line_text *line, const void *key, const uint8_t *value, int64_t count)
+{
+    lp_line_step *step = lp_line_next(line, key);
+    uint8_t *out = lp_line_place(line, step, count);
+    if (out == NULL || line->used > line->fields_at || count == 0 || count > LP_TEXT_BYTES_MAX) {
+        return false;
+    }
+    memcpy(out, step->fragment, LP_COPY_STEP);
+    out += step->key.fragment_bytes;
+    if (!lp_copy_if_plain(out, value, count, LP_IN_NAME)) {
+        return false;
+    }
+    line->used = line->fields_at = out + count - line->bytes;
+    line->step = step;
+    return true;
+}
+
+/* An integer below 10^8, with its suffix. */
+static inline bool lp_line_put_integer(lp_line_text *line, const void *key, uint32_t number, char suffix)
+{
+    lp_line_step *step = lp_line_next(line, key);
+    uint8_t *out = lp_line_place(line, step, LP_INTEGER_BYTES_MAX + 1);
+    if (out == NULL || number >= 100000000) {
+        return false;
+    }
+    memcpy(out, step->fragment, LP_COPY_STEP);
+    out = lp_write_up_to_8_digits(out + step->key.fragment_bytes, number);
+    *out++ = (uint8_t)suffix;
+    line->used = out - line->bytes;
+    line->step = step;
     return true;
 }
 

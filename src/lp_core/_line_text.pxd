@@ -1,6 +1,8 @@
 # The text of one line while it is built; see the header.
 
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+from lp_core._line_steps cimport lp_line_key, lp_line_step, lp_line_steps
 
 
 cdef extern from "_line_text.h" nogil:
@@ -12,18 +14,27 @@ cdef extern from "_line_text.h" nogil:
         int64_t capacity
         int64_t tags_at
         int64_t fields_at
-        int64_t key_count
         bint is_ascii
-        uint64_t[4] keys_seen
+        lp_line_step* step
 
-    ctypedef struct lp_line_key:
-        uint64_t hash
-        const uint8_t* fragment
-        int64_t fragment_bytes
-
-    uint8_t* lp_line_begin(lp_line_text* line, const lp_line_key* key, int64_t value_bytes)
-    void lp_line_end_field(lp_line_text* line, const lp_line_key* key, const uint8_t* end)
-    bint lp_line_end_tag(lp_line_text* line, const lp_line_key* key, const uint8_t* end)
+    bint lp_line_is_new(lp_line_text* line, const lp_line_key* key)
+    void lp_line_start(
+        lp_line_text* line, lp_line_steps* steps, const lp_line_key* name, lp_line_step* root
+    )
+    void lp_line_leave_steps(lp_line_text* line, lp_line_steps* steps)
+    lp_line_step* lp_line_next(const lp_line_text* line, const void* text)
+    uint8_t* lp_line_begin(lp_line_text* line, const lp_line_step* step, int64_t value_bytes)
+    void lp_line_end_field(
+        lp_line_text* line, lp_line_steps* steps, lp_line_step* step, const uint8_t* end
+    )
+    bint lp_line_end_tag(
+        lp_line_text* line, lp_line_steps* steps, lp_line_step* step, const uint8_t* end
+    )
+    int64_t lp_line_write_time(lp_line_text* line, int64_t time_ns)
+    bint lp_line_put_tag(
+        lp_line_text* line, const void* key, const uint8_t* value, int64_t count
+    )
+    bint lp_line_put_integer(lp_line_text* line, const void* key, uint32_t number, char suffix)
     int64_t lp_line_key_end(const lp_line_text* line, int64_t start)
     int64_t lp_line_value_end(const lp_line_text* line, int64_t start, int64_t end)
 
