@@ -58,11 +58,15 @@ class Listeners:
         return places
 
     async def serve(
-        self, stop: asyncio.Event, drain_timeout_s: float, on_stopping: Callable[[], None]
+        self,
+        stop: asyncio.Event,
+        drain_timeout_s: float,
+        on_serving: Callable[[], None],
+        on_stopping: Callable[[], None],
     ) -> None:
         """Answer requests until `stop`; then give those under way `drain_timeout_s`.
 
-        `on_stopping` is called in between.
+        `on_serving` is called when nothing speaks against it, `on_stopping` in between.
 
         Raises:
             ConfigError: An address cannot be listened on.
@@ -72,6 +76,7 @@ class Listeners:
                 raise _cannot_serve(self.url, "Address already in use", "--http-bind")
             if self._flight is not None:
                 self._flight.start()
+            on_serving()
             try:
                 await self._serve(stop, on_stopping)
             finally:

@@ -432,31 +432,35 @@ class Server:
         unix_socket = None if path is None else UnixSocketConfig(path=path, mode=mode)
         listeners = Listeners(app, http, self._tls, unix_socket, flight)
         ready = asyncio.create_task(self._manager.notify_ready(http.host, http.port))
+        try:
+            await listeners.serve(
+                self._stop,
+                config.shutdown_timeout,
+                on_serving=lambda: self._say_listening(listeners.places),
+                on_stopping=lambda: self._manager.notify("STOPPING=1"),
+            )
+        finally:
+            ready.cancel()
+
+    def _say_listening(self, places: dict[str, object]) -> None:
+        config = self._config
         logger.info(
             "listening",
             extra=keys(
-                **listeners.places,
+                **places,
                 version=engine.__version__,
                 data_dir=config.data_dir,
                 plugin_dir=config.plugins_path,
                 pid=os.getpid(),
             ),
         )
-        if http.without_auth:
+        if config.without_auth:
             logger.warning("started without auth: everybody who reaches the address may do all")
         elif not self._state.catalog.tokens.has_admin:
             logger.warning(
                 "no admin token exists: this machine alone may connect, and it may do everything; "
                 "create one with 'headrace create token --admin'"
             )
-        try:
-            await listeners.serve(
-                self._stop,
-                config.shutdown_timeout,
-                on_stopping=lambda: self._manager.notify("STOPPING=1"),
-            )
-        finally:
-            ready.cancel()
 
 
 def run(config: ServeConfig) -> None:

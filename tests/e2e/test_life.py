@@ -122,6 +122,7 @@ def test_two_servers_do_not_share_a_port(
     second = first.cli("serve", "--http-bind", f"{host}:{first.port}", *flags)
     assert second.returncode == 1
     assert f"{first.port}: Address already in use" in second.stderr
+    assert "listening" not in second.stderr
     assert "--http-bind" in second.stderr
     # Its port is free at once for the next one, though connections of before linger.
     assert first.request("GET", "/health").status == 200
