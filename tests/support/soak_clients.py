@@ -101,7 +101,7 @@ class Editor(Client):
         choice = random.random()
         if choice < 0.6:
             self._write()
-        elif choice < 0.95 or not self.name.startswith("own"):
+        elif choice < 0.85 or not self.name.startswith("own"):
             self._delete_rows()
         elif self.database == "db":
             self._delete_table()
