@@ -112,7 +112,7 @@ class _Splitter:
 
     def _key(self, node: exp.Expr) -> int:
         if isinstance(node, exp.Literal) and not node.is_string:
-            number = int(node.name) - 1
+            number = int(node.name) - 1 if node.name.isdigit() else -1
             if not 0 <= number < len(self._values):
                 raise _Unfit
         else:

@@ -3,6 +3,7 @@
 # whose parts are translated already and returns what takes its place.
 """Translation of operators."""
 
+import math
 from typing import Any, TypeVar
 
 import msgspec
@@ -198,7 +199,8 @@ class Operators:
         if node.is_string:
             time_ns = parse_timestamp(node.name)
         else:
-            time_ns = int(float(node.name) * unit_ns) if "." in node.name else None
+            number = float(node.name) * unit_ns
+            time_ns = int(number) if "." in node.name and math.isfinite(number) else None
             time_ns = int(node.name) * unit_ns if node.name.isdigit() else time_ns
         if time_ns is None or not TIME_NS_MIN <= time_ns <= TIME_NS_MAX:
             raise QueryError(f"Error during planning: '{node.name}' is not a timestamp")

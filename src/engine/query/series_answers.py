@@ -133,7 +133,7 @@ class _Answer:
         elif slot is not None:
             try:
                 value = time_of(slot, self._moment.params.get(slot.name))
-            except (QueryError, ValueError, OverflowError):
+            except QueryError:
                 _unfit()
         assert isinstance(value, int)
         time_ns = value + given.moved_ns

@@ -112,16 +112,25 @@ def time_of(slot: Slot, value: object) -> int:
     Raises:
         QueryError: It means none.
     """
-    time_ns: int | None = None
+    try:
+        time_ns = _nanoseconds(slot, value)
+    except (ValueError, OverflowError):
+        # Not a number, or infinite.
+        time_ns = None
+    if time_ns is None or not TIME_NS_MIN <= time_ns <= TIME_NS_MAX:
+        raise QueryError(f"the value of ${slot.name} is not a timestamp: {value!r}")
+    return time_ns
+
+
+def _nanoseconds(slot: Slot, value: object) -> int | None:
     if isinstance(value, str):
         time_ns = parse_timestamp(value)
         if time_ns is None and is_number_text(value) and "." not in value:
             time_ns = int(float(value) if "e" in value.lower() else int(value)) * slot.unit_ns
-    elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        time_ns = int(value * slot.unit_ns)
-    if time_ns is None or not TIME_NS_MIN <= time_ns <= TIME_NS_MAX:
-        raise QueryError(f"the value of ${slot.name} is not a timestamp: {value!r}")
-    return time_ns
+        return time_ns
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return int(value * slot.unit_ns)
+    return None
 
 
 def _time(slot: Slot, value: object) -> str:

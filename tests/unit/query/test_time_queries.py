@@ -115,6 +115,19 @@ def test_text_that_is_no_time_is_an_error(column, sql):
         column(f"SELECT time FROM t WHERE {sql}", x="soon")
 
 
+@pytest.mark.parametrize("value", ["1e400", "-1e400", float("inf"), float("nan"), 1e300, 2**63])
+@pytest.mark.parametrize("sql", ["time > $x", "host = 'a' AND time > $x"])
+def test_numbers_beyond_all_times_are_an_error(column, sql, value):
+    with pytest.raises(QueryError, match="not a timestamp"):
+        column(f"SELECT time FROM t WHERE {sql}", x=value)
+
+
+@pytest.mark.parametrize("literal", ["1.5e400", "1.5e300", "1e400"])
+def test_literals_beyond_all_times_are_an_error(column, literal):
+    with pytest.raises(QueryError, match="not a timestamp"):
+        column(f"SELECT time FROM t WHERE time > {literal}")
+
+
 def test_text_columns_are_compared_as_text(column):
     assert column("SELECT count(*) FROM t WHERE s = '2025-01-01T00:00:00Z'") == [0]
     assert column("SELECT count(*) FROM t WHERE host < '2025-01-01'") == [0]
