@@ -203,8 +203,9 @@ class Rewriter:
         rows = sum(entry.rows for entry in files)
         step = -(-rows // TIMES_MAX)
         names = (work.shape.database, work.shape.table)
+        # Copied, for a view would keep all times of all files, more than the budget of memory.
         times = numpy.concatenate(
-            [times_of(self._faults.read(*names, entry, ["time"]))[::step] for entry in files]
+            [times_of(self._faults.read(*names, entry, ["time"]))[::step].copy() for entry in files]
         )
         slices = time_slices(times, count)
         most = max(((times >= low) & (times <= high)).sum() for low, high in slices)

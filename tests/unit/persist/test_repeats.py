@@ -8,9 +8,10 @@ from pathlib import Path
 import duckdb
 import msgspec
 import numpy as np
+import pyarrow
 import pytest
 
-from engine.persist import file_maker, planner
+from engine.persist import file_maker, planner, rewriter
 from engine.persist.persister import StoppedError
 from engine.persist.repeats import times_as_ranges
 from engine.persist.thread import PersistConfig
@@ -242,6 +243,32 @@ def test_a_rewrite_that_fails_leaves_things_as_they_were(
     monkeypatch.undo()
     storage.persist.work()
     assert not is_folded(storage)
+    assert storage.query(ALL) == before
+
+
+def test_of_the_times_that_are_looked_at_few_stay_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = 2_000
+    config = PersistConfig(log_bytes=1, window_ns=1 << 20, memory_bytes_max=160_000)
+    storage = Storage(tmp_path, config)
+    storage.create_database()
+    for tag in "abcd":
+        persist(storage, "\n".join(f"m,t={tag} f=1i {time}" for time in range(rows)))
+    persist(storage, "m,t=a f=2i 5\nm,t=b f=2i 6\nm,t=c f=2i 7\nm,t=d f=2i 8")
+    persist(storage, f"m,t=z f=1i {1 << 40}")
+    before, read, held = storage.query(ALL), storage.faults.read, []
+
+    def noted(*arguments: object) -> object:
+        if arguments[-1] == ["time"]:
+            held.append(pyarrow.total_allocated_bytes())
+        return read(*arguments)
+
+    monkeypatch.setattr(rewriter, "TIMES_MAX", rows // 10)
+    monkeypatch.setattr(storage.faults, "read", noted)
+    assert storage.persist.rewriter.rewrite(lambda: None) == 1
+    assert len(held) == 5
+    assert max(held) - held[0] < rows * 8
     assert storage.query(ALL) == before
 
 
