@@ -125,6 +125,13 @@ class _Splitter:
 
     def _meant(self, node: exp.Expr) -> int:
         """The projection that an expression of GROUP BY means."""
+        if (
+            isinstance(node, exp.Column)
+            and node.name not in self._columns
+            and node.name.lower() in map(str.lower, self._columns)
+        ):
+            # To DuckDB it is that column.
+            raise _Unfit
         if isinstance(node, exp.Column) and node.name not in self._columns and not node.table:
             found = [number for number, name in enumerate(self._names) if name == node.name]
         elif isinstance(node, exp.Column):

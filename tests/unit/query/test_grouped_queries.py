@@ -216,6 +216,8 @@ def has_two_steps(sql: str) -> bool:
         ("SELECT host, max(f) FILTER (WHERE f > 1) FROM m GROUP BY host", False),
         ("SELECT host, max(f) FROM m GROUP BY host ORDER BY max(f)", False),
         ("SELECT upper(host), max(f) FROM m GROUP BY 1", False),
+        # To DuckDB it is the column.
+        (f'SELECT {BIN} AS "Host", max(f) FROM m GROUP BY "Host"', False),
         ("SELECT host, max(f) FROM m GROUP BY 1", True),
         ("SELECT host, max(f) FROM m GROUP BY 1.5", False),
         ("SELECT host, max(f) FROM m GROUP BY 1e0", False),
