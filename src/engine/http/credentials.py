@@ -3,7 +3,6 @@
 """Tokens in requests."""
 
 import base64
-import binascii
 
 from engine.errors import MalformedCredentialsError, RequestError
 from engine.http.asgi import Request
@@ -62,7 +61,7 @@ async def password_in_form(request: Request) -> str | None:
 def _password(encoded: str) -> str:
     try:
         decoded = base64.b64decode(encoded, validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:
         raise _malformed() from None
     _, colon, password = decoded.partition(":")
     if not colon:

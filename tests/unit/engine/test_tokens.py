@@ -201,6 +201,7 @@ def test_three_schemes(header: str, token: str) -> None:
     [
         *("x", "Bearer", "Bearer ", "Bearer a b", "Digest x", "Basic !!", basic("nocolon")),
         *("Basic " + base64.b64encode(b"\xff:x").decode(), "Bearer " + "x" * 2000),
+        "Basic \ufffd",
     ],
 )
 def test_other_headers_are_malformed(header: str) -> None:
