@@ -52,17 +52,25 @@ def listener(app: Any, config: HttpConfig, tls: TlsFiles | None) -> GranianServe
     """A listener for `app`, not yet started; with `tls` it speaks HTTPS.
 
     Raises:
-        ConfigError: Its host is the name of no address.
+        ConfigError: Its host is the name of no address, or the files of `tls` cannot be used.
     """
-    return _listener(
-        app,
-        config,
-        address=_address_of(config.host),
-        port=config.port,
-        ssl_cert=None if tls is None else tls.certificate,
-        ssl_key=None if tls is None else tls.key,
-        ssl_protocol_min=_VERSIONS["tls-1.2" if tls is None else tls.minimum_version],
-    )
+    address = _address_of(config.host)
+    try:
+        return _listener(
+            app,
+            config,
+            address=address,
+            port=config.port,
+            ssl_cert=None if tls is None else tls.certificate,
+            ssl_key=None if tls is None else tls.key,
+            ssl_protocol_min=_VERSIONS["tls-1.2" if tls is None else tls.minimum_version],
+        )
+    except OSError as error:
+        # OpenSSL names neither file, and of a key in the certificate's place says '[SSL] PEM lib'.
+        raise ConfigError(
+            f"--tls-cert and --tls-key cannot be used: {error}",
+            hint="both must be PEM files that the server may read, and the key the certificate's",
+        ) from error
 
 
 def _address_of(host: str) -> str:
