@@ -100,6 +100,7 @@ def test_the_log_level_changes_while_the_server_runs(make_server: MakeServer) ->
         result = server.cli("set", "log-level", *words)
         assert result.returncode == 1
         assert text in result.stderr
+    assert len(lines(server, "log level set")) == 4, "what is refused is not set"
     assert server.cli("set", "log-level", "loud").returncode == 2
     assert server.stop() == 0
 

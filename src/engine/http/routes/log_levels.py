@@ -30,7 +30,12 @@ class LogLevelBody(msgspec.Struct, frozen=True):
     logger: str | None = None
 
 
-def _change(body: LogLevelBody) -> None:
+def _level_of(body: LogLevelBody) -> str | None:
+    """The level that is asked for; None to take it back.
+
+    Raises:
+        RequestError: There is no such level or logger.
+    """
     if body.level is None and body.logger is None:
         raise RequestError(
             "only the level of a logger can be taken back", hint="name it as 'logger'"
@@ -39,11 +44,8 @@ def _change(body: LogLevelBody) -> None:
         level = None if body.level is None else parse_level(body.level)
     except ValueError as error:
         raise RequestError(str(error)) from error
-    if body.logger is None:
-        logs.set_level(level)
-        return
     known = logs.loggers()
-    if body.logger not in known:
+    if body.logger is not None and body.logger not in known:
         nearest = difflib.get_close_matches(body.logger, known, 1)
         raise RequestError(
             f"there is no logger '{body.logger}'",
@@ -51,7 +53,7 @@ def _change(body: LogLevelBody) -> None:
             if nearest
             else "loggers are named as in the log, such as engine.query",
         )
-    logs.set_level(level, body.logger)
+    return level
 
 
 def _note(body: LogLevelBody) -> None:
@@ -70,10 +72,11 @@ def routes(services: Services) -> list[Route]:
 
     async def change(request: Request) -> Response:
         body = await read_json(request, LogLevelBody)
+        level = _level_of(body)
         before = logger.isEnabledFor(logging.WARNING)
         if before:
             _note(body)
-        _change(body)
+        logs.set_level(level, body.logger or "root")
         if not before:
             _note(body)
         return Response(200)
