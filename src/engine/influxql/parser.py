@@ -261,7 +261,10 @@ class _Parser(ExpressionParser):
             if self._took(word):
                 if self._token.kind is not TokenKind.INTEGER:
                     raise self._unexpected("integer")
-                found[word] = int(self._next().text)
+                token = self._next()
+                found[word] = int(token.text)
+                if found[word] >= 2**63:
+                    raise syntax_error(f"{word} has 63 bits, not {token.text}", token.offset)
         return tree.Limits(
             # 0 stands for no limit.
             rows=found.get("LIMIT") or None,

@@ -187,6 +187,7 @@ def test_what_to_do_instead_is_said() -> None:
         *("SELECT a FROM m LIMIT " + "9" * 5000, "SELECT a FROM m WHERE b > " + "9" * 5000),
         *("SELECT a FROM m WHERE time > " + "9" * 5000 + "d", "SELECT a FROM m WHERE b > 1e999"),
         *("SELECT a FROM m fill(" + "9" * 5000 + ")", "SELECT percentile(a, 1e999) FROM m"),
+        *("SELECT a FROM m LIMIT 9223372036854775808", "SHOW MEASUREMENTS OFFSET " + "9" * 20),
     ],
 )
 def test_what_does_not_follow_the_grammar_is_an_error(text: str) -> None:
