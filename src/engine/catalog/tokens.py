@@ -111,7 +111,7 @@ class TokenTable:
         if any(token.name == name for token in self._tokens.values()):
             raise AlreadyExistsError(
                 f"token name already exists, {name}",
-                hint="regenerate it when its text is lost, or choose another name",
+                hint="choose another name, or delete it first: headrace delete token",
             )
         if not permissions:
             raise InvalidNameError("a token needs at least one permission")

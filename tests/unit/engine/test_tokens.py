@@ -117,10 +117,12 @@ def test_names_are_unique_and_the_first_token_is_for_an_administrator() -> None:
     with pytest.raises(TokenNotFoundError, match="no admin token"):
         table(READER)
     tokens = table(ADMIN, READER)
-    with pytest.raises(AlreadyExistsError):
+    with pytest.raises(AlreadyExistsError) as caught:
         tokens.new_token(
             "reader", digest=b"", permissions=["db:a:read"], created_ns=1, expiry_ns=None
         )
+    # Only the first admin token can be regenerated.
+    assert "headrace delete token" in caught.value.hint
     for name in ("", "x" * 512, "a\nb"):
         with pytest.raises(InvalidNameError):
             tokens.new_token(
