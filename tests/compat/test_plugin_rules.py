@@ -1031,7 +1031,7 @@ def test_8_a_running_plugin_calls_this_server(probe: Probe, host: str) -> None:
     def call(path, body=None):
         headers = {{"Authorization": "Bearer token"}}
         request = urllib.request.Request("http://{host}:{probe.server.port}" + path, body, headers)
-        with urllib.request.urlopen(request, timeout=5) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.read().decode()
 
     def everything(api):
