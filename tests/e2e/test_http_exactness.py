@@ -184,7 +184,7 @@ def test_answers_are_compressed_for_who_can_read_it(shared_server: ServerProcess
 
 def raw(server: ServerProcess, request: bytes, until: bytes) -> bytes:
     """What the server sends on one connection until `until` has come."""
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
         connection.sendall(request)
         received = b""
         while until not in received:
@@ -199,7 +199,7 @@ def test_a_client_may_ask_before_it_sends_its_body(shared_server: ServerProcess)
         b"POST /write?db=expect HTTP/1.1\r\nHost: localhost\r\nContent-Length: 6\r\n"
         b"Expect: 100-continue\r\n\r\n"
     )
-    with socket.create_connection(("127.0.0.1", shared_server.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", shared_server.port), timeout=60) as connection:
         connection.sendall(head)
         assert connection.recv(1000).startswith(b"HTTP/1.1 100 ")
         connection.sendall(b"m f=1i")
@@ -241,7 +241,7 @@ def test_health_and_ping_speak_to_each_version_its_way(shared_server: ServerProc
 def test_http_2_with_prior_knowledge(shared_server: ServerProcess) -> None:
     # Preface and an empty SETTINGS frame: the answer begins with the server's SETTINGS frame.
     preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
-    with socket.create_connection(("127.0.0.1", shared_server.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", shared_server.port), timeout=60) as connection:
         connection.sendall(preface)
         head = connection.recv(9)
     assert head[3] == 4
@@ -255,7 +255,7 @@ def test_head_answers_of_http_2_have_no_body(shared_server: ServerProcess, path:
     head = len(names).to_bytes(3, "big") + b"\x01\x05\x00\x00\x00\x01" + names
     answered = False
     with (
-        socket.create_connection(("127.0.0.1", shared_server.port), timeout=10) as connection,
+        socket.create_connection(("127.0.0.1", shared_server.port), timeout=60) as connection,
         connection.makefile("rb") as stream,
     ):
         connection.sendall(preface + head)
@@ -310,7 +310,7 @@ def test_tls(make_server: MakeServer, tmp_path: Path) -> None:
     with pytest.warns(DeprecationWarning, match="TLSv1_1"):
         old.maximum_version = ssl.TLSVersion.TLSv1_1
     with (
-        socket.create_connection(("127.0.0.1", server.port), timeout=10) as plain,
+        socket.create_connection(("127.0.0.1", server.port), timeout=60) as plain,
         pytest.raises((ssl.SSLError, ConnectionError)),
     ):
         old.wrap_socket(plain)
@@ -325,7 +325,7 @@ def test_the_oldest_version_of_tls_can_be_set(make_server: MakeServer, tmp_path:
 
     def version() -> str | None:
         with (
-            socket.create_connection(("127.0.0.1", server.port), timeout=10) as plain,
+            socket.create_connection(("127.0.0.1", server.port), timeout=60) as plain,
             client.wrap_socket(plain, server_hostname="127.0.0.1") as spoken,
         ):
             return spoken.version()

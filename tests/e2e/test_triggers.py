@@ -92,8 +92,8 @@ def test_plugin_calls_its_own_server_while_it_runs(server: ServerProcess) -> Non
 import urllib.request
 def process_request(api, query, headers, body, args):
     url = "http://localhost:{server.port}/api/v3/engine/inner"
-    inner = urllib.request.urlopen(url, timeout=5).read().decode()
-    urllib.request.urlopen("http://127.0.0.1:{server.port}/api/v3/write_lp?db=db", b"via_http f=1i", timeout=5)
+    inner = urllib.request.urlopen(url, timeout=60).read().decode()
+    urllib.request.urlopen("http://127.0.0.1:{server.port}/api/v3/write_lp?db=db", b"via_http f=1i", timeout=60)
     return {{"inner": inner, "rows": api.query("SELECT f FROM via_http")}}
 """,
     )

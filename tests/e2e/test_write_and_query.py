@@ -237,7 +237,7 @@ def test_health_ping_and_metrics(shared_server: ServerProcess) -> None:
 
 
 def test_clients_of_http_1_0_need_name_no_host(shared_server: ServerProcess) -> None:
-    with socket.create_connection(("127.0.0.1", shared_server.port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", shared_server.port), timeout=60) as client:
         client.sendall(b"GET /health HTTP/1.0\r\n\r\n")
         assert client.recv(1000).startswith(b"HTTP/1.0 200 ")
 

@@ -799,7 +799,7 @@ def test_a_plugin_may_call_the_servers_process_over_a_socket_while_it_runs(with_
         source = """
         from urllib.request import urlopen
         def process_scheduled_call(api, t, args):
-            api.info(urlopen("http://127.0.0.1:" + args["port"], timeout=5).read().decode())
+            api.info(urlopen("http://127.0.0.1:" + args["port"], timeout=60).read().decode())
         """
         outer = bench.worker(bench.plugin(source), arguments={"port": str(port)})
         outcome = await outer.run(TICK)
