@@ -238,6 +238,22 @@ def test_health_and_ping_speak_to_each_version_its_way(shared_server: ServerProc
     assert ask("/ping", "application/x-msgpack") == (204, b"")
 
 
+@pytest.mark.parametrize(
+    ("path", "agent", "status", "content"),
+    [
+        ("/ping?wait_for_leader=5s", "", 204, b""),
+        ("/ping", "InfluxDBClient", 204, b""),
+        ("/health", "influxdb-client-go/2.14.0 (linux; amd64)", 200, b'"status":"pass"'),
+    ],
+)
+def test_go_clients_that_say_nothing_of_what_they_accept_are_understood(
+    shared_server: ServerProcess, path: str, agent: str, status: int, content: bytes
+) -> None:
+    answer = shared_server.request("GET", path, headers={"User-Agent": agent} if agent else {})
+    assert answer.status == status
+    assert content in answer.body
+
+
 def test_http_2_with_prior_knowledge(shared_server: ServerProcess) -> None:
     # Preface and an empty SETTINGS frame: the answer begins with the server's SETTINGS frame.
     preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"

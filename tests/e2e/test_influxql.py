@@ -273,3 +273,11 @@ def test_a_token_decides_about_every_database_of_a_statement(
         server.environment.pop("HEADRACE_AUTH_TOKEN", None)
         flags = () if nothing is None else ("--token", nothing)
         assert "give a token with --token" in server.cli("show", "databases", *flags).stderr
+
+
+def test_no_parameters_may_be_null(filled: ServerProcess) -> None:
+    # Go's client of version 1 encodes a map that is not there.
+    query = urlencode({"q": "SHOW DATABASES", "params": "null", "epoch": "ms"})
+    answer = filled.request("POST", f"/query?{query}")
+    assert answer.status == 200
+    assert answer.json()["results"][0]["series"]

@@ -28,8 +28,7 @@ def routes(services: Services) -> list[Route]:
                 },
                 503,
             )
-        if "application/json" in request.headers.get("accept", ""):
-            # Clients of version 2 ask so, and read the status.
+        if _is_of_version_2(request):
             return json_response(
                 {
                     "name": "headrace",
@@ -45,9 +44,7 @@ def routes(services: Services) -> list[Route]:
         return Response(200, b"OK", "text/plain; charset=utf-8")
 
     async def ping(request: Request) -> Response:
-        accept = request.headers.get("accept", "")
-        if accept and "json" not in accept and "*" not in accept:
-            # Clients of version 1 want MessagePack and insist on the answer of that version.
+        if _is_of_version_1(request):
             return Response(204)
         return json_response(
             {"product_name": "Headrace", "version": engine.__version__, "process_id": process_id}
@@ -75,7 +72,7 @@ def routes(services: Services) -> list[Route]:
             "Name and version of the server",
             Right.NONE,
             answer=Answer(
-                200, "name and version; 204 for who does not accept JSON", ("application/json",)
+                200, "name and version; 204 for clients of version 1", ("application/json",)
             ),
         ),
         Route(
@@ -87,3 +84,24 @@ def routes(services: Services) -> list[Route]:
             answer=Answer(200, "samples", ("text/plain",)),
         ),
     ]
+
+
+def _is_of_version_1(request: Request) -> bool:
+    """Whether a client insists on the answer that version 1 gives to a ping.
+
+    Some want MessagePack; Go's, which says nothing of what it accepts, waits for a leader, or has a
+    name.
+    """
+    accept = request.headers.get("accept", "")
+    return (
+        (accept != "" and "json" not in accept and "*" not in accept)
+        or "wait_for_leader" in request.query_parameters()
+        or request.headers.get("user-agent") == "InfluxDBClient"
+    )
+
+
+def _is_of_version_2(request: Request) -> bool:
+    """Whether a client reads the status; most say that they accept JSON, Go's has a name."""
+    return "application/json" in request.headers.get("accept", "") or request.headers.get(
+        "user-agent", ""
+    ).startswith("influxdb-client-")
