@@ -23,7 +23,7 @@ from tests.support.waiting import wait_for
 pytestmark = pytest.mark.e2e
 
 # HEADRACE_IDLE_CONNECTIONS=11000 is more than there are places for.
-IDLE_CONNECTIONS = int(os.environ.get("HEADRACE_IDLE_CONNECTIONS", "1000"))
+IDLE_CONNECTIONS = int(os.environ.get("HEADRACE_IDLE_CONNECTIONS", "10000"))
 GARBAGE_ROUNDS = int(os.environ.get("HEADRACE_GARBAGE_ROUNDS", "150"))
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
