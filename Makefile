@@ -10,7 +10,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := $(wildcard src/lp_core/*.pyx src/lp_core/*.pxd src/lp_core/*.h)
+SOURCES := $(wildcard src/lp_core/*.pyx src/lp_core/*.pxd src/lp_core/*.h src/engine/*.pyx)
 PYTEST_FLAGS ?=
 # Most tests wait for a server most of the time.
 PYTEST_WORKERS ?= 3

@@ -1,4 +1,4 @@
-"""Build of the Cython extensions of lp_core; everything else stands in pyproject.toml.
+"""Build of the Cython extensions of lp_core and engine; everything else stands in pyproject.toml.
 
 Switches, read from the environment so that they reach an isolated build:
 ``HEADRACE_DEBUG=1``     bounds checks, C assertions, no optimisation
@@ -62,7 +62,7 @@ macros = [("CYTHON_TRACE", "1"), ("CYTHON_TRACE_NOGIL", "1")] if COVERAGE else [
 
 extensions = [
     Extension(
-        f"lp_core.{source.stem}",
+        ".".join(source.relative_to("src").with_suffix("").parts),
         [str(source)],
         include_dirs=["src/lp_core"],
         define_macros=macros,
@@ -70,7 +70,7 @@ extensions = [
         extra_link_args=link_args,
         depends=[str(header) for header in sorted(Path("src/lp_core").glob("*.h"))],
     )
-    for source in sorted(Path("src/lp_core").glob("_*.pyx"))
+    for source in sorted(Path("src").rglob("_*.pyx"))
 ]
 
 

@@ -49,6 +49,7 @@ class ServeConfig:
     http_receive_timeout: float = 15.0
     http_idle_timeout: float = 30.0
     http_connections_per_address: int = 2_000
+    http_busy_poll_us: int = 300
     wal_flush_interval: float = 1.0
     wal_segment_size: int = 64 * 1024 * 1024
     wal_kept_max: int = 10 * 1024 * 1024 * 1024

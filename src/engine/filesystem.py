@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from engine._kernel import begin_writeback
 from engine.errors import ConfigError
 
 # Linux takes at most this many buffers in one pwritev call (IOV_MAX).
@@ -60,6 +61,15 @@ class FileSystem:
                 done += os.pwrite(descriptor, rest, offset + written + done)
             written += expected
         return written
+
+    def begin_sync(self, descriptor: int, offset: int, nbytes: int) -> None:
+        """Let the disk begin with bytes that `sync_data` will wait for; they are not durable yet."""
+        try:
+            begin_writeback(descriptor, offset, nbytes)
+        except OSError as error:
+            # Some file systems have no such thing; they begin with `sync_data`.
+            if error.errno not in (errno.ENOSYS, errno.EINVAL):
+                raise
 
     def sync_data(self, descriptor: int) -> None:
         """Make the file's data durable."""

@@ -251,6 +251,16 @@ OPTIONS = (
         least=0,
     ),
     Option(
+        "--http-busy-poll-us",
+        ("HEADRACE_HTTP_BUSY_POLL_US",),
+        parse_number,
+        "microseconds for which a core stays awake for the next small write of a client that sends "
+        "one upon the other; 0 to sleep at once (default 300)",
+        "N",
+        least=0,
+        most=10_000,
+    ),
+    Option(
         "--wal-flush-interval",
         ("HEADRACE_WAL_FLUSH_INTERVAL", "INFLUXDB3_WAL_FLUSH_INTERVAL"),
         parse_seconds,

@@ -304,6 +304,7 @@ class Server:
             idle_s=config.http_idle_timeout,
             connections_per_address=config.http_connections_per_address,
             connections_max=places(),
+            busy_poll_us=config.http_busy_poll_us,
             without_auth=config.without_auth,
             paths_without_token=frozenset(f"/{name}" for name in config.disable_authz),
         )

@@ -127,6 +127,8 @@ class App:
             self._headers,
             self._requests,
             self._serve_handed_over,
+            busy_poll_us=services.config.busy_poll_us,
+            is_idle=lambda: not self._active,
         )
         self._errors = metrics.counter(
             "headrace_http_errors_total", "Requests answered with an error, by its code.", ("code",)

@@ -11,6 +11,8 @@ from typing import Any, Protocol, cast
 import granian._granian as inner
 from granian.server.embed import AsyncWorker
 
+from engine.turns import take_prompt_turns
+
 logger = logging.getLogger(__name__)
 
 Message = Mapping[str, Any]
@@ -136,5 +138,8 @@ async def work(
     # The runtime of several threads, of which there is one: unlike the other it makes no system
     # call for a message to a thread that is awake anyway.
     serve = worker.serve_mtr_uds if is_unix_socket else worker.serve_mtr
+    # granian's threads begin here and are the loop's equals; what it starts later is not.
+    take_prompt_turns(is_for_children=True)
     serve(_scheduler(callback, loop), loop, shutdown_event)
+    take_prompt_turns()
     await ended

@@ -30,6 +30,8 @@ class HttpConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     connections_max: int = CONNECTIONS_MAX
     # Connections of one other machine at one time; 0 for any number.
     connections_per_address: int = CONNECTIONS_PER_ADDRESS
+    # Microseconds for which the server stays awake for the next small write; 0 for none.
+    busy_poll_us: int = 300
     # Bodies being received or processed at one time, in bytes; more are refused with 503.
     bodies_bytes_max: int = 512 * 1024 * 1024
     without_auth: bool = False

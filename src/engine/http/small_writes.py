@@ -13,9 +13,10 @@ import msgspec
 
 from engine.http.access import Access
 from engine.http.answer_headers import AnswerHeaders, new_request_id
-from engine.http.asgi import HandedOver, Request, Scope, connection_of
+from engine.http.asgi import HandedOver, Request, Scope, SentHeaders, connection_of
 from engine.http.auth import Gatekeeper
 from engine.http.bodies import BodyGate, Message
+from engine.http.busy_poll import BusyPoll
 from engine.http.granian_worker import Watcher
 from engine.http.write_target import WriteTarget
 from engine.ingest.merger import MERGED_BODY_BYTES_MAX
@@ -84,13 +85,30 @@ class SmallWrites:
         headers: AnswerHeaders,
         answered: Counter,
         serve: Serve,
+        *,
+        busy_poll_us: int = 0,
+        is_idle: Callable[[], bool] = lambda: True,
     ) -> None:
+        """Know no kind yet.
+
+        Args:
+            pipeline: Stores.
+            gate: Admits bodies.
+            gatekeeper: Tells whether what was decided still holds.
+            headers: Those of answers.
+            answered: Counts them; labels: method and status.
+            serve: Serves a request the ordinary way.
+            busy_poll_us: For how long the loop stays awake for the next one.
+            is_idle: Whether no request is in work on the ordinary way.
+        """
         self.pipeline = pipeline
         self.gate = gate
         self.gatekeeper = gatekeeper
         self.headers = headers
-        # Labels: method and status.
         self.answered = answered
+        self._busy_poll_us = busy_poll_us
+        self._is_idle = is_idle
+        self._busy_poll: BusyPoll | None = None
         self._serve = serve
         self._kinds: dict[Any, _Kind] = {}
         self._seen: set[int] = set()
@@ -128,6 +146,11 @@ class SmallWrites:
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
             self._look_for_silent()
+            self._busy_poll = BusyPoll(
+                self._loop,
+                self._busy_poll_us,
+                lambda: not self.requests and self._is_idle(),
+            )
             self.pipeline.gather(self)
         if len(self._kinds) >= KINDS_MAX:
             self._kinds.clear()
@@ -197,6 +220,11 @@ class SmallWrites:
         if self._all_over is not None and not self.requests and not self._all_over.done():
             self._all_over.set_result(None)
 
+    def expect_more(self) -> None:
+        """One is answered: its client may send the next one at once."""
+        if self._busy_poll is not None and not self.requests:
+            self._busy_poll.answered()
+
     def hand_over_unread(self) -> None:
         """Hand over those of which the body is not there yet."""
         self.pipeline.decide()
@@ -241,6 +269,7 @@ class SmallWrite:
     __slots__ = (
         "_begun",
         "_declared",
+        "_headers",
         "_kind",
         "_writes",
         "asked_s",
@@ -262,6 +291,7 @@ class SmallWrite:
         # The body, until somebody takes it.
         self.first: Any = watcher.proto.receive()
         self._begun = 0.0
+        self._headers: SentHeaders | None = None
 
     def store_late(self, first: Any) -> None:
         """Store the body, which has come after others."""
@@ -285,10 +315,15 @@ class SmallWrite:
             return
         self._begun = perf_counter()
         writes.gate.admit(nbytes)
-        if not writes.pipeline.merge(kind.target.request(body, self.connection), self._end):
+        written = kind.target.request(body, self.connection)
+        if not writes.pipeline.merge(written, self._end, self._make_ready):
             writes.gate.release(nbytes)
             writes.unlearn(kind)
             writes.hand_over(self, first)
+
+    def _make_ready(self) -> None:
+        """Make what the answer needs, while the disk is at work."""
+        self._headers = self._writes.headers.common(new_request_id())
 
     def _end(self, failure: Exception | None) -> None:
         """Answer."""
@@ -299,7 +334,7 @@ class SmallWrite:
         if failure is not None:
             writes.hand_over(self, None, failure)
             return
-        headers = writes.headers.common(new_request_id())
+        headers = self._headers or writes.headers.common(new_request_id())
         try:
             send = self.watcher.proto.send
             send({"type": "http.response.start", "status": 204, "headers": headers})
@@ -311,3 +346,4 @@ class SmallWrite:
             writes.answered.add(1, "POST", "204")
         writes.pipeline.write_seconds.observe(perf_counter() - self._begun)
         writes.forget(self)
+        writes.expect_more()

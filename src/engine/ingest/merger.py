@@ -63,13 +63,23 @@ class _NoArrivals:
 class _Group:
     """Requests for one database, in the order in which they came."""
 
-    __slots__ = ("database", "nbytes", "on_stored", "precision", "regulars", "requests")
+    __slots__ = (
+        "database",
+        "meanwhile",
+        "nbytes",
+        "on_stored",
+        "precision",
+        "regulars",
+        "requests",
+    )
 
     def __init__(self, database: str, precision: Precision) -> None:
         self.database = database
         self.precision = precision
         self.requests: list[WriteRequest] = []
         self.on_stored: list[OnStored] = []
+        # Makes answers ready.
+        self.meanwhile: list[Callable[[], None]] = []
         self.nbytes = 0
         # How many of the writers should be back after their answer.
         self.regulars = 0
@@ -137,10 +147,16 @@ class Merger:
             and _PLAIN_LINES.fullmatch(request.body) is not None
         )
 
-    def put(self, request: WriteRequest, on_stored: OnStored) -> None:
+    def put(
+        self,
+        request: WriteRequest,
+        on_stored: OnStored,
+        meanwhile: Callable[[], None] | None = None,
+    ) -> None:
         """Take `request`; whoever puts calls `decide` when he has put all that there is.
 
-        `on_stored` hears when it is durable, or queued with ``no_sync``.
+        `on_stored` hears when it is durable, or queued with ``no_sync``. `meanwhile` is called, if
+        at all, while the disk is at work, to make the answer ready.
         """
         group = self._groups.get(request.database)
         if group is not None and group.precision is not request.precision:
@@ -151,6 +167,8 @@ class Merger:
             self._groups[request.database] = group
         group.requests.append(request)
         group.on_stored.append(on_stored)
+        if meanwhile is not None:
+            group.meanwhile.append(meanwhile)
         group.nbytes += len(request.body)
         self._log.writers_held_back += 1
         if not request.no_sync and self._regulars.has(request.client, self._loop.time()):
@@ -265,6 +283,7 @@ class Merger:
                 partial(self._tell, group),
                 writers=len(group.requests),
                 is_last=is_last,
+                meanwhile=partial(_call_all, group.meanwhile),
             )
         except (LpCoreError, EngineError):
             # Whose fault it is shows when each goes alone.
@@ -300,6 +319,11 @@ class Merger:
             if not request.no_sync:
                 self._regulars.answered(request.client, now_s)
                 on_stored(error)
+
+
+def _call_all(callbacks: list[Callable[[], None]]) -> None:
+    for callback in callbacks:
+        callback()
 
 
 async def _pass_on(rest: Coroutine[Any, Any, None], on_stored: OnStored) -> None:

@@ -142,27 +142,38 @@ class IngestPipeline:
         """Merge the small requests of `arrivals`, too; each is given to `merge`."""
         self._merger.gather(arrivals)
 
-    def merge(self, request: WriteRequest, on_stored: OnStored) -> bool:
+    def merge(
+        self,
+        request: WriteRequest,
+        on_stored: OnStored,
+        meanwhile: Callable[[], None] | None = None,
+    ) -> bool:
         """Store `request` along with others, if it is of that kind; return whether it is taken.
 
-        If not, nothing has happened, and `write` says why. `on_stored` hears of its end. Whoever
-        merges on his own account calls `decide` then.
+        If not, nothing has happened, and `write` says why. `on_stored` hears of its end; `meanwhile`
+        may make the answer ready while the disk is at work. Whoever merges on his own account calls
+        `decide` then.
         """
         try:
             self._check_room()
         except EngineError:
             return False
-        return self._merge(request, on_stored)
+        return self._merge(request, on_stored, meanwhile)
 
     def decide(self) -> None:
         """Have merged requests stored, unless it is worth waiting for more."""
         self._merger.decide()
 
-    def _merge(self, request: WriteRequest, on_stored: OnStored) -> bool:
+    def _merge(
+        self,
+        request: WriteRequest,
+        on_stored: OnStored,
+        meanwhile: Callable[[], None] | None = None,
+    ) -> bool:
         if self._live(request.database) is None or not self._merger.takes(request):
             return False
         self._bytes.add(len(request.body))
-        self._merger.put(request, on_stored)
+        self._merger.put(request, on_stored, meanwhile)
         return True
 
     async def _write_alone(self, request: WriteRequest) -> None:

@@ -19,6 +19,7 @@ from engine.filesystem import FileSystem
 from engine.ids import Position
 from engine.logs import keys
 from engine.paths import DataPaths
+from engine.turns import take_prompt_turns
 from engine.wal.commit_place import LOOP_BYTES_MAX, CommitPlace
 from engine.wal.gathering import Gathering
 from engine.wal.segment_series import NoRoomError, Segment, SegmentSeries, UnplacedFrame
@@ -76,12 +77,28 @@ class _End(msgspec.Struct, frozen=True):
 class _Pending(UnplacedFrame):
     """A frame on its way to the disk, and who waits for it."""
 
-    __slots__ = ("on_end", "writers")
+    __slots__ = ("durable", "meanwhile", "on_end", "writers")
 
-    def __init__(self, encoded: EncodedFrame, writers: int, on_end: OnEnd) -> None:
+    def __init__(
+        self,
+        encoded: EncodedFrame,
+        writers: int,
+        on_end: OnEnd,
+        meanwhile: Callable[[], None] | None,
+    ) -> None:
         super().__init__(encoded)
         self.writers = writers
         self.on_end = on_end
+        self.meanwhile = meanwhile
+        # What it will be once it is on the disk.
+        self.durable: DurableFrame | None = None
+
+    def read(self) -> DurableFrame:
+        """The frame as readers of the log see it; it has its place."""
+        assert self.segment is not None
+        # This process wrote the bytes a moment ago: nothing to verify.
+        frame = self.segment.reader.frame(self.offset, verify=False)
+        return DurableFrame(self.segment, frame)
 
 
 class Log:
@@ -186,10 +203,13 @@ class Log:
         writers: int = 1,
         joins: bool = False,
         is_last: bool = False,
+        meanwhile: Callable[[], None] | None = None,
     ) -> None:
         """Queue a frame that so many `writers` wait for, to be told by `on_end`.
 
         `joins` as `append`. After one that `is_last` the caller calls `commit_queued` at once.
+        `meanwhile` is called, if at all, while the disk is at work, and may make ready what
+        `on_end` needs: the frame is neither durable nor visible then.
 
         Raises:
             WalError, BackPressureError: As `append`; then `on_end` is not called.
@@ -204,7 +224,7 @@ class Log:
                 f"{self._config.queued_bytes_max}",
                 hint="the disk is slower than the writes: send again after the pause given",
             )
-        pending = _Pending(encoded, writers, on_end)
+        pending = _Pending(encoded, writers, on_end, meanwhile)
         self.queued_bytes += encoded.nbytes
         with self._wake:
             self._queue.append(pending)
@@ -226,7 +246,7 @@ class Log:
                 self._wake.notify()
                 return
             group = self._take_queue()
-        self._resolve(group, self._commit(group))
+        self._resolve(group, self._commit(group, partial(_make_ready, group)))
 
     def _is_for_loop(self) -> bool:
         """Whether the event loop, and not the log thread, commits what is queued now."""
@@ -265,6 +285,7 @@ class Log:
 
     def _run(self) -> None:
         assert self._loop is not None
+        take_prompt_turns()
         while group := self._next_group():
             end = self._commit(group)
             self._loop.call_soon_threadsafe(self._resolve, group, end)
@@ -303,15 +324,20 @@ class Log:
         self._groups_taken += bool(group)
         return group
 
-    def _commit(self, group: list[_Pending]) -> _End:
-        """Make `group` durable unless the log has failed, before or now."""
+    def _commit(
+        self, group: list[_Pending], meanwhile: Callable[[], None] | None = None
+    ) -> _End:
+        """Make `group` durable unless the log has failed, before or now.
+
+        `meanwhile` is called while the disk is at work.
+        """
         if self.failure is not None:
             return _End(0, self.failure)
         for number, pending in enumerate(group):
             pending.position = Position(self._next_position + number)
         started = time.monotonic()
         try:
-            self._segments.write(group)
+            self._segments.write(group, meanwhile)
         except NoRoomError as error:
             self._next_position = Position(self._next_position + error.durable)
             return _End(error.durable, self._no_room(error.reason))
@@ -364,8 +390,6 @@ class Log:
         self.queued_bytes -= sum(pending.encoded.nbytes for pending in group)
         outcomes: list[DurableFrame | WalError | DiskFullError] = []
         failure = end.failure
-        if failure is None:
-            self._on_sync(end.seconds)
         if end.durable:
             try:
                 outcomes += self._publish(group[: end.durable])
@@ -381,18 +405,25 @@ class Log:
             self._on_refused()
         for pending, outcome in zip(group, outcomes, strict=True):
             pending.on_end(outcome)
+        if end.failure is None:
+            self._on_sync(end.seconds)
         self._after_commit()
 
     def _publish(self, group: list[_Pending]) -> list[DurableFrame]:
-        durable = []
-        for pending in group:
-            assert pending.segment is not None
-            # This process wrote the bytes a moment ago: nothing to verify.
-            frame = pending.segment.reader.frame(pending.offset, verify=False)
-            durable.append(DurableFrame(pending.segment, frame))
+        durable = [pending.durable or pending.read() for pending in group]
         self.durable_position = group[-1].position
         self._on_durable(durable)
         return durable
+
+
+def _make_ready(group: list[_Pending]) -> None:
+    """Do what the end of a commit needs and no sync has to come before."""
+    for pending in group:
+        pending.durable = pending.read()
+        # Read once: whoever makes it visible finds them there.
+        _ = pending.durable.frame.sections
+        if pending.meanwhile is not None:
+            pending.meanwhile()
 
 
 def _settle(

@@ -5,7 +5,7 @@
 import errno
 import mmap
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from engine.clock import Clock
@@ -109,8 +109,13 @@ class SegmentSeries:
         """Whether so much goes into the segment in use."""
         return self._file is not None and self._offset + nbytes <= self._file.size_bytes
 
-    def write(self, group: Sequence[UnplacedFrame]) -> None:
+    def write(
+        self, group: Sequence[UnplacedFrame], meanwhile: Callable[[], None] | None = None
+    ) -> None:
         """Make `group` durable; each frame is told its place.
+
+        `meanwhile` is called while the disk is at work: each frame has its place then, but is not
+        durable.
 
         Raises:
             NoRoomError: The disk is full; the log goes on with what it takes later.
@@ -131,7 +136,7 @@ class SegmentSeries:
                 frame.segment, frame.offset = self._segment, self._offset
                 buffers.append(memoryview(frame.encoded))
                 self._offset += nbytes
-            self._flush(buffers, start)
+            self._flush(buffers, start, meanwhile)
         except OSError as error:
             if isinstance(error, _SyncFailedError) or error.errno not in NO_ROOM_ERRNOS:
                 raise
@@ -144,7 +149,12 @@ class SegmentSeries:
         self._seal()
         self._files.close()
 
-    def _flush(self, buffers: list[memoryview], start: int) -> None:
+    def _flush(
+        self,
+        buffers: list[memoryview],
+        start: int,
+        meanwhile: Callable[[], None] | None = None,
+    ) -> None:
         if not buffers:
             return
         assert self._file is not None
@@ -158,6 +168,9 @@ class SegmentSeries:
                 self._filesystem.write_at(self._file.descriptor, [_ZEROS[:room]], end)
                 self._written_until = end + room
         try:
+            if meanwhile is not None:
+                self._filesystem.begin_sync(self._file.descriptor, start, written)
+                meanwhile()
             self._filesystem.sync_data(self._file.descriptor)
             if self._is_new:
                 # Without this a crash could forget the file's name, with frames acknowledged.
