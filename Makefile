@@ -124,4 +124,4 @@ fuzz: $(if $(CLANG),$(FUZZED)/.built,$(VENV)/.fuzz)
 
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info .demo
-	rm -f src/lp_core/_*.c src/lp_core/*.so
+	rm -f src/lp_core/_*.c src/lp_core/*.so src/engine/_*.c src/engine/*.so

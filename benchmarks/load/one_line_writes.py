@@ -1,15 +1,18 @@
 # Owns the comparison of servers that take in one line at a time.
 """How long the answer to a one-line write takes.
 
-    cd benchmarks && python -m load.one_line_writes [--seconds 2] [--rounds 3] [--connections 1,4,16,64]
+    cd benchmarks && python -m load.one_line_writes [--seconds 2] [--rounds 3] [--connections 1,4,16,64] [--neighbours 2]
 
 Servers take turns; each connection has one request under way. In the same run stand what no durable write can beat, a bare
 4 KiB write with fdatasync on the same disk, and for Headrace the same requests to /ping, which write
-nothing. A peer that is not installed is left out.
+nothing. A peer that is not installed is left out. With ``--neighbours 2`` so many other processes
+compute without pause meanwhile, with the same rights to the cores.
 """
 
 import argparse
 import os
+import subprocess
+import sys
 import tempfile
 import time
 from contextlib import ExitStack
@@ -122,12 +125,20 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--connections", default="1,4,16,64")
     parser.add_argument("--servers", default=",".join(kind.name for kind in SERVERS))
+    parser.add_argument(
+        "--neighbours", type=int, default=0, help="processes that compute meanwhile"
+    )
     parser.add_argument("--directory", default=".", help="on the disk to be measured")
     options = parser.parse_args()
     counts = [int(text) for text in options.connections.split(",")]
     kinds = chosen(options.servers)
     print(machine())
+    print(f"neighbours that compute: {options.neighbours}")
     with tempfile.TemporaryDirectory(dir=options.directory) as directory, ExitStack() as running:
+        for _ in range(options.neighbours):
+            neighbour = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+            running.callback(neighbour.wait)
+            running.callback(neighbour.kill)
         report(FLOOR, 1, options.seconds, sync_floor(directory, options.seconds), None)
         servers = []
         for kind in kinds:

@@ -1,4 +1,4 @@
-# Owns calls of the kernel that Python's own modules do not have, or not without the interpreter's lock.
+# Owns calls of the kernel that Python's modules do not have, or not without the interpreter's lock.
 """Calls of the kernel."""
 
 from cpython.exc cimport PyErr_SetFromErrno

@@ -63,7 +63,7 @@ class FileSystem:
         return written
 
     def begin_sync(self, descriptor: int, offset: int, nbytes: int) -> None:
-        """Let the disk begin with bytes that `sync_data` will wait for; they are not durable yet."""
+        """Let the disk begin with what `sync_data` will wait for; nothing is durable by that."""
         try:
             begin_writeback(descriptor, offset, nbytes)
         except OSError as error:

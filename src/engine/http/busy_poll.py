@@ -41,7 +41,7 @@ class BusyPoll:
         self._in_vain = 0
 
     def answered(self) -> None:
-        """A client that may come back at once has its answer: wait for it at the end of the turn."""
+        """A client has its answer and may come back: wait for it at the end of the turn."""
         if self._events is None or self._is_due:
             return
         if self._answers_to_skip:

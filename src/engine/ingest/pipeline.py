@@ -150,9 +150,9 @@ class IngestPipeline:
     ) -> bool:
         """Store `request` along with others, if it is of that kind; return whether it is taken.
 
-        If not, nothing has happened, and `write` says why. `on_stored` hears of its end; `meanwhile`
-        may make the answer ready while the disk is at work. Whoever merges on his own account calls
-        `decide` then.
+        If not, nothing has happened, and `write` says why. `on_stored` hears of its end, and
+        `meanwhile` may make the answer ready while the disk is at work. Whoever merges on his own
+        account calls `decide` then.
         """
         try:
             self._check_room()

@@ -324,9 +324,7 @@ class Log:
         self._groups_taken += bool(group)
         return group
 
-    def _commit(
-        self, group: list[_Pending], meanwhile: Callable[[], None] | None = None
-    ) -> _End:
+    def _commit(self, group: list[_Pending], meanwhile: Callable[[], None] | None = None) -> _End:
         """Make `group` durable unless the log has failed, before or now.
 
         `meanwhile` is called while the disk is at work.
@@ -422,8 +420,13 @@ def _make_ready(group: list[_Pending]) -> None:
         pending.durable = pending.read()
         # Read once: whoever makes it visible finds them there.
         _ = pending.durable.frame.sections
-        if pending.meanwhile is not None:
+        if pending.meanwhile is None:
+            continue
+        try:
             pending.meanwhile()
+        except Exception:
+            # No reason to lose the frame, or the log: `on_end` has to do without.
+            logger.exception("an answer could not be made ready")
 
 
 def _settle(

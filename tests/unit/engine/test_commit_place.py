@@ -192,3 +192,94 @@ def test_thread_and_loop_take_turns_without_losing_or_doubling_a_frame(
     assert kit.recovered()[0] == sorted(positions)
     assert threading.main_thread() in disk.threads
     assert set(disk.threads) != {threading.main_thread()}
+
+
+class ToldSync(FileSystem):
+    """Notes what is done, in order; a sync fails once told so."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.is_broken = False
+
+    def begin_sync(self, descriptor: int, offset: int, nbytes: int) -> None:
+        super().begin_sync(descriptor, offset, nbytes)
+        self.done.append(f"begin {nbytes}")
+
+    def sync_data(self, descriptor: int) -> None:
+        self.done.append("sync")
+        if self.is_broken:
+            raise OSError(5, "Input/output error")
+
+
+def test_answers_are_made_ready_while_the_disk_is_at_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commit_place, "QUICK_S", 60.0)
+    monkeypatch.setattr(commit_place, "SLOW_S", 60.0)
+    disk = ToldSync()
+    kit = Kit(tmp_path, filesystem=disk)
+
+    async def scenario() -> None:
+        log = kit.open()
+
+        def on_end(outcome: object) -> None:
+            disk.done.append("failed" if isinstance(outcome, WalError) else "durable")
+
+        def make_ready() -> None:
+            # Nobody may see what is not durable.
+            assert log.durable_position == len(kit.durable)
+            disk.done.append("ready")
+
+        def submit() -> None:
+            disk.done.clear()
+            log.submit(frame(1), on_end, is_last=True, meanwhile=make_ready)
+            log.commit_queued()
+
+        for number in range(THREAD_COMMITS_MIN):
+            await log.append(frame(number))
+        assert "ready" not in disk.done
+        for _ in range(ATTEMPTS):
+            submit()
+            if "ready" in disk.done:
+                break
+            await log.append(frame(0))
+        nbytes = frame(1).nbytes
+        assert disk.done == [f"begin {nbytes}", "ready", "sync", "durable"]
+        assert [row["n"] for row in kit.durable[-1].frame.sections[0].batch["m"].rows()] == ["1"]
+        visible = len(kit.durable)
+        disk.is_broken = True
+        submit()
+        assert disk.done == [f"begin {nbytes}", "ready", "sync", "failed"]
+        assert len(kit.durable) == visible
+        await log.stop()
+
+    asyncio.run(scenario())
+
+
+def test_what_cannot_be_made_ready_is_durable_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(commit_place, "QUICK_S", 60.0)
+    monkeypatch.setattr(commit_place, "SLOW_S", 60.0)
+    kit = Kit(tmp_path)
+
+    async def scenario() -> None:
+        log = kit.open()
+        outcomes: list[object] = []
+
+        def break_down() -> None:
+            raise ValueError("planted")
+
+        for number in range(THREAD_COMMITS_MIN):
+            await log.append(frame(number))
+        for _ in range(ATTEMPTS):
+            log.submit(frame(1), outcomes.append, is_last=True, meanwhile=break_down)
+            log.commit_queued()
+            if "planted" in caplog.text:
+                break
+            await log.append(frame(0))
+        assert outcomes[-1] is kit.durable[-1]
+        assert log.failure is None
+        await log.stop()
+
+    asyncio.run(scenario())

@@ -22,6 +22,8 @@ from engine.http.routes import write
 from engine.http.routing import Router
 from engine.http.small_writes import KINDS_MAX
 from engine.metrics import MetricsRegistry
+from engine.wal import commit_place
+from engine.wal.commit_place import THREAD_COMMITS_MIN
 from tests.support.any_service import AnyService
 from tests.support.ingest import DATABASE, IngestKit, StandingClock
 from tests.unit.engine.test_group_commit import HeldSync
@@ -339,11 +341,18 @@ def test_a_full_or_closed_server_refuses_as_ever(tmp_path: Path) -> None:
     run(tmp_path, scenario)
 
 
-def test_a_log_that_fails_is_told_of(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_loop", [False, True], ids=["thread commits", "loop commits"])
+def test_a_log_that_fails_is_told_of(
+    tmp_path: Path, is_loop: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commit_place, "QUICK_S", 60.0 if is_loop else 0.0)
+    monkeypatch.setattr(commit_place, "SLOW_S", 60.0)
     disk = BrokenDisk()
 
     async def scenario(kit: IngestKit, front: Front) -> None:
         await front.teach()
+        for _ in range(THREAD_COMMITS_MIN):
+            assert (await front.send(LINE)).status == 204
         disk.is_broken = True
         quick, ordinary = await front.send(LINE), await front.send(LINE, http_version="1")
         assert (quick.was_quick, ordinary.was_quick, quick.status) == (True, False, 503)
