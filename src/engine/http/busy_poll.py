@@ -4,7 +4,6 @@
 
 import asyncio
 import os
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -63,6 +62,5 @@ class BusyPoll:
 
 def _cores() -> int:
     """How many this process may use."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    affinity: Callable[[int], set[int]] | None = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
