@@ -2,7 +2,7 @@
 
 from benchmarks.inputs import SHAPES, body, csv_body
 from benchmarks.plain.library import PlainParser, is_available
-from benchmarks.yardsticks import memcpy, pypi_parser, read_csv
+from benchmarks.yardsticks import memcpy, pypi_parsers, read_csv
 
 
 class Peers:
@@ -46,10 +46,13 @@ class ArrowCsv(Peers):
 
 class Pypi(Peers):
     def setup(self, shape):
-        self.parse_body = pypi_parser()
-        if self.parse_body is None:
+        self.parsers = pypi_parsers()
+        if not self.parsers:
             raise NotImplementedError("line-protocol-parser is not installed")
         super().setup(shape)
 
     def time_line_protocol_parser(self, shape):
-        self.parse_body(self.body)
+        self.parsers["each line dropped"](self.body)
+
+    def time_line_protocol_parser_to_columns(self, shape):
+        self.parsers["Arrow columns"](self.body)

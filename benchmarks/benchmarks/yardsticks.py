@@ -21,22 +21,34 @@ def memcpy(text):
     return copy
 
 
-def pypi_parser():
-    """`line-protocol-parser` for a whole body, or None where it is not installed.
+def pypi_parsers():
+    """Ways to read a body with `line-protocol-parser`, by what comes of it; none if not installed.
 
     Its function takes one line as text, so decoding and cutting the body are part of the work, as
-    they are for the others.
+    they are for the others. It makes dicts, of which `lp_core.parse` makes columns: only the last
+    way ends with what that returns (without looking at types that differ).
     """
     try:
         parse_line = importlib.import_module("line_protocol_parser").parse_line
     except ImportError:
-        return None
+        return {}
 
-    def parse_body(body):
+    def each_dropped(body):
         for line in body.decode().splitlines():
             parse_line(line)
 
-    return parse_body
+    def all_kept(body):
+        return [parse_line(line) for line in body.decode().splitlines()]
+
+    def columns(body):
+        return pa.RecordBatch.from_pylist(
+            [
+                {**point["tags"], **point["fields"], "time": point["time"]}
+                for point in all_kept(body)
+            ]
+        )
+
+    return {"each line dropped": each_dropped, "all kept": all_kept, "Arrow columns": columns}
 
 
 def read_csv(text, shape):
