@@ -56,7 +56,8 @@ cdef extern from *:
             return 0;
         request.size = sizeof(request);
         request.slice_ns = (uint64_t)slice_ns;
-        request.flags = is_for_children ? 0 : reset_on_fork;
+        /* It would take a better niceness from them as well. */
+        request.flags = is_for_children || request.nice < 0 ? 0 : reset_on_fork;
         return (int)syscall(SYS_sched_setattr, 0, &request, 0);
     }
     #else
@@ -107,7 +108,8 @@ def take_short_turns(int64_t slice_ns, *, bint is_for_children=False):
 
     Args:
         slice_ns: A turn, from 100,000 on; 0 for the kernel's own.
-        is_for_children: Whether threads and processes that it starts get the same.
+        is_for_children: Whether threads and processes that it starts get the same. They do anyhow
+            if the thread is nicer to itself than usual (niceness below 0).
 
     Raises:
         OSError: The kernel refuses.

@@ -32,6 +32,8 @@ from lp_core.errors import FormatVersionError, FrameCorruptError
 FrameSection = Section
 
 cdef int KIND_MAX = max(FrameKind)
+# By number: an enumeration's own look-up takes as long as the rest of an access.
+cdef dict KINDS = {int(kind): kind for kind in FrameKind}
 
 lp_crc32c_init()
 
@@ -139,7 +141,7 @@ cdef class Frame:
     @property
     def kind(self):
         """What the frame is."""
-        return FrameKind(self.info.head.kind)
+        return KINDS[self.info.head.kind]
 
     @property
     def position(self):

@@ -133,6 +133,26 @@ def test_a_prompt_thread_has_short_turns_and_gives_them_only_to_those_it_should(
     assert turn_ns() == usual
 
 
+def test_a_better_niceness_goes_on_to_threads_that_begin_later() -> None:
+    needs_short_turns()
+    found: list[int] = []
+
+    def niceness() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    def work() -> None:
+        try:
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), -5)
+        except PermissionError:
+            pytest.skip("only the superuser may have a niceness below 0")
+        take_prompt_turns()
+        in_thread(lambda: found.append(niceness()))
+        assert (niceness(), turn_ns()) == (-5, SHORT_TURN_NS)
+
+    in_thread(work)
+    assert found == [-5]
+
+
 def test_where_the_kernel_forbids_it_all_goes_on(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
