@@ -46,6 +46,9 @@ cdef extern from *:
     """
     void lp_ask_for_huge_pages(void* memory, int64_t bytes) nogil
 
+cdef extern from *:
+    int number_of_trailing_zeros "__builtin_ctzll"(unsigned long long number) nogil
+
 cdef extern from "stdlib.h" nogil:
     void* aligned_alloc(size_t alignment, size_t size)
 
@@ -54,7 +57,11 @@ cdef extern from "stdlib.h" nogil:
 HELD_BYTES_MAX = 64 * 1024 * 1024
 
 cdef enum:
-    CLASS_COUNT = 13            # 4 KiB, 8 KiB ... 16 MiB
+    CLASS_COUNT = 19            # 64 bytes, 128 bytes ... 16 MiB
+    # Of each class below 4 KiB no more are kept: a body of ten thousand tables gives back as many,
+    # which would take the room of large ones, whose page faults are what costs.
+    SMALL_CLASS_COUNT = 6
+    SMALL_KEPT_MAX = 256
     HUGE_PAGE_BYTES = 2 * 1024 * 1024
 
 assert LP_POOL_BLOCK_BYTES_MIN << (CLASS_COUNT - 1) == LP_POOL_BLOCK_BYTES_MAX
@@ -66,6 +73,7 @@ cdef struct free_block:         # stands at the start of a free buffer
 
 cdef struct pool_state:
     free_block* classes[CLASS_COUNT]
+    int64_t small_kept[SMALL_CLASS_COUNT]
     int64_t held_bytes
     int64_t held_bytes_max
     int64_t reused              # requests met by a buffer of the pool
@@ -81,16 +89,13 @@ cdef pthread_mutex_t lock
 
 cdef inline int class_of(int64_t capacity) noexcept nogil:
     """Number of the size class of exactly `capacity` bytes, -1 where there is none."""
-    cdef int number = 0
     if (
         capacity < LP_POOL_BLOCK_BYTES_MIN
         or capacity > LP_POOL_BLOCK_BYTES_MAX
         or capacity & (capacity - 1)
     ):
         return -1
-    while (<int64_t>LP_POOL_BLOCK_BYTES_MIN << number) < capacity:
-        number += 1
-    return number
+    return number_of_trailing_zeros(capacity // LP_POOL_BLOCK_BYTES_MIN)
 
 
 cdef uint8_t* fresh_take(int64_t bytes, int64_t* capacity) noexcept nogil:
@@ -117,6 +122,8 @@ cdef uint8_t* pool_take(int64_t bytes, int64_t* capacity) noexcept nogil:
         lp_allow(block, capacity[0])
         pool.classes[number] = block.next
         pool.held_bytes -= capacity[0]
+        if number < SMALL_CLASS_COUNT:
+            pool.small_kept[number] -= 1
         pool.reused += 1
     else:
         pool.fresh += 1
@@ -137,6 +144,10 @@ cdef void pool_give(uint8_t* memory, int64_t capacity) noexcept nogil:
         return
     pthread_mutex_lock(&lock)
     is_kept = pool.held_bytes + capacity <= pool.held_bytes_max
+    if is_kept and number < SMALL_CLASS_COUNT:
+        is_kept = pool.small_kept[number] < SMALL_KEPT_MAX
+        if is_kept:
+            pool.small_kept[number] += 1
     if is_kept:
         block.next = pool.classes[number]
         pool.classes[number] = block
@@ -165,6 +176,8 @@ cdef void shrink_to(int64_t held_bytes_max) noexcept nogil:
         lp_allow(block, capacity)
         pool.classes[number] = block.next
         pool.held_bytes -= capacity
+        if number < SMALL_CLASS_COUNT:
+            pool.small_kept[number] -= 1
         free(block)
     pthread_mutex_unlock(&lock)
 

@@ -78,12 +78,36 @@ def test_the_pool_keeps_no_more_than_its_limit() -> None:
         limit_held_bytes(-1)
 
 
-@pytest.mark.parametrize("size_bytes", [512, 17 * MIB])
-def test_small_and_huge_buffers_are_not_pooled(size_bytes: int) -> None:
+def test_huge_buffers_are_not_pooled() -> None:
     before = statistics()
-    frame = frame_of(size_bytes)
+    frame = frame_of(17 * MIB)
     del frame
     assert statistics() == before
+
+
+def test_small_buffers_are_kept_but_not_by_the_thousand() -> None:
+    before = statistics()
+    frames = [frame_of(512) for _ in range(1000)]
+    del frames
+    assert (change(before, "fresh"), change(before, "kept")) == (1000, 256)
+    assert change(before, "dropped") == 1000 - 256
+    assert statistics()["held_bytes"] == 256 * 512
+    frames = [frame_of(512) for _ in range(300)]
+    assert change(before, "reused") == 256
+    assert statistics()["held_bytes"] == 0
+    del frames
+    assert statistics()["held_bytes"] == 256 * 512
+    # What was freed by a lower limit may be kept again.
+    limit_held_bytes(0)
+    assert statistics()["held_bytes"] == 0
+    limit_held_bytes(HELD_BYTES_MAX)
+    frame = frame_of(512)
+    del frame
+    assert statistics()["held_bytes"] == 512
+    # Larger ones have their own places.
+    frame = frame_of(MIB)
+    del frame
+    assert statistics()["held_bytes"] == 512 + MIB
 
 
 def test_threads_share_the_pool_and_never_a_buffer() -> None:
