@@ -28,7 +28,7 @@ from engine.persist.backup_files import (
     FileKind,
     collect,
 )
-from engine.persist.persister import StoppedError
+from engine.persist.file_store import StoppedError
 from engine.persist.ports import LogPort, StatePort
 from engine.persist.thread import PersistThread
 from engine.store.file_faults import FileFaults

@@ -8,18 +8,13 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 
-from engine.clock import Clock
-from engine.filesystem import FileSystem
 from engine.ids import Position
 from engine.logs import keys
-from engine.paths import DataPaths
 from engine.persist import planner
-from engine.persist.file_maker import FileMaker, FileNumbers, Rows, TableShape
+from engine.persist.file_maker import FileMaker, Rows, TableShape
+from engine.persist.file_store import FileStore
 from engine.persist.planner import Compaction
-from engine.persist.ports import LogPort, StatePort
-from engine.persist.repeats import Repeats
 from engine.persist.rows import joined, since
-from engine.store.file_faults import FileFaults
 from engine.store.live import LiveDatabase, LiveTable
 from engine.store.manifest import FileEntry, FilesRecord, TableFiles
 from engine.store.row_deletes import RowDelete, last_position, without
@@ -44,27 +39,8 @@ class _Merge(msgspec.Struct, frozen=True):
 class Compactor:
     """Keeps the files of each table few and young enough."""
 
-    def __init__(
-        self,
-        paths: DataPaths,
-        filesystem: FileSystem,
-        clock: Clock,
-        state: StatePort,
-        log: LogPort,
-        faults: FileFaults,
-        numbers: FileNumbers,
-        *,
-        window_ns: int,
-        memory_bytes_max: int,
-    ) -> None:
-        self._paths = paths
-        self._filesystem = filesystem
-        self._clock = clock
-        self._state = state
-        self._log = log
-        self._faults = faults
-        self._repeats = Repeats(faults)
-        self._numbers = numbers
+    def __init__(self, files: FileStore, *, window_ns: int, memory_bytes_max: int) -> None:
+        self._files = files
         self._levels = planner.levels_of(window_ns)
         self._memory_bytes_max = memory_bytes_max
         # Tables in which there was nothing to merge, with what was looked at: with thousands of
@@ -79,9 +55,9 @@ class Compactor:
         Raises:
             WalError, BackPressureError: The log does not take the record.
         """
-        changes = self._log.call(self._expired)
+        changes = self._files.log.call(self._expired)
         if changes:
-            self._log.append(FilesRecord(tables=tuple(changes)))
+            self._files.log.append(FilesRecord(tables=tuple(changes)))
         dropped = sum(len(change.removed) for change in changes)
         if dropped:
             logger.info("files past retention dropped", extra=keys(files=dropped))
@@ -89,11 +65,11 @@ class Compactor:
 
     def _expired(self) -> list[TableFiles]:
         changes = []
-        for database, table in self._tables():
-            retention_ns = self._state.retention_of(database.name, table.name)
+        for database, table in self._files.tables():
+            retention_ns = self._files.state.retention_of(database.name, table.name)
             if retention_ns is None:
                 continue
-            files = planner.expired(table.files, self._clock.now_ns() - retention_ns)
+            files = planner.expired(table.files, self._files.clock.now_ns() - retention_ns)
             if files:
                 removed = tuple(entry.number for entry in files)
                 changes.append(
@@ -120,9 +96,8 @@ class Compactor:
         merges = self._next()
         if not merges:
             return 0
-        maker = FileMaker(self._paths, self._filesystem, self._repeats, self._numbers)
         changes = []
-        try:
+        with self._files.making() as maker:
             for merge in merges:
                 added = self._merge(maker, merge)
                 removed = tuple(entry.number for entry in merge.plan.files)
@@ -135,11 +110,7 @@ class Compactor:
                         removed=removed,
                     )
                 )
-            maker.sync()
-        except BaseException:
-            maker.abandon()
-            raise
-        self._log.append(FilesRecord(tables=tuple(changes)))
+        self._files.log.append(FilesRecord(tables=tuple(changes)))
         for merge, change in zip(merges, changes, strict=True):
             _tell(merge, change)
         return len(merges)
@@ -147,11 +118,11 @@ class Compactor:
     def _next(self) -> list[_Merge]:
         """What to merge now, as much as fits into memory."""
         # A trigger that begins from now on begins behind all files.
-        cuts = self._log.call(self._state.cuts)
+        cuts = self._files.log.call(self._files.state.cuts)
         found: list[tuple[LiveDatabase, LiveTable, tuple[FileEntry, ...], Compaction]] = []
         size = 0
         # The tuples of files are immutable, so looking at them need not hold up the event loop.
-        for database, table in self._tables():
+        for database, table in self._files.tables():
             files = table.files
             for plan in self._plans(table, files, cuts.of(database.name, table.name)):
                 size += sum(entry.memory_bytes for entry in plan.files)
@@ -160,7 +131,7 @@ class Compactor:
                 found.append((database, table, files, plan))
             if size > self._memory_bytes_max or len(found) == MERGES_MAX:
                 break
-        return self._log.call(
+        return self._files.log.call(
             lambda: [
                 _Merge(TableShape.of(database, table), files, plan, table.deletes)
                 for database, table, files, plan in found
@@ -178,7 +149,7 @@ class Compactor:
             self._levels,
             memory_bytes_max=self._memory_bytes_max,
             cuts=cuts,
-            unreadable=frozenset(entry.number for entry in files if self._faults.known(entry)),
+            unreadable=self._files.unreadable(files),
         )
         if not plans:
             self._settled[table] = (files, cuts)
@@ -189,15 +160,15 @@ class Compactor:
         rows = joined(
             [
                 without(
-                    self._faults.read(shape.database, shape.table, entry),
+                    self._files.faults.read(shape.database, shape.table, entry),
                     [delete for delete in deletes if delete.concerns(entry)],
                 )
                 for entry in plan.files
             ]
         )
-        retention_ns = self._state.retention_of(shape.database, shape.table)
+        retention_ns = self._files.state.retention_of(shape.database, shape.table)
         if retention_ns is not None:
-            rows = since(rows, self._clock.now_ns() - retention_ns)
+            rows = since(rows, self._files.clock.now_ns() - retention_ns)
         first = Position(min(entry.first_position for entry in plan.files))
         last = Position(max(entry.last_position for entry in plan.files))
         merged = {entry.number for entry in plan.files}
@@ -216,13 +187,6 @@ class Compactor:
                 ],
             )
         )
-
-    def _tables(self) -> list[tuple[LiveDatabase, LiveTable]]:
-        return [
-            (database, table)
-            for database in self._state.store.databases()
-            for table in database.tables()
-        ]
 
 
 def _tell(merge: _Merge, change: TableFiles) -> None:

@@ -8,28 +8,19 @@ from collections.abc import Sequence
 
 import msgspec
 
-from engine.clock import Clock
-from engine.filesystem import FileSystem
 from engine.ids import Position
 from engine.logs import keys
-from engine.paths import DataPaths
 from engine.persist import planner
-from engine.persist.file_maker import FileMaker, FileNumbers, Rows, TableShape
-from engine.persist.ports import LogPort, StatePort
-from engine.persist.repeats import Repeats
+from engine.persist.file_maker import FileMaker, Rows, TableShape
+from engine.persist.file_store import FileStore
 from engine.persist.rows import gathered_without, since, times_of
 from engine.store.cuts import Cuts
-from engine.store.file_faults import FileFaults
 from engine.store.live import Stretch
 from engine.store.manifest import FileEntry, FilesRecord, TableFiles
 from engine.store.row_deletes import RowDelete, last_position
 from engine.store.time_ranges import TimeRange
 
 logger = logging.getLogger(__name__)
-
-
-class StoppedError(Exception):
-    """The server stops; what was begun is to be left."""
 
 
 class TableRows(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,25 +37,8 @@ class TableRows(msgspec.Struct, frozen=True, kw_only=True):
 class Persister:
     """Moves rows from the log to files."""
 
-    def __init__(
-        self,
-        paths: DataPaths,
-        filesystem: FileSystem,
-        clock: Clock,
-        state: StatePort,
-        log: LogPort,
-        faults: FileFaults,
-        numbers: FileNumbers,
-        *,
-        window_ns: int,
-    ) -> None:
-        self._paths = paths
-        self._filesystem = filesystem
-        self._clock = clock
-        self._state = state
-        self._log = log
-        self._repeats = Repeats(faults)
-        self._numbers = numbers
+    def __init__(self, files: FileStore, *, window_ns: int) -> None:
+        self._files = files
         self._levels = planner.levels_of(window_ns)
 
     def persist(self, through: Position) -> int:
@@ -75,13 +49,13 @@ class Persister:
             WalError, BackPressureError: The log does not take the record; nothing has changed.
             StoppedError: The server stops; nothing has changed.
         """
-        cuts, after = self._log.call(lambda: (self._state.cuts(), self._state.persisted))
+        files = self._files
+        cuts, after = files.log.call(lambda: (files.state.cuts(), files.state.persisted))
         tables = self._tables(through, cuts)
-        maker = FileMaker(self._paths, self._filesystem, self._repeats, self._numbers)
-        try:
-            changes = []
+        changes = []
+        with files.making() as maker:
             for table in tables:
-                self._check_going_on()
+                files.check_going_on()
                 added = self._make(maker, table)
                 changes.append(
                     TableFiles(
@@ -91,11 +65,7 @@ class Persister:
                         added=tuple(added),
                     )
                 )
-            maker.sync()
-        except BaseException:
-            maker.abandon()
-            raise
-        self._log.append(FilesRecord(through=through, after=after, tables=tuple(changes)))
+        files.log.append(FilesRecord(through=through, after=after, tables=tuple(changes)))
         entries = [entry for change in changes for entry in change.added]
         rows = sum(entry.rows for entry in entries)
         logger.info(
@@ -110,10 +80,6 @@ class Persister:
         )
         return rows
 
-    def _check_going_on(self) -> None:
-        if self._log.is_stopping():
-            raise StoppedError
-
     def _tables(self, through: Position, cuts: Cuts) -> list[TableRows]:
         """What there is up to `through`.
 
@@ -121,13 +87,7 @@ class Persister:
         to a durable position and their marks do not change but by a step of this very thread. Which
         tables there are does: one that is deleted meanwhile keeps its rows.
         """
-        tables = self._log.call(
-            lambda: [
-                (database, table)
-                for database in self._state.store.databases()
-                for table in database.tables()
-            ]
-        )
+        tables = self._files.log.call(lambda: list(self._files.tables()))
         return [
             TableRows(
                 shape=TableShape.of(database, table),
@@ -135,7 +95,7 @@ class Persister:
                 deletes=table.deletes,
                 suspects=table.overlap_ranges,
                 files=table.files,
-                retention_ns=self._state.retention_of(database.name, table.name),
+                retention_ns=self._files.state.retention_of(database.name, table.name),
             )
             for database, table in tables
             if (stretches := table.stretches_until(through, cuts.of(database.name, table.name)))
@@ -146,7 +106,7 @@ class Persister:
         for stretch in table.stretches:
             rows = gathered_without(stretch.batches, table.deletes)
             if table.retention_ns is not None:
-                rows = since(rows, self._clock.now_ns() - table.retention_ns)
+                rows = since(rows, self._files.clock.now_ns() - table.retention_ns)
             added += maker.make(
                 table.shape,
                 Rows(

@@ -8,14 +8,10 @@ import logging
 import msgspec
 
 from engine.errors import FileDamagedError
-from engine.filesystem import FileSystem
 from engine.ids import Position
 from engine.logs import keys
-from engine.paths import DataPaths
-from engine.persist.file_maker import FileMaker, FileNumbers, Rows, TableShape
-from engine.persist.ports import LogPort, StatePort
-from engine.persist.repeats import Repeats
-from engine.store.file_faults import FileFaults
+from engine.persist.file_maker import FileMaker, Rows, TableShape
+from engine.persist.file_store import FileStore
 from engine.store.live import LiveDatabase, LiveTable
 from engine.store.manifest import FileEntry, FilesRecord, TableFiles
 from engine.store.row_deletes import RowDelete, columns_named, last_position, meant, without
@@ -34,37 +30,21 @@ LIVE_MANY = 256
 class Purger:
     """Carries deletes of rows out in files."""
 
-    def __init__(
-        self,
-        paths: DataPaths,
-        filesystem: FileSystem,
-        state: StatePort,
-        log: LogPort,
-        faults: FileFaults,
-        numbers: FileNumbers,
-    ) -> None:
-        self._paths = paths
-        self._filesystem = filesystem
-        self._state = state
-        self._log = log
-        self._faults = faults
-        self._repeats = Repeats(faults)
-        self._numbers = numbers
+    def __init__(self, files: FileStore) -> None:
+        self._files = files
 
     def is_urgent(self) -> bool:
         """Whether the files of some table have many deletes waiting."""
         return any(
             len(table.deletes) >= PENDING_MANY and _concerned(table)
-            for database in self._state.store.databases()
-            for table in database.tables()
+            for _, table in self._files.tables()
         )
 
     def waits_for_live(self) -> bool:
         """Whether many deletes of some table wait for its live rows to go to files."""
         return any(
             len(table.deletes) >= LIVE_MANY and table.num_deletes_of_live() >= LIVE_MANY
-            for database in self._state.store.databases()
-            for table in database.tables()
+            for _, table in self._files.tables()
         )
 
     def purge(self) -> int:
@@ -75,33 +55,27 @@ class Purger:
             WalError, BackPressureError: The log does not take a record; likewise.
         """
         count = 0
-        for database in self._state.store.databases():
-            for table in database.tables():
-                for entry in _concerned(table):
-                    if self._log.is_stopping():
-                        return count
-                    if self._faults.known(entry):
-                        continue
-                    try:
-                        self._purge(database, table, entry)
-                    except FileDamagedError as error:
-                        # It is noted, and left out from now on; its deletes wait with it.
-                        text = "deleted rows stay in a file"
-                        logger.warning(text, extra=keys(error=error.message))
-                    count += 1
+        for database, table in self._files.tables():
+            for entry in _concerned(table):
+                if self._files.log.is_stopping():
+                    return count
+                if self._files.faults.known(entry):
+                    continue
+                try:
+                    self._purge(database, table, entry)
+                except FileDamagedError as error:
+                    # It is noted, and left out from now on; its deletes wait with it.
+                    text = "deleted rows stay in a file"
+                    logger.warning(text, extra=keys(error=error.message))
+                count += 1
         return count
 
     def _purge(self, database: LiveDatabase, table: LiveTable, entry: FileEntry) -> None:
-        shape, known = self._log.call(lambda: self._look(database, table))
+        shape, known = self._files.log.call(lambda: self._look(database, table))
         through = max(last_position(known), entry.deletes_through)
         deletes = [delete for delete in known if delete.concerns(entry)]
-        maker = FileMaker(self._paths, self._filesystem, self._repeats, self._numbers)
-        try:
+        with self._files.making() as maker:
             added = self._cleaned(maker, shape, table, entry, deletes, through)
-            maker.sync()
-        except BaseException:
-            maker.abandon()
-            raise
         change = TableFiles(
             database_id=database.id,
             table=table.name,
@@ -109,7 +83,7 @@ class Purger:
             added=added,
             removed=(entry.number,),
         )
-        self._log.append(FilesRecord(tables=(change,)))
+        self._files.log.append(FilesRecord(tables=(change,)))
         rows = entry.rows - sum(one.rows for one in added)
         if rows:
             logger.info(
@@ -135,7 +109,9 @@ class Purger:
         if any(delete.covers(entry) for delete in deletes):
             return ()
         named = frozenset[str]().union(*(columns_named(one.condition) for one in deletes))
-        keys_only = self._faults.read(shape.database, shape.table, entry, [*sorted(named), "time"])
+        keys_only = self._files.faults.read(
+            shape.database, shape.table, entry, [*sorted(named), "time"]
+        )
         if not any(meant(keys_only, delete).any() for delete in deletes):
             # The same file: records remove and add it.
             return (msgspec.structs.replace(entry, deletes_through=through),)
@@ -143,7 +119,9 @@ class Purger:
             maker.make(
                 shape,
                 Rows(
-                    table=without(self._faults.read(shape.database, shape.table, entry), deletes),
+                    table=without(
+                        self._files.faults.read(shape.database, shape.table, entry), deletes
+                    ),
                     first=entry.first_position,
                     last=entry.last_position,
                     deletes_through=through,

@@ -10,20 +10,14 @@ from weakref import WeakKeyDictionary
 import msgspec
 import numpy
 
-from engine.clock import Clock
-from engine.filesystem import FileSystem
 from engine.ids import Position
 from engine.logs import keys
-from engine.paths import DataPaths
 from engine.persist import planner
-from engine.persist.file_maker import FileMaker, FileNumbers, Rows, TableShape
-from engine.persist.persister import StoppedError
-from engine.persist.ports import LogPort, StatePort
-from engine.persist.repeats import Repeats
+from engine.persist.file_maker import FileMaker, Rows, TableShape
+from engine.persist.file_store import FileStore
 from engine.persist.rewriting import TIMES_MAX, Rewrite, next_rewrite, time_slices
 from engine.persist.rows import joined, since, times_of, within
 from engine.store.cuts import Cuts
-from engine.store.file_faults import FileFaults
 from engine.store.live import LiveDatabase, LiveTable
 from engine.store.manifest import FileEntry, FilesRecord, TableFiles
 from engine.store.row_deletes import RowDelete, last_position, without
@@ -57,27 +51,8 @@ class _Work(msgspec.Struct, frozen=True):
 class Rewriter:
     """Ends what queries pay for rows that are in several files."""
 
-    def __init__(
-        self,
-        paths: DataPaths,
-        filesystem: FileSystem,
-        clock: Clock,
-        state: StatePort,
-        log: LogPort,
-        faults: FileFaults,
-        numbers: FileNumbers,
-        *,
-        window_ns: int,
-        memory_bytes_max: int,
-    ) -> None:
-        self._paths = paths
-        self._filesystem = filesystem
-        self._clock = clock
-        self._state = state
-        self._log = log
-        self._faults = faults
-        self._repeats = Repeats(faults)
-        self._numbers = numbers
+    def __init__(self, files: FileStore, *, window_ns: int, memory_bytes_max: int) -> None:
+        self._files = files
         self._levels = planner.levels_of(window_ns)
         self._memory_bytes_max = memory_bytes_max
         # Tables in which there was nothing to do, with what was looked at, and for what.
@@ -100,7 +75,7 @@ class Rewriter:
             FileDamagedError: A file cannot be read; the next look leaves it out.
             StoppedError: The server stops; nothing has changed.
         """
-        begun_s = self._clock.monotonic_s()
+        begun_s = self._files.clock.monotonic_s()
         work = self._next(are_small_due=begun_s >= self._rests_until_s)
         if work is None:
             return 0
@@ -108,18 +83,13 @@ class Rewriter:
         if not slices:
             self._rewritten.update(entry.number for entry in work.plan.files)
             return 1
-        maker = FileMaker(self._paths, self._filesystem, self._repeats, self._numbers)
         added: list[FileEntry] = []
-        try:
+        with self._files.making() as maker:
             for number, times in enumerate(slices):
                 if number:
                     between()
-                self._check_going_on()
+                self._files.check_going_on()
                 added += self._make(maker, work, times)
-            maker.sync()
-        except BaseException:
-            maker.abandon()
-            raise
         change = TableFiles(
             database_id=work.shape.database_id,
             table=work.shape.table,
@@ -127,35 +97,30 @@ class Rewriter:
             added=tuple(added),
             removed=tuple(entry.number for entry in work.plan.files),
         )
-        self._log.append(FilesRecord(tables=(change,)))
+        self._files.log.append(FilesRecord(tables=(change,)))
         self._rewritten.update(entry.number for entry in added)
-        took_s = self._clock.monotonic_s() - begun_s
+        took_s = self._files.clock.monotonic_s() - begun_s
         if not work.rewrite.is_urgent:
             self._rests_until_s = begun_s + took_s * (1 + _PAUSE_SHARE)
         _tell(work, added, took_s)
         return 1
 
-    def _check_going_on(self) -> None:
-        if self._log.is_stopping():
-            raise StoppedError
-
     def _next(self, *, are_small_due: bool) -> _Work | None:
         # A trigger that begins from now on begins behind all files.
-        cuts = self._log.call(self._state.cuts)
-        for database in self._state.store.databases():
-            for table in database.tables():
-                # The tuples of files are immutable, so looking at them holds up nobody.
-                files = table.files
-                found = self._look(database, table, files, cuts, are_small_due=are_small_due)
-                if found is not None and self._has_room(found):
-                    return self._log.call(
-                        lambda: _Work(
-                            TableShape.of(database, table),  # noqa: B023 called at once
-                            files,  # noqa: B023
-                            found,  # noqa: B023
-                            table.deletes,  # noqa: B023
-                        )
+        cuts = self._files.log.call(self._files.state.cuts)
+        for database, table in self._files.tables():
+            # The tuples of files are immutable, so looking at them holds up nobody.
+            files = table.files
+            found = self._look(database, table, files, cuts, are_small_due=are_small_due)
+            if found is not None and self._has_room(found):
+                return self._files.log.call(
+                    lambda: _Work(
+                        TableShape.of(database, table),  # noqa: B023 called at once
+                        files,  # noqa: B023
+                        found,  # noqa: B023
+                        table.deletes,  # noqa: B023
                     )
+                )
         return None
 
     def _look(
@@ -180,7 +145,7 @@ class Rewriter:
             self._levels,
             memory_bytes_max=self._memory_bytes_max,
             cuts=own,
-            unreadable=frozenset(entry.number for entry in files if self._faults.known(entry)),
+            unreadable=self._files.unreadable(files),
             rewritten=self._rewritten,
             are_small_due=are_small_due,
         )
@@ -190,7 +155,8 @@ class Rewriter:
 
     def _has_room(self, rewrite: Rewrite) -> bool:
         size = sum(entry.size_bytes for entry in rewrite.plan.files)
-        return self._filesystem.free_bytes(self._paths.parquet_dir) >= _FREE_SHARE * size
+        free = self._files.filesystem.free_bytes(self._files.paths.parquet_dir)
+        return free >= _FREE_SHARE * size
 
     def _slices(self, work: _Work) -> list[TimeRange]:
         """Slices of time in which the files have about equally many rows, which fit into memory.
@@ -205,7 +171,10 @@ class Rewriter:
         names = (work.shape.database, work.shape.table)
         # Copied, for a view would keep all times of all files, more than the budget of memory.
         times = numpy.concatenate(
-            [times_of(self._faults.read(*names, entry, ["time"]))[::step].copy() for entry in files]
+            [
+                times_of(self._files.faults.read(*names, entry, ["time"]))[::step].copy()
+                for entry in files
+            ]
         )
         slices = time_slices(times, count)
         most = max(((times >= low) & (times <= high)).sum() for low, high in slices)
@@ -225,14 +194,14 @@ class Rewriter:
             if common(entry.times, times) is None:
                 continue
             pending = [delete for delete in deletes if delete.concerns(entry)]
-            read = self._faults.read_within(shape.database, shape.table, entry, None, times)
+            read = self._files.faults.read_within(shape.database, shape.table, entry, None, times)
             parts += [without(within(part, times), pending) for part in read]
         if not parts:
             return []
         rows = joined(parts)
-        retention_ns = self._state.retention_of(shape.database, shape.table)
+        retention_ns = self._files.state.retention_of(shape.database, shape.table)
         if retention_ns is not None:
-            rows = since(rows, self._clock.now_ns() - retention_ns)
+            rows = since(rows, self._files.clock.now_ns() - retention_ns)
         return maker.make(
             shape,
             Rows(

@@ -22,8 +22,9 @@ from engine.persist import planner
 from engine.persist.checkpointer import Checkpointer
 from engine.persist.compactor import Compactor
 from engine.persist.file_maker import FileNumbers
+from engine.persist.file_store import FileStore, StoppedError
 from engine.persist.log_files import LogFiles
-from engine.persist.persister import Persister, StoppedError
+from engine.persist.persister import Persister
 from engine.persist.ports import LogPort, StatePort
 from engine.persist.purger import Purger
 from engine.persist.rewriter import Rewriter
@@ -87,33 +88,24 @@ class PersistThread:
         self._readers = readers
         self._on_persisted = on_persisted
         self._on_removed = on_removed
-        numbers = FileNumbers(state)
-        self.persister = Persister(
-            paths, filesystem, clock, state, log, faults, numbers, window_ns=config.window_ns
+        files = FileStore(
+            paths=paths,
+            filesystem=filesystem,
+            clock=clock,
+            state=state,
+            log=log,
+            faults=faults,
+            numbers=FileNumbers(state),
         )
+        memory_bytes_max = config.memory_bytes_max // _INPUT_SHARE
+        self.persister = Persister(files, window_ns=config.window_ns)
         self.compactor = Compactor(
-            paths,
-            filesystem,
-            clock,
-            state,
-            log,
-            faults,
-            numbers,
-            window_ns=config.window_ns,
-            memory_bytes_max=config.memory_bytes_max // _INPUT_SHARE,
+            files, window_ns=config.window_ns, memory_bytes_max=memory_bytes_max
         )
         self.rewriter = Rewriter(
-            paths,
-            filesystem,
-            clock,
-            state,
-            log,
-            faults,
-            numbers,
-            window_ns=config.window_ns,
-            memory_bytes_max=config.memory_bytes_max // _INPUT_SHARE,
+            files, window_ns=config.window_ns, memory_bytes_max=memory_bytes_max
         )
-        self.purger = Purger(paths, filesystem, state, log, faults, numbers)
+        self.purger = Purger(files)
         self.checkpointer = Checkpointer(
             paths, filesystem, state, log, due_bytes=config.checkpoint_log_bytes
         )

@@ -8,7 +8,7 @@ import pytest
 
 from engine.catalog.changes import DeleteDatabase
 from engine.persist.backup_files import BackupDirectories, Collected, FileKind, collect
-from engine.persist.persister import StoppedError
+from engine.persist.file_store import StoppedError
 from engine.persist.thread import PersistConfig
 from engine.storage_ports import StateAccess
 from tests.support.deep_directories import deep_directories

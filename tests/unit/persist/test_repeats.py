@@ -12,7 +12,7 @@ import pyarrow
 import pytest
 
 from engine.persist import file_maker, planner, rewriter
-from engine.persist.persister import StoppedError
+from engine.persist.file_store import StoppedError
 from engine.persist.repeats import times_as_ranges
 from engine.persist.thread import PersistConfig
 from engine.query import file_views
