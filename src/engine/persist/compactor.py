@@ -14,7 +14,7 @@ from engine.persist import planner
 from engine.persist.file_maker import FileMaker, Rows, TableShape
 from engine.persist.file_store import FileStore
 from engine.persist.planner import Compaction
-from engine.persist.rows import joined, since
+from engine.persist.rows import joined
 from engine.store.live import LiveDatabase, LiveTable
 from engine.store.manifest import FileEntry, FilesRecord, TableFiles
 from engine.store.row_deletes import RowDelete, last_position, without
@@ -71,15 +71,7 @@ class Compactor:
                 continue
             files = planner.expired(table.files, self._files.clock.now_ns() - retention_ns)
             if files:
-                removed = tuple(entry.number for entry in files)
-                changes.append(
-                    TableFiles(
-                        database_id=database.id,
-                        table=table.name,
-                        began=table.began,
-                        removed=removed,
-                    )
-                )
+                changes.append(TableShape.of(database, table).change((), files))
         return changes
 
     def compact(self) -> int:
@@ -96,20 +88,10 @@ class Compactor:
         merges = self._next()
         if not merges:
             return 0
-        changes = []
         with self._files.making() as maker:
-            for merge in merges:
-                added = self._merge(maker, merge)
-                removed = tuple(entry.number for entry in merge.plan.files)
-                changes.append(
-                    TableFiles(
-                        database_id=merge.shape.database_id,
-                        table=merge.shape.table,
-                        began=merge.shape.began,
-                        added=added,
-                        removed=removed,
-                    )
-                )
+            changes = [
+                merge.shape.change(self._merge(maker, merge), merge.plan.files) for merge in merges
+            ]
         self._files.log.append(FilesRecord(tables=tuple(changes)))
         for merge, change in zip(merges, changes, strict=True):
             _tell(merge, change)
@@ -155,7 +137,7 @@ class Compactor:
             self._settled[table] = (files, cuts)
         return plans
 
-    def _merge(self, maker: FileMaker, merge: _Merge) -> tuple[FileEntry, ...]:
+    def _merge(self, maker: FileMaker, merge: _Merge) -> list[FileEntry]:
         shape, plan, deletes = merge.shape, merge.plan, merge.deletes
         rows = joined(
             [
@@ -166,26 +148,22 @@ class Compactor:
                 for entry in plan.files
             ]
         )
-        retention_ns = self._files.state.retention_of(shape.database, shape.table)
-        if retention_ns is not None:
-            rows = since(rows, self._files.clock.now_ns() - retention_ns)
+        rows = self._files.within_retention(shape, rows)
         first = Position(min(entry.first_position for entry in plan.files))
         last = Position(max(entry.last_position for entry in plan.files))
         merged = {entry.number for entry in plan.files}
-        return tuple(
-            maker.make(
-                shape,
-                Rows(table=rows, first=first, last=last, deletes_through=last_position(deletes)),
-                plan.window_ns,
-                # What the merged files repeated of each other is gone; what they may repeat of
-                # earlier files stays in doubt.
-                suspects=union(part for entry in plan.files for part in entry.overlaps),
-                earlier=[
-                    entry
-                    for entry in merge.files
-                    if entry.number not in merged and entry.order < plan.files[-1].order
-                ],
-            )
+        return maker.make(
+            shape,
+            Rows(table=rows, first=first, last=last, deletes_through=last_position(deletes)),
+            plan.window_ns,
+            # What the merged files repeated of each other is gone; what they may repeat of
+            # earlier files stays in doubt.
+            suspects=union(part for entry in plan.files for part in entry.overlaps),
+            earlier=[
+                entry
+                for entry in merge.files
+                if entry.number not in merged and entry.order < plan.files[-1].order
+            ],
         )
 
 

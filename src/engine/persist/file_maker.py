@@ -2,7 +2,7 @@
 # is part of no table before a record says so; what is left over after a failure is removed.
 """Rows into files."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
@@ -18,7 +18,7 @@ from engine.persist.repeats import Repeats, times_as_ranges
 from engine.persist.rows import WindowRows, by_window, times_of
 from engine.store import parquet_file
 from engine.store.live import LiveDatabase, LiveTable
-from engine.store.manifest import FileEntry
+from engine.store.manifest import FileEntry, TableFiles
 from engine.store.parquet_file import Columns
 from engine.store.time_ranges import TimeRange, clipped, common, union
 
@@ -50,6 +50,16 @@ class TableShape(msgspec.Struct, frozen=True, kw_only=True):
             table=table.name,
             began=table.began,
             columns=database.columns_of(table),
+        )
+
+    def change(self, added: Iterable[FileEntry], removed: Iterable[FileEntry] = ()) -> TableFiles:
+        """What a record says of the table: files that become part of it, and files that go."""
+        return TableFiles(
+            database_id=self.database_id,
+            table=self.table,
+            began=self.began,
+            added=tuple(added),
+            removed=tuple(entry.number for entry in removed),
         )
 
 

@@ -5,15 +5,17 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import msgspec
 
 from engine.clock import Clock
 from engine.filesystem import FileSystem
 from engine.paths import DataPaths
-from engine.persist.file_maker import FileMaker, FileNumbers
+from engine.persist.file_maker import FileMaker, FileNumbers, TableShape
 from engine.persist.ports import LogPort, StatePort
 from engine.persist.repeats import Repeats
+from engine.persist.rows import since
 from engine.store.file_faults import FileFaults
 from engine.store.live import LiveDatabase, LiveTable
 from engine.store.manifest import FileEntry
@@ -73,6 +75,11 @@ class FileStore(msgspec.Struct, frozen=True, kw_only=True):
         for database in self.state.store.databases():
             for table in database.tables():
                 yield database, table
+
+    def within_retention(self, shape: TableShape, rows: Any) -> Any:
+        """`rows` of a table without those that are too old to be kept."""
+        retention_ns = self.state.retention_of(shape.database, shape.table)
+        return rows if retention_ns is None else since(rows, self.clock.now_ns() - retention_ns)
 
     def unreadable(self, files: Iterable[FileEntry]) -> frozenset[int]:
         """Numbers of those among `files` that are known to be damaged."""

@@ -16,7 +16,7 @@ from engine.persist.file_store import FileStore
 from engine.persist.rows import gathered_without, since, times_of
 from engine.store.cuts import Cuts
 from engine.store.live import Stretch
-from engine.store.manifest import FileEntry, FilesRecord, TableFiles
+from engine.store.manifest import FileEntry, FilesRecord
 from engine.store.row_deletes import RowDelete, last_position
 from engine.store.time_ranges import TimeRange
 
@@ -56,15 +56,7 @@ class Persister:
         with files.making() as maker:
             for table in tables:
                 files.check_going_on()
-                added = self._make(maker, table)
-                changes.append(
-                    TableFiles(
-                        database_id=table.shape.database_id,
-                        table=table.shape.table,
-                        began=table.shape.began,
-                        added=tuple(added),
-                    )
-                )
+                changes.append(table.shape.change(self._make(maker, table)))
         files.log.append(FilesRecord(through=through, after=after, tables=tuple(changes)))
         entries = [entry for change in changes for entry in change.added]
         rows = sum(entry.rows for entry in entries)

@@ -13,7 +13,7 @@ from engine.logs import keys
 from engine.persist.file_maker import FileMaker, Rows, TableShape
 from engine.persist.file_store import FileStore
 from engine.store.live import LiveDatabase, LiveTable
-from engine.store.manifest import FileEntry, FilesRecord, TableFiles
+from engine.store.manifest import FileEntry, FilesRecord
 from engine.store.row_deletes import RowDelete, columns_named, last_position, meant, without
 
 logger = logging.getLogger(__name__)
@@ -76,14 +76,7 @@ class Purger:
         deletes = [delete for delete in known if delete.concerns(entry)]
         with self._files.making() as maker:
             added = self._cleaned(maker, shape, table, entry, deletes, through)
-        change = TableFiles(
-            database_id=database.id,
-            table=table.name,
-            began=table.began,
-            added=added,
-            removed=(entry.number,),
-        )
-        self._files.log.append(FilesRecord(tables=(change,)))
+        self._files.log.append(FilesRecord(tables=(shape.change(added, [entry]),)))
         rows = entry.rows - sum(one.rows for one in added)
         if rows:
             logger.info(
@@ -104,32 +97,29 @@ class Purger:
         entry: FileEntry,
         deletes: list[RowDelete],
         through: Position,
-    ) -> tuple[FileEntry, ...]:
+    ) -> list[FileEntry]:
         """What takes the place of a file: nothing, itself with another entry, or a new one."""
         if any(delete.covers(entry) for delete in deletes):
-            return ()
+            return []
         named = frozenset[str]().union(*(columns_named(one.condition) for one in deletes))
         keys_only = self._files.faults.read(
             shape.database, shape.table, entry, [*sorted(named), "time"]
         )
         if not any(meant(keys_only, delete).any() for delete in deletes):
             # The same file: records remove and add it.
-            return (msgspec.structs.replace(entry, deletes_through=through),)
-        return tuple(
-            maker.make(
-                shape,
-                Rows(
-                    table=without(
-                        self._files.faults.read(shape.database, shape.table, entry), deletes
-                    ),
-                    first=entry.first_position,
-                    last=entry.last_position,
-                    deletes_through=through,
-                ),
-                entry.window_ns,
-                suspects=entry.overlaps,
-                earlier=[one for one in table.files if one.order < entry.order],
-            )
+            return [msgspec.structs.replace(entry, deletes_through=through)]
+        rows = without(self._files.faults.read(shape.database, shape.table, entry), deletes)
+        return maker.make(
+            shape,
+            Rows(
+                table=rows,
+                first=entry.first_position,
+                last=entry.last_position,
+                deletes_through=through,
+            ),
+            entry.window_ns,
+            suspects=entry.overlaps,
+            earlier=[one for one in table.files if one.order < entry.order],
         )
 
 

@@ -16,10 +16,10 @@ from engine.persist import planner
 from engine.persist.file_maker import FileMaker, Rows, TableShape
 from engine.persist.file_store import FileStore
 from engine.persist.rewriting import TIMES_MAX, Rewrite, next_rewrite, time_slices
-from engine.persist.rows import joined, since, times_of, within
+from engine.persist.rows import joined, times_of, within
 from engine.store.cuts import Cuts
 from engine.store.live import LiveDatabase, LiveTable
-from engine.store.manifest import FileEntry, FilesRecord, TableFiles
+from engine.store.manifest import FileEntry, FilesRecord
 from engine.store.row_deletes import RowDelete, last_position, without
 from engine.store.time_ranges import TimeRange, common, union
 
@@ -90,13 +90,7 @@ class Rewriter:
                     between()
                 self._files.check_going_on()
                 added += self._make(maker, work, times)
-        change = TableFiles(
-            database_id=work.shape.database_id,
-            table=work.shape.table,
-            began=work.shape.began,
-            added=tuple(added),
-            removed=tuple(entry.number for entry in work.plan.files),
-        )
+        change = work.shape.change(added, work.plan.files)
         self._files.log.append(FilesRecord(tables=(change,)))
         self._rewritten.update(entry.number for entry in added)
         took_s = self._files.clock.monotonic_s() - begun_s
@@ -198,10 +192,7 @@ class Rewriter:
             parts += [without(within(part, times), pending) for part in read]
         if not parts:
             return []
-        rows = joined(parts)
-        retention_ns = self._files.state.retention_of(shape.database, shape.table)
-        if retention_ns is not None:
-            rows = since(rows, self._files.clock.now_ns() - retention_ns)
+        rows = self._files.within_retention(shape, joined(parts))
         return maker.make(
             shape,
             Rows(
