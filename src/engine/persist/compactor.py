@@ -4,7 +4,6 @@
 
 import logging
 from collections.abc import Sequence
-from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -15,6 +14,7 @@ from engine.persist.file_maker import FileMaker, Rows, TableShape
 from engine.persist.file_store import FileStore
 from engine.persist.planner import Compaction
 from engine.persist.rows import joined
+from engine.persist.settled_tables import SettledTables
 from engine.store.live import LiveDatabase, LiveTable
 from engine.store.manifest import FileEntry, FilesRecord, TableFiles
 from engine.store.row_deletes import RowDelete, last_position, without
@@ -43,11 +43,7 @@ class Compactor:
         self._files = files
         self._levels = planner.levels_of(window_ns)
         self._memory_bytes_max = memory_bytes_max
-        # Tables in which there was nothing to merge, with what was looked at: with thousands of
-        # them a look at each takes longer than a merge.
-        self._settled: WeakKeyDictionary[
-            LiveTable, tuple[tuple[FileEntry, ...], tuple[Position, ...]]
-        ] = WeakKeyDictionary()
+        self._settled = SettledTables()
 
     def drop_expired(self) -> int:
         """Take files out of their tables whose rows are all past retention; return how many.
@@ -123,8 +119,7 @@ class Compactor:
     def _plans(
         self, table: LiveTable, files: tuple[FileEntry, ...], cuts: tuple[Position, ...]
     ) -> list[Compaction]:
-        seen = self._settled.get(table)
-        if len(files) < 2 or (seen is not None and seen[0] is files and seen[1] == cuts):
+        if self._settled.has(table, files, cuts):
             return []
         plans = planner.next_compactions(
             files,
@@ -134,7 +129,7 @@ class Compactor:
             unreadable=self._files.unreadable(files),
         )
         if not plans:
-            self._settled[table] = (files, cuts)
+            self._settled.add(table, files, cuts)
         return plans
 
     def _merge(self, maker: FileMaker, merge: _Merge) -> list[FileEntry]:

@@ -5,7 +5,6 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from weakref import WeakKeyDictionary
 
 import msgspec
 import numpy
@@ -17,6 +16,7 @@ from engine.persist.file_maker import FileMaker, Rows, TableShape
 from engine.persist.file_store import FileStore
 from engine.persist.rewriting import TIMES_MAX, Rewrite, next_rewrite, time_slices
 from engine.persist.rows import joined, times_of, within
+from engine.persist.settled_tables import SettledTables
 from engine.store.cuts import Cuts
 from engine.store.live import LiveDatabase, LiveTable
 from engine.store.manifest import FileEntry, FilesRecord
@@ -55,10 +55,7 @@ class Rewriter:
         self._files = files
         self._levels = planner.levels_of(window_ns)
         self._memory_bytes_max = memory_bytes_max
-        # Tables in which there was nothing to do, with what was looked at, and for what.
-        self._settled: WeakKeyDictionary[
-            LiveTable, tuple[tuple[FileEntry, ...], tuple[Position, ...], bool]
-        ] = WeakKeyDictionary()
+        self._settled = SettledTables()
         # Numbers of files that came of this, or cannot go through it.
         self._rewritten: set[int] = set()
         self._rests_until_s = 0.0
@@ -127,12 +124,7 @@ class Rewriter:
         are_small_due: bool,
     ) -> Rewrite | None:
         own = cuts.of(database.name, table.name)
-        seen = self._settled.get(table)
-        if len(files) < 2 or (
-            seen is not None
-            and (seen[0] is files and seen[1] == own)
-            and (seen[2] or not are_small_due)
-        ):
+        if self._settled.has(table, files, own, in_full=are_small_due):
             return None
         found = next_rewrite(
             files,
@@ -144,7 +136,7 @@ class Rewriter:
             are_small_due=are_small_due,
         )
         if found is None:
-            self._settled[table] = (files, own, are_small_due)
+            self._settled.add(table, files, own, in_full=are_small_due)
         return found
 
     def _has_room(self, rewrite: Rewrite) -> bool:
