@@ -49,7 +49,7 @@ from engine.persist.thread import PersistConfig
 from engine.query.delete_conditions import parse_condition
 from engine.query.literals import TIME_NS_MAX, TIME_NS_MIN
 from engine.store import parquet_file
-from engine.store.live import LiveTable
+from engine.store.live_table import LiveTable
 from engine.store.row_deletes import DeleteRowsRecord, encode_delete, without
 from engine.store.run_records import RunRecord, Step, encode_record
 from engine.wal import checkpoint

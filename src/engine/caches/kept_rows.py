@@ -22,7 +22,8 @@ from engine.caches.last_rows import (
 from engine.errors import FileDamagedError
 from engine.ids import Position
 from engine.store.file_faults import FileFaults
-from engine.store.live import LiveDatabase, TableTail
+from engine.store.live import LiveDatabase
+from engine.store.live_table import TableTail
 from engine.store.manifest import FileEntry
 from engine.store.parquet_file import ARROW_TYPES
 from engine.store.row_deletes import RowDelete, without

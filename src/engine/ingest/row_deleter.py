@@ -9,7 +9,8 @@ from engine.errors import BackPressureError, TableMissingError
 from engine.ids import Position
 from engine.logs import keys
 from engine.store.file_faults import FileFaults
-from engine.store.live import LiveDatabase, LiveStore, LiveTable
+from engine.store.live import LiveDatabase, LiveStore
+from engine.store.live_table import LiveTable
 from engine.store.row_deletes import Condition, DeleteRowsRecord, encode_delete
 from engine.store.time_ranges import TimeRange
 from engine.wal.log import Log

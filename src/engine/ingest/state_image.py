@@ -11,7 +11,7 @@ from engine.store.backfills import BackfillImage
 from engine.store.cursors import CursorImage
 from engine.store.dead_letters import DeadLetter
 from engine.store.former import Former
-from engine.store.live import TableImage
+from engine.store.live_table import TableImage
 from engine.store.plugin_state import StateImage
 
 

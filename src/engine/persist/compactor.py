@@ -15,7 +15,8 @@ from engine.persist.file_store import FileStore
 from engine.persist.planner import Compaction
 from engine.persist.rows import joined
 from engine.persist.settled_tables import SettledTables
-from engine.store.live import LiveDatabase, LiveTable
+from engine.store.live import LiveDatabase
+from engine.store.live_table import LiveTable
 from engine.store.manifest import FileEntry, FilesRecord, TableFiles
 from engine.store.row_deletes import RowDelete, last_position, without
 from engine.store.time_ranges import union

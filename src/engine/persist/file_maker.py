@@ -17,7 +17,8 @@ from engine.persist.ports import StatePort
 from engine.persist.repeats import Repeats, times_as_ranges
 from engine.persist.rows import WindowRows, by_window, times_of
 from engine.store import parquet_file
-from engine.store.live import LiveDatabase, LiveTable
+from engine.store.live import LiveDatabase
+from engine.store.live_table import LiveTable
 from engine.store.manifest import FileEntry, TableFiles
 from engine.store.parquet_file import Columns
 from engine.store.time_ranges import TimeRange, clipped, common, union

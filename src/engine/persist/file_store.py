@@ -17,7 +17,8 @@ from engine.persist.ports import LogPort, StatePort
 from engine.persist.repeats import Repeats
 from engine.persist.rows import since
 from engine.store.file_faults import FileFaults
-from engine.store.live import LiveDatabase, LiveTable
+from engine.store.live import LiveDatabase
+from engine.store.live_table import LiveTable
 from engine.store.manifest import FileEntry
 
 

@@ -15,7 +15,7 @@ from engine.persist.file_maker import FileMaker, Rows, TableShape
 from engine.persist.file_store import FileStore
 from engine.persist.rows import gathered_without, since, times_of
 from engine.store.cuts import Cuts
-from engine.store.live import Stretch
+from engine.store.live_table import Stretch
 from engine.store.manifest import FileEntry, FilesRecord
 from engine.store.row_deletes import RowDelete, last_position
 from engine.store.time_ranges import TimeRange

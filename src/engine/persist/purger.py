@@ -12,7 +12,8 @@ from engine.ids import Position
 from engine.logs import keys
 from engine.persist.file_maker import FileMaker, Rows, TableShape
 from engine.persist.file_store import FileStore
-from engine.store.live import LiveDatabase, LiveTable
+from engine.store.live import LiveDatabase
+from engine.store.live_table import LiveTable
 from engine.store.manifest import FileEntry, FilesRecord
 from engine.store.row_deletes import RowDelete, columns_named, last_position, meant, without
 

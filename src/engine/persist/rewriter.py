@@ -18,7 +18,8 @@ from engine.persist.rewriting import TIMES_MAX, Rewrite, next_rewrite, time_slic
 from engine.persist.rows import joined, times_of, within
 from engine.persist.settled_tables import SettledTables
 from engine.store.cuts import Cuts
-from engine.store.live import LiveDatabase, LiveTable
+from engine.store.live import LiveDatabase
+from engine.store.live_table import LiveTable
 from engine.store.manifest import FileEntry, FilesRecord
 from engine.store.row_deletes import RowDelete, last_position, without
 from engine.store.time_ranges import TimeRange, common, union

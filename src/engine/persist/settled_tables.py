@@ -6,7 +6,7 @@ from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 from engine.ids import Position
-from engine.store.live import LiveTable
+from engine.store.live_table import LiveTable
 from engine.store.manifest import FileEntry
 
 

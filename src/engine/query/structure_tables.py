@@ -7,7 +7,8 @@ from typing import Any
 import pyarrow
 
 from engine.catalog.catalog import Catalog
-from engine.store.live import LiveDatabase, LiveStore, LiveTable
+from engine.store.live import LiveDatabase, LiveStore
+from engine.store.live_table import LiveTable
 from lp_core.enums import ColumnType
 
 _TEXT = pyarrow.utf8()

@@ -16,7 +16,7 @@ from engine.paths import DataPaths
 from engine.store.backfills import BackfillImage
 from engine.store.cursors import CursorImage
 from engine.store.dead_letters import DeadLetter
-from engine.store.live import TableImage
+from engine.store.live_table import TableImage
 from engine.store.manifest import FileEntry
 from engine.store.plugin_state import StateImage
 from engine.store.run_records import BackfillStep, ParkedRows

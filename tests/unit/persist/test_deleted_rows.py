@@ -8,7 +8,7 @@ import pytest
 from engine.errors import BackPressureError
 from engine.persist.purger import LIVE_MANY, PENDING_MANY
 from engine.persist.thread import PersistConfig
-from engine.store.live import LiveTable
+from engine.store.live_table import LiveTable
 from engine.store.manifest import FileEntry, FilesRecord
 from tests.support.storage import Storage
 

@@ -12,7 +12,7 @@ from engine.persist import planner, rewriter
 from engine.persist.planner import HOUR_NS
 from engine.persist.settled_tables import SettledTables
 from engine.persist.thread import PersistConfig
-from engine.store.live import LiveTable
+from engine.store.live_table import LiveTable
 from tests.support.storage import Storage
 from tests.unit.persist.test_planner import entry
 
