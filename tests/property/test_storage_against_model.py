@@ -183,6 +183,9 @@ class Machine:
             case ("clock",):
                 storage.clock.time_ns += DAY_NS // 4
         self.check(all_columns=step[0] != "write")
+        for database in self.storage.state.store.databases():
+            found = sorted(table.name for table in database.tables_with_deletes())
+            assert found == sorted(table.name for table in database.tables() if table.deletes)
         if step[0] in ("look", "persist", "work", "rewrite", "restart"):
             for name, rows in self.pasts.items():
                 self.check_past(storage.state.catalog.trigger("db", name), rows)

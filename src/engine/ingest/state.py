@@ -227,9 +227,10 @@ class ServerState:
         database = self._database_of(record.database_id)
         table = None if database is None else database.table(record.table)
         # Else the table was deleted while the record was on its way to the disk.
-        if table is not None and table.is_the_one_of(record.began):
-            table.delete_rows(
-                RowDelete(position=position, times=record.times, condition=record.condition)
+        if database is not None and table is not None and table.is_the_one_of(record.began):
+            database.delete_rows(
+                table.name,
+                RowDelete(position=position, times=record.times, condition=record.condition),
             )
 
     def _holders(self) -> dict[DatabaseId, list[LiveDatabase]]:

@@ -47,6 +47,11 @@ class FileStore(msgspec.Struct, frozen=True, kw_only=True):
     faults: FileFaults
     numbers: FileNumbers
 
+    def tables_with_deletes(self) -> Iterator[LiveTable]:
+        """The tables of which deleted rows may still be in the log or in files."""
+        for database in self.state.store.databases():
+            yield from database.tables_with_deletes()
+
     @contextmanager
     def making(self) -> Iterator[FileMaker]:
         """A maker whose files are durable in the end, or gone if something is raised meanwhile.

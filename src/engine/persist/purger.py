@@ -38,14 +38,14 @@ class Purger:
         """Whether the files of some table have many deletes waiting."""
         return any(
             len(table.deletes) >= PENDING_MANY and _concerned(table)
-            for _, table in self._files.tables()
+            for table in self._files.tables_with_deletes()
         )
 
     def waits_for_live(self) -> bool:
         """Whether many deletes of some table wait for its live rows to go to files."""
         return any(
             len(table.deletes) >= LIVE_MANY and table.num_deletes_of_live() >= LIVE_MANY
-            for _, table in self._files.tables()
+            for table in self._files.tables_with_deletes()
         )
 
     def purge(self) -> int:

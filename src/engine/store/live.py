@@ -12,6 +12,7 @@ from engine.ids import DatabaseId, Position
 from engine.store.former import Former
 from engine.store.live_table import Columns, LiveTable, TableImage
 from engine.store.manifest import FileEntry, TableFiles
+from engine.store.row_deletes import RowDelete
 from engine.store.snapshot import TableSnapshot
 from lp_core import ColumnType, SchemaIndex, WriteBatch
 
@@ -31,6 +32,8 @@ class LiveDatabase:
         # Of one that was deleted and is kept out of sight.
         self.former: Former | None = None
         self._tables: dict[str, LiveTable] = {}
+        # Names of those that have deletes of rows, or had: few of many.
+        self._deleted_from: dict[str, None] = {}
 
     def expect(self, batch: WriteBatch) -> None:
         """Rows that fit the schema are on their way to the log."""
@@ -71,6 +74,11 @@ class LiveDatabase:
             if table is not None and position >= table.began:
                 table.add(table_batch, position, None)
 
+    def delete_rows(self, table: str, delete: RowDelete) -> None:
+        """As LiveTable, of one table."""
+        self._deleted_from[table] = None
+        self._tables[table].delete_rows(delete)
+
     def declare(self, table: str, columns: Columns, position: Position) -> None:
         """Begin a table without rows, which must not exist."""
         self._add_columns(table, columns)
@@ -85,6 +93,7 @@ class LiveDatabase:
         # In this order, so that the persist thread finds columns in one place or the other.
         found.last_columns = columns
         del self._tables[table]
+        self._deleted_from.pop(table, None)
         for schema in (self.schema, self._stored):
             # One that was declared without columns is in neither.
             with contextlib.suppress(KeyError):
@@ -95,6 +104,8 @@ class LiveDatabase:
         """Take over a table that was taken out of another database."""
         self._add_columns(table.name, columns)
         self._tables[table.name] = table
+        if table.deletes:
+            self._deleted_from[table.name] = None
 
     def restore(self, image: TableImage, position: Position) -> None:
         """Take over a table from a checkpoint of `position`."""
@@ -106,6 +117,8 @@ class LiveDatabase:
         began = Position(0) if isinstance(image.began, msgspec.UnsetType) else image.began
         table = self._tables[image.name] = LiveTable(image.name, began)
         table.restore(image, position)
+        if table.deletes:
+            self._deleted_from[table.name] = None
 
     def images(self) -> list[TableImage]:
         """What a checkpoint keeps of the tables."""
@@ -125,6 +138,11 @@ class LiveDatabase:
     def tables(self) -> list[LiveTable]:
         """All tables."""
         return list(self._tables.values())
+
+    def tables_with_deletes(self) -> list[LiveTable]:
+        """Those of whose deleted rows some may still be in the log or in files."""
+        tables = [self._tables.get(name) for name in list(self._deleted_from)]
+        return [table for table in tables if table is not None and table.deletes]
 
     def table(self, name: str) -> LiveTable | None:
         """The table of that name, or None."""

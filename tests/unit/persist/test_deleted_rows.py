@@ -8,6 +8,7 @@ import pytest
 from engine.errors import BackPressureError
 from engine.persist.purger import LIVE_MANY, PENDING_MANY
 from engine.persist.thread import PersistConfig
+from engine.store.live import LiveDatabase
 from engine.store.live_table import LiveTable
 from engine.store.manifest import FileEntry, FilesRecord
 from tests.support.storage import Storage
@@ -250,6 +251,52 @@ def test_many_deletes_of_live_rows_do_not_wait_for_the_log_to_grow(tmp_path: Pat
     assert storage.query(ALL) == expected
     storage.persist_all()
     assert storage.restart().query(ALL) == expected
+
+
+def test_tables_without_deletes_are_not_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = make(tmp_path, log_bytes=1 << 30)
+    storage.write("\n".join(f"m,t=t{number} f=1i 1" for number in range(LIVE_MANY + 1)))
+    storage.write("n,t=a f=1i 1")
+    for number in range(LIVE_MANY):
+        storage.delete_rows("m", where=f"t = 't{number}'")
+    # There may be ten thousand, and this is asked before each merge.
+    monkeypatch.setattr(LiveDatabase, "tables", lambda database: pytest.fail("looks at all"))
+    assert storage.persist.purger.waits_for_live()
+    assert not storage.persist.purger.is_urgent()
+    monkeypatch.undo()
+    storage.persist.work()
+    assert not storage.persist.purger.waits_for_live()
+
+
+def test_tables_with_deletes_are_known_wherever_they_go(tmp_path: Path) -> None:
+    def with_deletes(storage: Storage) -> list[tuple[str, list[str]]]:
+        return [
+            (database.name, [table.name for table in database.tables_with_deletes()])
+            for database in storage.state.store.databases()
+        ]
+
+    storage = make(tmp_path)
+    for name in ("m", "n"):
+        storage.write(f"{name},t=a f=1i 1\n{name},t=b f=1i 1")
+        storage.persist_all()
+        storage.delete_rows(name, where="t = 'a'")
+    for _ in range(2):
+        assert with_deletes(storage) == [("db", ["m", "n"])]
+        storage = storage.restart()
+        storage.persist.checkpointer.write()
+    storage.change(
+        storage.state.catalog.hiding_of_table("db", "m", deleted_ns=0, hard_delete_ns=None)
+    )
+    hidden = storage.state.store.hidden()[0].name
+    for _ in range(2):
+        assert with_deletes(storage) == [("db", ["n"]), (hidden, ["m"])]
+        storage.write("m,t=a f=1i 1")
+        storage = storage.restart()
+        storage.persist.checkpointer.write()
+    storage.persist.purger.purge()
+    assert with_deletes(storage) == [("db", []), (hidden, [])]
 
 
 def test_a_hurried_step_takes_no_more_than_fits_into_memory(tmp_path: Path) -> None:
