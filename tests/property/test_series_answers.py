@@ -6,8 +6,7 @@ import random
 import msgspec
 import pytest
 
-from engine.query import executor as executors
-from engine.query import views
+from engine.query import preparer, views
 from engine.query.executor import QueryConfig, QueryExecutor
 from lp_core.enums import ColumnType
 from tests.support.series_questions import HOSTS, check_both_ways, random_question
@@ -68,8 +67,8 @@ def test_answers_are_those_of_duckdb(seed: int, monkeypatch: pytest.MonkeyPatch)
         answered.append(answer is not None)
         return answer
 
-    series_answer = executors.series_answer
-    monkeypatch.setattr(executors, "series_answer", noted)
+    series_answer = preparer.series_answer
+    monkeypatch.setattr(preparer, "series_answer", noted)
     rng = random.Random(seed)
     count = rng.choice((0, 1, 30, 80))
     # Rows of one identity are folded where they may be.

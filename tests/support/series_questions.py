@@ -158,11 +158,11 @@ def check_both_ways(executor: QueryExecutor, question: Question) -> None:
     those that are within a limit.
     """
     answer = executor.run("db", question.sql, question.params)
-    executor.answers_series = False
+    executor.preparer.answers_series = False
     try:
         expected = executor.run("db", question.sql, question.params)
     finally:
-        executor.answers_series = True
+        executor.preparer.answers_series = True
     assert answer.schema == expected.schema, (question, answer.schema, expected.schema)
     assert answer.num_rows == expected.num_rows, question
     for name in question.order:

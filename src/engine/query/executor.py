@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import duckdb
 import msgspec
@@ -30,34 +30,14 @@ from engine.query.dialect import (
     StatementKind,
     parameter_names,
 )
-from engine.query.grouped_queries import GroupedQueries, Grouping
+from engine.query.grouped_queries import GroupedQueries
 from engine.query.lazy_cursor import LazyCursor
 from engine.query.locked_database import locked_database
-from engine.query.questions import (
-    Parsed,
-    Question,
-    parsed_text,
-    plain_question,
-    question_of,
-    template_of,
-)
-from engine.query.reach import (
-    EVERYTHING,
-    numbers_reached,
-    texts_reached,
-    times_met,
-    times_reached,
-)
+from engine.query.preparer import Prepared, QueryPreparer, Runnable
+from engine.query.questions import parsed_text, plain_question, question_of
 from engine.query.results import normalised
-from engine.query.rewrite import view_name
-from engine.query.series_answers import Moment, series_answer
-from engine.query.series_plans import SeriesPlan
-from engine.query.table_sources import Found, TableSources, not_found
-from engine.query.views import (
-    QueryCatalog,
-    Reach,
-    distinct_names,
-)
+from engine.query.table_sources import TableSources, not_found
+from engine.query.views import QueryCatalog
 from engine.query.watchdog import RunningQuery, StopReason, Watchdog
 from engine.store.file_faults import FileFaults
 from engine.store.manifest import FileEntry
@@ -94,8 +74,6 @@ _NOTHING_GIVEN: Mapping[str, Any] = {}
 _NO_PLAN = pyarrow.table(
     {name: pyarrow.array([], pyarrow.utf8()) for name in ("plan_type", "plan")}
 )
-# Parsed, where it is a query, so that it is not parsed again.
-Runnable = str | duckdb.Statement
 
 
 class QueryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -128,28 +106,11 @@ class QueryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     cache_bytes_max: Annotated[int, msgspec.Meta(ge=0)] = 256 * 1024 * 1024
 
 
-class _Prepared(NamedTuple):
-    """A query that is to be run, or has been answered.
-
-    Attributes:
-        runnable: What DuckDB is to run.
-        zones: The time zones of columns of the result.
-        files: Those that are read, each with its database and table.
-        answer: The answer; None where DuckDB gives it.
-    """
-
-    runnable: Runnable = ""
-    zones: Mapping[str, str] = _NOTHING_GIVEN
-    files: Sequence[tuple[str, str, FileEntry]] = ()
-    answer: Any | None = None
-
-
 class QueryExecutor:
     """Answers SQL over the tables of a catalog.
 
     Attributes:
-        answers_series: Whether questions about single series are answered without DuckDB where
-            that is possible; the answers are the same, so that tests compare them.
+        preparer: Makes queries ready.
     """
 
     def __init__(
@@ -164,10 +125,8 @@ class QueryExecutor:
 
         Without `caches`, none can be queried, and last points are computed from all rows.
         """
-        self.answers_series = True
         self._config = config
         self._catalog = catalog
-        self._clock_ns = clock_ns
         self._faults = faults
         self._sources = TableSources(
             catalog,
@@ -179,6 +138,13 @@ class QueryExecutor:
         )
         self._grouped = GroupedQueries(
             self._sources, config.files_directory or Path(), config.cache_bytes_max // 4
+        )
+        self.preparer = QueryPreparer(
+            self._sources,
+            self._grouped,
+            clock_ns,
+            config.parse_limits,
+            result_bytes_max=config.result_bytes_max,
         )
         self._watchdog = Watchdog()
         # A connection refuses to be used by two threads at once, even to make cursors.
@@ -243,7 +209,7 @@ class QueryExecutor:
                 self._watchdog.watch(running, limit_ms / 1000, StopReason.TIMEOUT)
             with self._catalog.reading():
                 try:
-                    prepared = self._prepared(
+                    prepared = self.preparer.prepared(
                         cursor, database, question, given, is_schema_only=is_schema_only
                     )
                 except QueryError:
@@ -251,7 +217,7 @@ class QueryExecutor:
                         raise
                     # What is wrong is said of the text that was sent.
                     question = plain_question(sql, params or {}, limits)
-                    prepared = self._prepared(
+                    prepared = self.preparer.prepared(
                         cursor, database, question, given, is_schema_only=is_schema_only
                     )
                 if prepared.answer is not None:
@@ -367,109 +333,11 @@ class QueryExecutor:
         with self._lock:
             return self._connection.cursor()
 
-    def _prepared(
-        self,
-        cursor: LazyCursor,
-        database: str,
-        question: Question,
-        given: Mapping[str, Any],
-        *,
-        is_schema_only: bool,
-    ) -> "_Prepared":
-        """Make the tables visible in the cursor, for the statement that reads them."""
-        now_ns = self._clock_ns()
-        params, parsed = question.params, question.parsed
-        statement, tables, survey = parsed.statement, parsed.tables, parsed.survey
-        assert survey is not None
-        times = times_reached(survey, params, now_ns)
-        texts = texts_reached(survey, params)
-        numbers = numbers_reached(survey, params)
-        found = [
-            _given(given[table.name])
-            if table.schema == "iox" and table.name in given
-            else self._sources.find(
-                database,
-                table,
-                Reach(
-                    times.get(table.name, EVERYTHING),
-                    texts.get(table.name, {}),
-                    numbers.get(table.name, ()),
-                    parsed.names,
-                ),
-                parsed.points.get(table),
-            )
-            for table in tables
-        ]
-        renamed = distinct_names(name for one in found for name, _ in one.columns)
-        named = tuple((table, one.columns) for table, one in zip(tables, found, strict=True))
-        template = template_of(question, self._config.parse_limits, named, renamed)
-        text = None
-        if len(found) == 1 and statement.kind is StatementKind.QUERY and not is_schema_only:
-            if template.plan is not None and not given:
-                answer = self._series_answer(template.plan, found[0], Moment(params, now_ns))
-                if answer is not None:
-                    return _Prepared(answer=answer)
-            met = times_met(survey, params, now_ns)
-            if met is not None:
-                text = self._grouped.text(
-                    cursor.get(),
-                    found[0],
-                    Grouping(template, params, now_ns, met, renamed, parsed.names),
-                )
-        if text is None:
-            text = self._plain_text(
-                cursor.get(), template.bind(params, now_ns), found, renamed, parsed
-            )
-        # Our own translation, checked as if it were somebody else's.
-        made = cursor.get().extract_statements(text)
-        assert len(made) == 1
-        assert made[0].type == duckdb.StatementType.SELECT
-        runnable: Runnable = made[0]
-        if statement.kind is StatementKind.EXPLAIN:
-            runnable = f"EXPLAIN {text}"
-        elif statement.kind is not StatementKind.QUERY:
-            runnable = f"EXPLAIN ANALYZE {text}"
-        files = [
-            (database, one.snapshot.name, entry)
-            for one in found
-            if one.snapshot is not None
-            for entry in one.snapshot.files
-        ]
-        return _Prepared(runnable, dict(template.zones), files)
-
-    def _series_answer(self, plan: SeriesPlan, found: Found, moment: Moment) -> Any | None:
-        """The answer without DuckDB, where all rows are in memory."""
-        snapshot = found.snapshot
-        if not self.answers_series or (snapshot is not None and snapshot.files):
-            return None
-        least_time_ns = None if snapshot is None else snapshot.least_time_ns
-        answer = series_answer(plan, found.rows, least_time_ns, moment)
-        if answer is None or answer.nbytes > self._config.result_bytes_max:
-            return None
-        return answer
-
-    def _plain_text(
-        self,
-        cursor: duckdb.DuckDBPyConnection,
-        text: str,
-        found: Sequence[Found],
-        renamed: dict[str, str],
-        parsed: Parsed,
-    ) -> str:
-        """`text` with the definitions of the tables that it needs."""
-        definitions = [
-            f'"{view_name(index)}" AS NOT MATERIALIZED ({select})'
-            for index, one in enumerate(found)
-            if (select := self._sources.show(cursor, view_name(index), one, renamed, parsed.names))
-            is not None
-        ]
-        return _with(definitions, text) if definitions else text
-
     def _answer(
         self,
         cursor: duckdb.DuckDBPyConnection,
         running: RunningQuery,
-        prepared: "_Prepared",
+        prepared: Prepared,
         statement: Statement,
         *,
         is_schema_only: bool,
@@ -528,25 +396,12 @@ class QueryExecutor:
         return QueryError(f"{prefix}: {message}".replace("headrace_", ""))
 
 
-def _given(rows: Any) -> Found:
-    return Found(catalog_tables.kinds_of_schema(rows.schema), rows)
-
-
 def _planned(cursor: duckdb.DuckDBPyConnection, runnable: Runnable) -> Any:
     """The columns of a query's answer, without rows."""
     relation = cursor.sql(runnable)
     names = relation.columns
     # Among columns of one name, those of the limited query get new ones.
     return relation.limit(0).to_arrow_table().rename_columns(names)
-
-
-def _with(definitions: list[str], text: str) -> str:
-    """`text` with more definitions in front of its own."""
-    joined = ", ".join(definitions)
-    for start in ("WITH RECURSIVE ", "WITH "):
-        if text.startswith(start):
-            return f"{start}{joined}, {text.removeprefix(start)}"
-    return f"WITH {joined} {text}"
 
 
 def _new_database(config: QueryConfig) -> duckdb.DuckDBPyConnection:

@@ -10,7 +10,7 @@ import pyarrow
 import pytest
 
 from engine.persist.thread import PersistConfig
-from engine.query import executor, series_rows, views
+from engine.query import preparer, series_rows, views
 from engine.query.decoded_columns import DecodedColumns
 from engine.query.packed_column import Dictionaries, joined, packed
 from engine.query.series_answers import series_answer
@@ -123,7 +123,7 @@ def test_answers_over_files_and_live_rows_are_those_of_duckdb(
 ) -> None:
     answered = []
     monkeypatch.setattr(
-        executor,
+        preparer,
         "series_answer",
         lambda *arguments: answered.append(series_answer(*arguments)) or answered[-1],
     )
