@@ -5,9 +5,9 @@ import argparse
 from collections.abc import Mapping
 
 from engine.catalog.retention import parse_retention
-from engine.cli.answers import check_target, deliver
 from engine.cli.client import Client
 from engine.cli.confirmation import confirm
+from engine.cli.shown_rows import show_queried
 from engine.errors import ConfigError, RequestError
 from engine.setting_values import parse_count
 
@@ -45,15 +45,8 @@ def _create(namespace: argparse.Namespace, noun: str, content: Mapping[str, obje
 
 def show(namespace: argparse.Namespace) -> None:
     """``headrace show last_caches`` and ``headrace show distinct_caches``."""
-    check_target(namespace)
-    content = {
-        "db": namespace.database,
-        "q": f"SELECT * FROM system.{namespace.noun}",  # noqa: S608 - one of our own words
-        "format": namespace.format,
-    }
-    with Client(namespace) as client:
-        answer = client.request("POST", "/api/v3/query_sql", content=content)
-    deliver(namespace, answer)
+    sql = f"SELECT * FROM system.{namespace.noun}"  # noqa: S608 - one of our own words
+    show_queried(namespace, namespace.database, sql)
 
 
 def delete(namespace: argparse.Namespace) -> None:

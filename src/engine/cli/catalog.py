@@ -5,10 +5,10 @@ import argparse
 import json
 from pathlib import Path
 
-from engine.cli.answers import check_target, deliver
 from engine.cli.client import Client
 from engine.cli.confirmation import confirm
 from engine.cli.plugins import upload
+from engine.cli.shown_rows import show_listed, show_queried
 from engine.cli.trigger_rights import permissions_of
 from engine.errors import ConfigError
 from engine.setting_values import parse_bytes, parse_count, parse_seconds
@@ -126,41 +126,21 @@ def _listed(rows: list[dict[str, str]], key: str) -> str:
 
 def show_databases(namespace: argparse.Namespace) -> None:
     """``headrace show databases``."""
-    check_target(namespace)
-    with Client(namespace) as client:
-        parameters = {"format": namespace.format, "show_retention": "true"}
-        if namespace.show_deleted:
-            parameters["show_deleted"] = "true"
-        answer = client.request("GET", _DATABASE, parameters=parameters)
-    deliver(namespace, answer)
+    parameters = {"show_retention": "true"}
+    if namespace.show_deleted:
+        parameters["show_deleted"] = "true"
+    show_listed(namespace, _DATABASE, parameters)
 
 
 def show_retention(namespace: argparse.Namespace) -> None:
     """``headrace show retention``: of databases, and of tables that have another."""
-    check_target(namespace)
-    with Client(namespace) as client:
-        answer = client.request(
-            "POST",
-            "/api/v3/query_sql",
-            content={
-                "db": "_internal",
-                "q": _RETENTION,
-                "params": {"name": namespace.database or ""},
-                "format": namespace.format,
-            },
-        )
-    deliver(namespace, answer)
+    show_queried(namespace, "_internal", _RETENTION, {"name": namespace.database or ""})
 
 
 def show_triggers(namespace: argparse.Namespace) -> None:
     """``headrace show triggers``."""
-    check_target(namespace)
-    parameters = {"format": namespace.format}
-    if namespace.database is not None:
-        parameters["db"] = namespace.database
-    with Client(namespace) as client:
-        answer = client.request("GET", _TRIGGER, parameters=parameters)
-    deliver(namespace, answer)
+    parameters = {} if namespace.database is None else {"db": namespace.database}
+    show_listed(namespace, _TRIGGER, parameters)
 
 
 def create_trigger(namespace: argparse.Namespace) -> None:

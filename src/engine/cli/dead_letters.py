@@ -4,9 +4,9 @@
 import argparse
 import json
 
-from engine.cli.answers import check_target, deliver
 from engine.cli.client import Client
 from engine.cli.confirmation import confirm
+from engine.cli.shown_rows import show_listed
 from engine.errors import ConfigError, EngineError
 
 _PATH = "/api/v3/configure/processing_engine_dead_letters"
@@ -20,13 +20,10 @@ class StillParkedError(EngineError):
 
 def show(namespace: argparse.Namespace) -> None:
     """``headrace dead-letters list``."""
-    check_target(namespace)
-    parameters = {"format": namespace.format, "db": namespace.database}
+    parameters = {"db": namespace.database}
     if namespace.trigger is not None:
         parameters["trigger_name"] = namespace.trigger
-    with Client(namespace) as client:
-        answer = client.request("GET", _PATH, parameters=parameters)
-    deliver(namespace, answer)
+    show_listed(namespace, _PATH, parameters)
 
 
 def replay(namespace: argparse.Namespace) -> None:

@@ -3,18 +3,15 @@
 
 import argparse
 
-from engine.cli.answers import check_target, deliver
 from engine.cli.client import Client
+from engine.cli.shown_rows import show_listed
 
 _PATH = "/api/v3/configure/log_level"
 
 
 def show(namespace: argparse.Namespace) -> None:
     """``headrace show log-level``."""
-    check_target(namespace)
-    with Client(namespace) as client:
-        answer = client.request("GET", _PATH, parameters={"format": namespace.format})
-    deliver(namespace, answer)
+    show_listed(namespace, _PATH)
 
 
 def set_level(namespace: argparse.Namespace) -> None:

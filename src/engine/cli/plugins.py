@@ -4,8 +4,8 @@
 import argparse
 from pathlib import Path
 
-from engine.cli.answers import check_target, deliver
 from engine.cli.client import Client
+from engine.cli.shown_rows import show_queried
 from engine.cli.trigger_rights import permissions_of
 from engine.errors import ConfigError
 
@@ -65,15 +65,8 @@ def update_trigger(namespace: argparse.Namespace) -> None:
 
 def show_plugins(namespace: argparse.Namespace) -> None:
     """``headrace show plugins``."""
-    check_target(namespace)
-    content = {
-        "db": "_internal",
-        "q": "SELECT * FROM system.plugin_files ORDER BY plugin_name, file_path",
-        "format": namespace.format,
-    }
-    with Client(namespace) as client:
-        answer = client.request("POST", "/api/v3/query_sql", content=content)
-    deliver(namespace, answer)
+    sql = "SELECT * FROM system.plugin_files ORDER BY plugin_name, file_path"
+    show_queried(namespace, "_internal", sql)
 
 
 def _package(directory: Path) -> list[dict[str, str]]:

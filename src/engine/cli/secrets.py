@@ -6,9 +6,9 @@ import argparse
 import getpass
 import sys
 
-from engine.cli.answers import check_target, deliver
 from engine.cli.client import Client
 from engine.cli.confirmation import confirm
+from engine.cli.shown_rows import show_listed
 from engine.errors import ConfigError
 
 _PATH = "/api/v3/configure/secret"
@@ -33,10 +33,7 @@ def create(namespace: argparse.Namespace) -> None:
 
 def show(namespace: argparse.Namespace) -> None:
     """``headrace show secrets``: their names."""
-    check_target(namespace)
-    with Client(namespace) as client:
-        answer = client.request("GET", _PATH, parameters={"format": namespace.format})
-    deliver(namespace, answer)
+    show_listed(namespace, _PATH)
 
 
 def delete(namespace: argparse.Namespace) -> None:

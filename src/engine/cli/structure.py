@@ -4,9 +4,9 @@
 import argparse
 import json
 
-from engine.cli.answers import check_target, deliver
 from engine.cli.client import Client
 from engine.cli.confirmation import confirm
+from engine.cli.shown_rows import show_queried
 from engine.errors import ConfigError
 
 _TABLE = "/api/v3/configure/table"
@@ -41,16 +41,12 @@ def _items(text: str) -> list[str]:
 
 def show_tables(namespace: argparse.Namespace) -> None:
     """``headrace show tables``."""
-    check_target(namespace)
-    content = {
-        "db": namespace.database,
-        "q": "SELECT table_name, (SELECT count(*) FROM information_schema.columns c "
+    sql = (
+        "SELECT table_name, (SELECT count(*) FROM information_schema.columns c "
         "WHERE c.table_schema = 'iox' AND c.table_name = t.table_name) AS columns "
-        "FROM information_schema.tables t WHERE table_schema = 'iox' ORDER BY table_name",
-        "format": namespace.format,
-    }
-    with Client(namespace) as client:
-        deliver(namespace, client.request("POST", "/api/v3/query_sql", content=content))
+        "FROM information_schema.tables t WHERE table_schema = 'iox' ORDER BY table_name"
+    )
+    show_queried(namespace, namespace.database, sql)
 
 
 def delete_table(namespace: argparse.Namespace) -> None:

@@ -7,6 +7,7 @@ import json
 from engine.cli.answers import check_target, deliver
 from engine.cli.client import Client
 from engine.cli.parsing import nearest
+from engine.cli.shown_rows import show_queried
 from engine.errors import ConfigError
 
 _TABLES = (
@@ -17,10 +18,7 @@ _TABLES = (
 
 def list_tables(namespace: argparse.Namespace) -> None:
     """``headrace show system table-list``."""
-    check_target(namespace)
-    with Client(namespace) as client:
-        answer = _ask(client, namespace, _TABLES, namespace.format)
-    deliver(namespace, answer)
+    show_queried(namespace, namespace.database, _TABLES)
 
 
 def show_table(namespace: argparse.Namespace) -> None:

@@ -9,9 +9,9 @@ import secrets
 import time
 from pathlib import Path
 
-from engine.cli.answers import check_target, deliver
 from engine.cli.client import Client
 from engine.cli.confirmation import confirm
+from engine.cli.shown_rows import show_listed
 from engine.errors import ConfigError
 from engine.setting_values import parse_lifetime
 
@@ -48,10 +48,7 @@ def create(namespace: argparse.Namespace) -> None:
 
 def show(namespace: argparse.Namespace) -> None:
     """``headrace show tokens``."""
-    check_target(namespace)
-    with Client(namespace) as client:
-        answer = client.request("GET", _PATH, parameters={"format": namespace.format})
-    deliver(namespace, answer)
+    show_listed(namespace, _PATH)
 
 
 def delete(namespace: argparse.Namespace) -> None:
