@@ -84,6 +84,16 @@ class FileStore(msgspec.Struct, frozen=True, kw_only=True):
 
     def within_retention(self, shape: TableShape, rows: Any) -> Any:
         """`rows` of a table without those that are too old to be kept."""
+        database = self.state.store.database(shape.database)
+        table = None if database is None else database.table(shape.table)
+        if (
+            database is None
+            or database.id != shape.database_id
+            or table is None
+            or not table.is_the_one_of(shape.began)
+        ):
+            # It was deleted meanwhile; another of that name may have rows that grow old sooner.
+            return rows
         retention_ns = self.state.retention_of(shape.database, shape.table)
         return rows if retention_ns is None else since(rows, self.clock.now_ns() - retention_ns)
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from engine.catalog.changes import (
@@ -13,7 +14,10 @@ from engine.catalog.changes import (
 )
 from engine.errors import TableNotFoundError
 from engine.ids import DatabaseId, Position
+from engine.persist.file_maker import FileNumbers, TableShape
+from engine.persist.file_store import FileStore
 from engine.persist.thread import PersistConfig
+from engine.storage_ports import StateAccess
 from engine.store.manifest import FilesRecord
 from lp_core import ColumnType
 from tests.support.storage import Storage
@@ -218,6 +222,37 @@ def test_retention_of_a_table_goes_with_it(tmp_path: Path) -> None:
     table = hidden.table("m")
     assert table is not None
     assert len(table.files) == 1, "a hidden table has no retention"
+
+
+@pytest.mark.parametrize("is_same", [True, False])
+def test_rows_of_a_deleted_table_do_not_grow_old_with_those_of_its_successor(
+    tmp_path: Path, is_same: bool
+) -> None:
+    storage = make(tmp_path)
+    storage.write("m f=1i 1")
+    database = storage.state.store.database("db")
+    assert database is not None
+    table = database.table("m")
+    assert table is not None
+    # What a merge goes by that began before the table was deleted.
+    shape = TableShape.of(database, table)
+    if not is_same:
+        storage.change(hiding(storage))
+        storage.write("m f=2i 2")
+    storage.change(storage.state.catalog.new_retention("db", "m", 1_000_000_000))
+    storage.clock.time_ns = 10_000_000_000
+    access = StateAccess(storage.state, storage.index)
+    files = FileStore(
+        paths=storage.paths,
+        filesystem=storage.filesystem,
+        clock=storage.clock,
+        state=access,
+        log=storage,
+        faults=storage.faults,
+        numbers=FileNumbers(access),
+    )
+    rows = pa.table({"time": pa.array([1], pa.timestamp("ns"))})
+    assert files.within_retention(shape, rows).num_rows == (0 if is_same else 1)
 
 
 def test_a_table_of_an_older_checkpoint_takes_its_files_whichever_checkpoint_is_read(
