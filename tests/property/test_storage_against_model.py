@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import example, given, settings
@@ -18,6 +19,7 @@ from engine.catalog.model import Trigger
 from engine.errors import BackPressureError
 from engine.persist.planner import ERA_NS
 from engine.persist.thread import PersistConfig
+from engine.query import doubts, lookups
 from engine.store.past import order_of
 from tests.support.storage import HandClock, Storage
 
@@ -28,6 +30,12 @@ DAY_NS = 24 * 60 * MINUTE_NS
 # Under the sanitizers each takes ten times as long.
 _EXAMPLES = "4" if "HEADRACE_SANITIZE" in os.environ else "15"
 EXAMPLES = int(os.environ.get("HEADRACE_STORAGE_EXAMPLES", _EXAMPLES))
+# What becomes of rows that are there twice, as in large tables or in those with many such rows.
+REPEATS: dict[str, list[tuple[Any, str, int]]] = {
+    "folded": [],
+    "looked up": [(lookups, "EARLIER_ROWS_MIN", 0), (lookups, "FEW_SHARE", 0)],
+    "in slices": [(doubts, "ROW_BYTES", 1 << 30), (doubts, "FEW_SHARE", 0)],
+}
 COLUMNS = ("f", "g", "s", "b", "t", "u")
 FIELDS = ("f", "g", "s", "b")
 
@@ -336,6 +344,7 @@ def write(*points: tuple[str, dict[str, str], int, dict[str, int]]) -> tuple[str
     st.lists(STEPS, min_size=3, max_size=25),
     st.sampled_from((1 << 20, 2_000)),
     st.sampled_from((None, None, DAY_NS)),
+    st.sampled_from(sorted(REPEATS)),
 )
 # What is written to a row after it was deleted does not bring its older fields back, whether the
 # delete met it in memory or in a file, and is merged with what was written before it or not.
@@ -357,6 +366,7 @@ def write(*points: tuple[str, dict[str, str], int, dict[str, int]]) -> tuple[str
     ],
     1 << 20,
     None,
+    "folded",
 )
 # Files are merged while some of their rows are deleted, and later ones of the same identity are not.
 @example(
@@ -372,6 +382,7 @@ def write(*points: tuple[str, dict[str, str], int, dict[str, int]]) -> tuple[str
     ],
     1 << 20,
     None,
+    "looked up",
 )
 # Files are rewritten with a later one that repeats rows of theirs, beside a trigger and a delete.
 @example(
@@ -391,6 +402,7 @@ def write(*points: tuple[str, dict[str, str], int, dict[str, int]]) -> tuple[str
     ],
     2_000,
     None,
+    "in slices",
 )
 # A row in a file is overwritten in part by one that is live, then in a file, then merged.
 @example(
@@ -408,11 +420,15 @@ def write(*points: tuple[str, dict[str, str], int, dict[str, int]]) -> tuple[str
     ],
     1 << 20,
     None,
+    "looked up",
 )
 def test_storage_answers_as_a_dict_would(
-    steps: list[tuple[Any, ...]], memory_bytes_max: int, retention_ns: int | None
+    steps: list[tuple[Any, ...]], memory_bytes_max: int, retention_ns: int | None, repeats: str
 ) -> None:
-    with TemporaryDirectory() as directory:
+    with contextlib.ExitStack() as stack:
+        for module, name, value in REPEATS[repeats]:
+            stack.enter_context(mock.patch.object(module, name, value))
+        directory = stack.enter_context(TemporaryDirectory())
         machine = Machine(Path(directory), memory_bytes_max, retention_ns)
         try:
             for step in [*steps, ("restart",)]:

@@ -36,6 +36,7 @@ from engine.query.locked_database import locked_database
 from engine.query.preparer import Prepared, QueryPreparer, Runnable
 from engine.query.questions import parsed_text, plain_question, question_of
 from engine.query.results import normalised
+from engine.query.slice_stream import message_of
 from engine.query.table_sources import TableSources, not_found
 from engine.query.views import QueryCatalog
 from engine.query.watchdog import RunningQuery, StopReason, Watchdog
@@ -133,11 +134,13 @@ class QueryExecutor:
             CachedRows(caches),
             faults,
             files_directory=config.files_directory,
-            # Columns take more of it than groups.
+            # Columns take most of it, then groups.
             decoded_bytes_max=config.cache_bytes_max // 4 * 3,
+            lookup_bytes_max=config.cache_bytes_max // 8,
+            memory_bytes_max=config.memory_limit_bytes,
         )
         self._grouped = GroupedQueries(
-            self._sources, config.files_directory or Path(), config.cache_bytes_max // 4
+            self._sources, config.files_directory or Path(), config.cache_bytes_max // 8
         )
         self.preparer = QueryPreparer(
             self._sources,
@@ -370,7 +373,7 @@ class QueryExecutor:
         Raises:
             FileDamagedError: It is.
         """
-        if self._faults is None or not str(error).startswith(_FILE_FAILURES):
+        if self._faults is None or not message_of(error).startswith(_FILE_FAILURES):
             return
         self._faults.search(files)
 
@@ -382,7 +385,7 @@ class QueryExecutor:
             )
         if running.reason is StopReason.CANCELLED:
             return QueryCancelledError("the query was stopped")
-        message, _, more = str(error).partition("\n")
+        message, _, more = message_of(error).partition("\n")
         if more.startswith("Candidate bindings"):
             message = f"{message} {more.split(chr(10), 1)[0]}"
         if message.startswith("Out of Memory Error"):

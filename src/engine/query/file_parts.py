@@ -5,14 +5,15 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pyarrow
 
-from engine.query.file_views import doubtful_ranges
+from engine.query.doubts import doubtful_ranges
 from engine.query.group_parts import GREATEST_TIME, LEAST_TIME, ROWS
 from engine.query.kept import Kept
+from engine.query.scans import RepeatedRows
 from engine.store.manifest import FileEntry
 from engine.store.snapshot import TableSnapshot
 from engine.store.time_ranges import TimeRange, common
@@ -50,16 +51,25 @@ class FileParts:
         question: str,
         files: Iterable[FileEntry],
         computed: Callable[[FileEntry], Any],
+        repeated: Mapping[str, RepeatedRows],
     ) -> dict[str, Any]:
-        """The groups of the files that are worth it, by path; computed where they are not known."""
+        """The groups of the files that are worth it, by path; computed where they are not known.
+
+        They are those of all rows but the `repeated` ones of a path.
+        """
         found = {}
         for entry in files:
             key = (entry.path, question)
-            groups = self.kept.get(key)
+            mark = repeated[entry.path].mark if entry.path in repeated else b""
+            groups: _Groups | None = self.kept.get(key)
+            if groups is not None and groups.rows is not None and groups.mark != mark:
+                # Other rows of the file are repeated by now.
+                self.kept.forget(key)
+                groups = None
             if groups is None and self.kept.has_room(_ROOM_BYTES):
                 rows = computed(entry)
                 is_worth_it = rows.num_rows * WORTH_SHARE <= entry.rows
-                groups = _Groups(rows if is_worth_it else None)
+                groups = _Groups(rows if is_worth_it else None, mark)
                 self.kept.put(key, groups, groups.size_bytes)
             if groups is not None and groups.rows is not None:
                 found[entry.path] = groups.rows
@@ -67,9 +77,10 @@ class FileParts:
 
 
 class _Groups(NamedTuple):
-    """The groups of one file; None where they are too many."""
+    """The groups of one file but for the rows of a mark; None where they are too many."""
 
     rows: Any | None
+    mark: bytes
 
     @property
     def size_bytes(self) -> int:
@@ -77,8 +88,13 @@ class _Groups(NamedTuple):
         return _ENTRY_BYTES + (0 if self.rows is None else int(self.rows.nbytes))
 
 
-def coverable(snapshot: TableSnapshot, times: TimeRange) -> list[FileEntry]:
-    """The files of which all rows lie between `times`, count, and are repeated by no others."""
+def coverable(
+    snapshot: TableSnapshot, times: TimeRange, repeated: Mapping[str, RepeatedRows]
+) -> list[FileEntry]:
+    """The files of which all rows lie between `times`, count, and are repeated by no others.
+
+    Or only by those of which it is known which ones they repeat: of a path in `repeated`.
+    """
     doubts = doubtful_ranges(snapshot)
     low, high = times
     if snapshot.least_time_ns is not None:
@@ -88,15 +104,26 @@ def coverable(snapshot: TableSnapshot, times: TimeRange) -> list[FileEntry]:
         for entry in snapshot.files
         if low <= entry.min_time_ns
         and entry.max_time_ns <= high
-        and not any(common(one, entry.times) is not None for one in doubts)
+        and (
+            entry.path in repeated
+            or not any(common(one, entry.times) is not None for one in doubts)
+        )
         and not any(delete.concerns(entry) for delete in snapshot.deletes)
     ]
 
 
-def told(files: Sequence[FileEntry], asked: Sequence[str]) -> Any:
-    """The one row of the first step that the files give, all of whose rows count as they stand."""
+def told(
+    files: Sequence[FileEntry], asked: Sequence[str], repeated: Mapping[str, RepeatedRows]
+) -> Any:
+    """The one row of the first step that the files give, but for the `repeated` rows.
+
+    All others count as they stand. Of these the times are among the told ones, since whatever
+    becomes of such a row keeps its time.
+    """
+    left_out = sum(len(repeated[entry.path].numbers) for entry in files if entry.path in repeated)
+    count = sum(entry.rows for entry in files) - left_out
     rows = {
-        ROWS: pyarrow.scalar(sum(entry.rows for entry in files), pyarrow.int64()),
+        ROWS: pyarrow.scalar(count, pyarrow.int64()),
         LEAST_TIME: _time(min(entry.min_time_ns for entry in files)),
         GREATEST_TIME: _time(max(entry.max_time_ns for entry in files)),
     }

@@ -3,51 +3,67 @@
 # or live rows may repeat those of files; DuckDB pushes the conditions of the query below the fold.
 """Tables with files as DuckDB views."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import msgspec
+import pyarrow
 
-from engine.query.delete_sql import kept_sql
-from engine.query.literals import at_least_sql, between_sql
-from engine.query.views import columns_of
+from engine.query.doubts import Doubts, doubts_of, slices_of
+from engine.query.literals import TIME_NS_MAX, TIME_NS_MIN, at_least_sql, between_sql
+from engine.query.scans import (
+    Column,
+    Register,
+    RepeatedRows,
+    Scans,
+    key_columns,
+    name_of_field,
+    quoted,
+    scanned_columns,
+    select_sql,
+    unquoted,
+)
 from engine.store.manifest import FileEntry
-from engine.store.parquet_file import field_ids
-from engine.store.row_deletes import RowDelete, columns_named
 from engine.store.snapshot import TableSnapshot
-from engine.store.time_ranges import TimeRange, common, union
+from engine.store.time_ranges import TimeRange, common
 from lp_core.enums import ColumnType
 
-_SQL_TYPES = {
-    ColumnType.TAG: "VARCHAR",
-    ColumnType.INT64: "BIGINT",
-    ColumnType.UINT64: "UBIGINT",
-    ColumnType.FLOAT64: "DOUBLE",
-    ColumnType.BOOL: "BOOLEAN",
-    ColumnType.STRING: "VARCHAR",
-    ColumnType.TIME: "TIMESTAMP_NS",
-}
-_FILE_INDEX = "file_index"
-# Later rows are few when earlier ones are so many times as many.
-_FEW_SHARE = 4
-# So many tags tell, with the time, whether a row may be a later one's.
-_KEY_TAGS = 2
 # Names within the SQL of a fold.
 _LATER, _KEYS, _ROWS = "headrace_later", "headrace_keys", "headrace_rows"
 
 
-class _Column(msgspec.Struct, frozen=True):
-    """A column with the name that DuckDB knows it by, quoted."""
+class Repeats(NamedTuple):
+    """What is known of the rows of files that later rows may repeat.
 
-    original: str
-    name: str
-    column_type: ColumnType
-    field_id: int
+    Attributes:
+        rows: By path, of each file that is in doubt and repeats none before it.
+        register: Makes what is to be left out visible to the query.
+        left_out: Numbers of files of which the query knows by other means what stands: all but
+            these rows.
+        folded: What these rows become with the later ones, with columns named by `name_of_field`;
+            None where they are to be folded.
+    """
 
-    @property
-    def is_key(self) -> bool:
-        """Whether it is part of a row's identity."""
-        return self.column_type in (ColumnType.TAG, ColumnType.TIME)
+    rows: Mapping[str, RepeatedRows]
+    register: Register
+    left_out: Collection[int] = ()
+    folded: Any | None = None
+
+
+class Streaming(NamedTuple):
+    """How to fold more rows than memory holds.
+
+    Attributes:
+        register: Makes the rows of some SELECTs visible to the query, which are run one after the
+            other when it comes to them; returns a name, quoted.
+        times: Other rows do not matter.
+        memory_bytes_max: What may be used at once; so many rows as that holds need no slices.
+    """
+
+    register: Callable[[Sequence[str]], str]
+    times: TimeRange
+    memory_bytes_max: int
 
 
 def view_sql(
@@ -56,6 +72,8 @@ def view_sql(
     directory: Path,
     live_view: str | None,
     wanted: frozenset[str] | None = None,
+    repeats: Repeats | None = None,
+    streaming: Streaming | None = None,
 ) -> str:
     """The SELECT that gives the rows of `snapshot`.
 
@@ -66,111 +84,165 @@ def view_sql(
         live_view: Name under which the live rows are visible, without duplicates among themselves;
             None when there are none.
         wanted: Names, in lower case, of columns that are of use; None for all of them.
+        repeats: The rows that later ones repeat, where they were looked up.
+        streaming: How many rows that are to be folded go through the query slice by slice; None to
+            fold them at once.
     """
-    known = _columns(snapshot, renamed)
-    shown = [
-        column
-        for column in known
-        if wanted is None
-        or column.original.lower() in wanted
-        or column.column_type is ColumnType.TIME
-    ]
-    names = ", ".join(column.name for column in shown)
-    live = None if live_view is None else _quoted(live_view)
-    time = next(column.name for column in known if column.column_type is ColumnType.TIME)
-    scans = _Scans(known, shown, directory, snapshot.deletes)
-    ranges = doubtful_ranges(snapshot)
-    touched = [entry for entry in snapshot.files if _touches(entry, ranges)]
-    clean = [entry for entry in snapshot.files if not _touches(entry, ranges)]
-    later = [entry for entry in touched if entry.overlaps]
-    if live is None and not later:
-        # Live rows were in doubt that are not asked for: those of a moment before them, say.
-        ranges, touched, clean = (), [], list(snapshot.files)
-    live_rows = sum(batch.num_rows for batch in snapshot.batches)  # type: ignore[attr-defined]
-    are_later_few = _are_few(touched, later, live_rows)
-    least_ns = snapshot.least_time_ns
-    kept = [] if least_ns is None else [at_least_sql(time, least_ns)]
-    inside = " OR ".join(between_sql(time, low, high) for low, high in ranges)
-    outside = [*kept, f"NOT ({inside})"] if ranges else kept
-    parts = []
-    for source, conditions in scans.grouped(clean):
-        parts.append(_select(names, source, [*kept, *conditions]))
-    for source, conditions in scans.grouped(later if are_later_few else touched):
-        parts.append(_select(names, source, [*outside, *conditions]))
-    if live is not None:
-        parts.append(_select(names, live, outside))
-    if touched:
-        # The whole identity is needed, whatever of it is shown.
-        folded = [column for column in known if column.is_key or column in shown]
-        fold = _Fold(scans, folded, names, kept, f"({inside})", live)
-        parts.append(fold.few_later(touched) if are_later_few else fold.whole(touched))
-    return " UNION ALL ".join(parts)
+    known = scanned_columns(snapshot, renamed)
+    live = None if live_view is None else quoted(live_view)
+    return _View(snapshot, known, directory, live, wanted).sql(repeats, streaming)
 
 
-class _Scans:
-    """Files as sources of SQL, each with the conditions that deletes of rows put on it."""
+def standing_sql(
+    snapshot: TableSnapshot,
+    renamed: dict[str, str],
+    directory: Path,
+    wanted: frozenset[str] | None,
+    repeats: Repeats,
+) -> str:
+    """The SELECT of the rows of files that no later ones repeat, as `view_sql` has it."""
+    known = scanned_columns(snapshot, renamed)
+    return _View(snapshot, known, directory, None, wanted).standing(snapshot.files, repeats)
+
+
+def folded_sql(
+    snapshot: TableSnapshot,
+    doubts: Doubts,
+    renamed: dict[str, str],
+    directory: Path,
+    live_view: str | None,
+    repeats: Repeats,
+) -> str:
+    """The SELECT of what rows that are repeated become, with those that repeat them."""
+    known = scanned_columns(snapshot, renamed)
+    view = _View(snapshot, known, directory, None if live_view is None else quoted(live_view), None)
+    names = ", ".join(one.name for one in known)
+    return view.fold(doubts, known, names).looked_up(doubts, repeats)
+
+
+def later_sql(
+    snapshot: TableSnapshot,
+    doubts: Doubts,
+    renamed: dict[str, str],
+    directory: Path,
+    live_view: str | None,
+    columns: Callable[[Sequence[Column]], Sequence[Column]],
+) -> str:
+    """The SELECT of some `columns` of the rows that may repeat those of earlier files."""
+    known = scanned_columns(snapshot, renamed)
+    chosen = list(columns(known))
+    view = _View(snapshot, known, directory, None if live_view is None else quoted(live_view), None)
+    return view.fold(doubts, chosen, ", ".join(one.name for one in chosen)).later_rows(doubts)
+
+
+class _View:
+    """The rows of a snapshot, with the columns that are of use."""
 
     def __init__(
         self,
-        known: Sequence[_Column],
-        shown: Sequence[_Column],
+        snapshot: TableSnapshot,
+        known: Sequence[Column],
         directory: Path,
-        deletes: Sequence[RowDelete],
+        live: str | None,
+        wanted: frozenset[str] | None,
     ) -> None:
-        """Scan the columns `shown`, and of those `known` what deletes ask for."""
-        self._shown = shown
-        self._directory = directory
-        self._deletes = deletes
-        self._names = {column.original: column.name for column in known}
-        named = frozenset[str]().union(*(columns_named(one.condition) for one in deletes))
-        self._asked = [column for column in known if column.original in named]
-
-    def grouped(self, files: Sequence[FileEntry]) -> list[tuple[str, list[str]]]:
-        """Scans of the files, as few as conditions allow."""
-        groups: dict[tuple[RowDelete, ...], list[FileEntry]] = {}
-        for entry in files:
-            groups.setdefault(self._pending(entry), []).append(entry)
-        return [
-            (self._scan(entries, self._shown, pending), self._conditions(pending))
-            for pending, entries in groups.items()
+        self._snapshot = snapshot
+        self._known = known
+        self._live = live
+        self._shown = [
+            column
+            for column in known
+            if wanted is None
+            or column.original.lower() in wanted
+            or column.column_type is ColumnType.TIME
         ]
+        self._names = ", ".join(column.name for column in self._shown)
+        self._time = next(one.name for one in known if one.column_type is ColumnType.TIME)
+        self._scans = Scans(known, self._shown, directory, snapshot.deletes)
+        least_ns = snapshot.least_time_ns
+        self._kept = [] if least_ns is None else [at_least_sql(self._time, least_ns)]
 
-    def ranked(
-        self, files: Sequence[tuple[int, FileEntry]], columns: Sequence[_Column]
-    ) -> list[tuple[str, str, list[str]]]:
-        """Scans of the files, each after an expression that gives the number beside its file."""
-        entries = [entry for _, entry in files]
-        # A column of that name hides DuckDB's own.
-        is_hidden = any(column.name.lower() == _quoted(_FILE_INDEX) for column in columns)
-        if is_hidden or any(self._pending(entry) for entry in entries):
-            return [
-                (
-                    str(rank),
-                    self._scan([entry], columns, self._pending(entry)),
-                    self._conditions(self._pending(entry)),
-                )
-                for rank, entry in files
-            ]
-        ranks = [rank for rank, _ in files]
-        rank = f"CAST({_FILE_INDEX} AS BIGINT)"
-        if ranks != list(range(len(ranks))):
-            rank = f"CAST({ranks}[CAST({_FILE_INDEX} AS BIGINT) + 1] AS BIGINT)"
-        return [(rank, self._scan(entries, columns, ()), [])]
+    def sql(self, repeats: Repeats | None, streaming: Streaming | None) -> str:
+        doubts = doubts_of(self._snapshot, has_live=self._live is not None)
+        outside = self._kept
+        if doubts.ranges:
+            outside = [*self._kept, f"NOT {self._inside(doubts.ranges)}"]
+        is_looked_up = repeats is not None and bool(doubts.touched)
+        are_few = is_looked_up or doubts.are_later_few
+        left_out = () if repeats is None else repeats.left_out
+        clean = [entry for entry in doubts.clean if entry.number not in left_out]
+        parts = self._selects(self._scans.grouped(clean), self._kept)
+        scanned = self._scans.grouped(doubts.later if are_few else doubts.touched)
+        parts += self._selects(scanned, outside)
+        if self._live is not None:
+            parts.append(select_sql(self._names, self._live, outside))
+        if doubts.touched:
+            # The whole identity is needed, whatever of it is shown.
+            columns = [one for one in self._known if one.is_key or one in self._shown]
+            if is_looked_up:
+                assert repeats is not None
+                earlier = [one for one in doubts.earlier if one.number not in left_out]
+                if earlier:
+                    parts.append(self.standing(earlier, repeats))
+                parts.append(self._looked_up(doubts, columns, repeats))
+            else:
+                parts += self._folded(doubts, columns, streaming)
+        return " UNION ALL ".join(parts)
 
-    def _pending(self, entry: FileEntry) -> tuple[RowDelete, ...]:
-        return tuple(delete for delete in self._deletes if delete.concerns(entry))
+    def _looked_up(self, doubts: Doubts, columns: Sequence[Column], repeats: Repeats) -> str:
+        """What is folded, once the rows of earlier files are known."""
+        if repeats.folded is None:
+            return self.fold(doubts, columns, self._names).looked_up(doubts, repeats)
+        shown = [repeats.folded.column(name_of_field(one)) for one in self._shown]
+        rows = pyarrow.table(shown, [unquoted(one.name) for one in self._shown])
+        return select_sql(self._names, repeats.register(rows), self._kept)
 
-    def _scan(
-        self,
-        files: Sequence[FileEntry],
-        columns: Sequence[_Column],
-        pending: tuple[RowDelete, ...],
-    ) -> str:
-        more = [column for column in self._asked if column not in columns] if pending else []
-        return _scan(files, [*columns, *more], self._directory)
+    def _folded(
+        self, doubts: Doubts, columns: Sequence[Column], streaming: Streaming | None
+    ) -> list[str]:
+        """What is folded, and all other rows of earlier files if later ones are few."""
+        slices = [((TIME_NS_MIN, TIME_NS_MAX), doubts)]
+        if streaming is not None:
+            slices = slices_of(doubts, streaming.memory_bytes_max)
+        if len(slices) == 1 or streaming is None:
+            return self._slice(*slices[0], columns, are_few=doubts.are_later_few)
+        selects = [
+            select
+            for span, part in slices
+            if common(span, streaming.times) is not None
+            for select in self._slice(span, part, columns, are_few=doubts.are_later_few)
+        ]
+        return [select_sql(self._names, streaming.register(selects))] if selects else []
 
-    def _conditions(self, pending: tuple[RowDelete, ...]) -> list[str]:
-        return [kept_sql(delete, self._names) for delete in pending]
+    def _slice(
+        self, span: TimeRange, doubts: Doubts, columns: Sequence[Column], *, are_few: bool
+    ) -> list[str]:
+        """As `_folded`, of one slice of time."""
+        kept = self._kept
+        earlier = doubts.earlier if are_few else []
+        if any(common(one.times, span) != one.times for one in earlier):
+            kept = [*kept, between_sql(self._time, *span)]
+        if not doubts.ranges:
+            return self._selects(self._scans.grouped(earlier), kept) if earlier else []
+        inside = self._inside(doubts.ranges)
+        fold = _Fold(self._scans, columns, self._names, kept, inside, self._live)
+        return [fold.few_later(doubts) if are_few else fold.whole(doubts)]
+
+    def standing(self, files: Sequence[FileEntry], repeats: Repeats) -> str:
+        scans = self._scans.without(files, repeats.rows, repeats.register)
+        return " UNION ALL ".join(self._selects(scans, self._kept))
+
+    def fold(self, doubts: Doubts, columns: Sequence[Column], names: str) -> "_Fold":
+        inside = self._inside(doubts.ranges)
+        return _Fold(self._scans, columns, names, self._kept, inside, self._live)
+
+    def _inside(self, ranges: Sequence[TimeRange]) -> str:
+        return f"({' OR '.join(between_sql(self._time, low, high) for low, high in ranges)})"
+
+    def _selects(
+        self, scans: Sequence[tuple[str, list[str]]], conditions: Sequence[str]
+    ) -> list[str]:
+        return [select_sql(self._names, source, [*conditions, *more]) for source, more in scans]
 
 
 class _Fold:
@@ -178,8 +250,8 @@ class _Fold:
 
     def __init__(
         self,
-        scans: _Scans,
-        columns: Sequence[_Column],
+        scans: Scans,
+        columns: Sequence[Column],
         names: str,
         kept: Sequence[str],
         inside: str,
@@ -198,15 +270,36 @@ class _Fold:
         self._order = _free_name(columns)
         self._columns_sql = ", ".join(column.name for column in columns)
 
-    def whole(self, files: Sequence[FileEntry]) -> str:
-        """The SELECT of the rows in doubt of `files`, oldest first, and of live rows."""
+    def whole(self, doubts: Doubts) -> str:
+        """The SELECT of the rows in doubt of files, and of live rows."""
+        files = doubts.touched
         ranked = self._ranked(list(enumerate(files)), self._inside)
         return self._folded([*ranked, *self._live_rows(len(files))])
+
+    def later_rows(self, doubts: Doubts) -> str:
+        """The SELECT of the rows in doubt of later files, and of live rows, with their order."""
+        files = doubts.touched
+        later = [(rank, entry) for rank, entry in enumerate(files) if entry.overlaps]
+        return " UNION ALL ".join(
+            [*self._ranked(later, self._inside), *self._live_rows(len(files))]
+        )
+
+    def looked_up(self, doubts: Doubts, repeats: Repeats) -> str:
+        """As `whole`, of earlier files only the rows that were looked up.
+
+        All others of theirs stand, for no later row is of their identity.
+        """
+        found = self._scans.repeated(doubts.earlier, self._columns, repeats.rows, repeats.register)
+        # No two earlier files have a row in common, and all that repeats these comes later.
+        shared = [
+            select_sql(self._with_order(-1), rows, [*self._kept, *more]) for rows, more in found
+        ]
+        return self._folded([*shared, self.later_rows(doubts)])
 
     def _live_rows(self, rank: int) -> list[str]:
         if self._live is None:
             return []
-        return [_select(self._with_order(rank), self._live, self._inside)]
+        return [select_sql(self._with_order(rank), self._live, self._inside)]
 
     def _ranked(
         self, files: Sequence[tuple[int, FileEntry]], conditions: Sequence[str], join: str = ""
@@ -214,7 +307,7 @@ class _Fold:
         if not files:
             return []
         return [
-            _select(self._with_order(rank), f"{scan}{join}", [*conditions, *more])
+            select_sql(self._with_order(rank), f"{scan}{join}", [*conditions, *more])
             for rank, scan, more in self._scans.ranked(files, self._columns)
         ]
 
@@ -223,51 +316,35 @@ class _Fold:
 
     def _folded(self, sources: Sequence[str]) -> str:
         rows = _folded(self._columns, self._order, " UNION ALL ".join(sources))
-        return _select(self._names, f"({rows})", [])
+        return select_sql(self._names, f"({rows})")
 
-    def few_later(self, files: Sequence[FileEntry]) -> str:
-        """As `whole`, with all rows of those `files` that have no overlaps.
+    def few_later(self, doubts: Doubts) -> str:
+        """As `whole`, with all rows of those files that repeat none before them.
 
         Of these only rows that a later one may repeat are folded. They are told by time and few
         tags, which is quick; some that are none do not matter. So many rows are better looked up
         among few than compared with ranges of time.
         """
-        numbered = list(enumerate(files))
-        earlier = [(rank, entry) for rank, entry in numbered if not entry.overlaps]
-        later = [(rank, entry) for rank, entry in numbered if entry.overlaps]
-        time = next(one for one in self._columns if one.column_type is ColumnType.TIME)
-        tags = [one for one in self._columns if one.column_type is ColumnType.TAG]
-        # Those that writers name first are those that tell most, as a rule.
-        tags = sorted(tags, key=lambda one: one.field_id)[:_KEY_TAGS]
-        keys = ", ".join(column.name for column in (*tags, time))
+        earlier = [(rank, entry) for rank, entry in enumerate(doubts.touched) if not entry.overlaps]
+        told_by = key_columns(self._columns)
+        keys = ", ".join(column.name for column in told_by)
         on = " AND ".join(
             f"{_ROWS}.{column.name} IS NOT DISTINCT FROM {_KEYS}.{column.name}"
-            for column in (*tags, time)
+            for column in told_by
         )
         alone = [
-            _select(self._names, f"{scan} AS {_ROWS} ANTI JOIN {_KEYS} ON {on}",
-                    [*self._kept, *more])
+            select_sql(self._names, f"{scan} AS {_ROWS} ANTI JOIN {_KEYS} ON {on}",
+                       [*self._kept, *more])
             for _, scan, more in self._scans.ranked(earlier, self._columns)
         ]  # fmt: skip
         shared = self._ranked(earlier, self._kept, f" AS {_ROWS} SEMI JOIN {_KEYS} ON {on}")
-        made = " UNION ALL ".join([*alone, self._folded([*shared, _select("*", _LATER, [])])])
-        later_sql = " UNION ALL ".join(
-            [*self._ranked(later, self._inside), *self._live_rows(len(files))]
-        )
+        made = " UNION ALL ".join([*alone, self._folded([*shared, select_sql("*", _LATER)])])
         keys_sql = f"SELECT DISTINCT {keys} FROM {_LATER}"  # noqa: S608 names are quoted
-        return _select(
+        return select_sql(
             self._names,
-            f"(WITH {_LATER} AS MATERIALIZED ({later_sql}), {_KEYS} AS MATERIALIZED ({keys_sql}) "
-            f"{made})",
-            [],
+            f"(WITH {_LATER} AS MATERIALIZED ({self.later_rows(doubts)}), "
+            f"{_KEYS} AS MATERIALIZED ({keys_sql}) {made})",
         )
-
-
-def _are_few(touched: Sequence[FileEntry], later: Sequence[FileEntry], live_rows: int) -> bool:
-    """Whether rows of `later` files and live ones are few beside the others of `touched`."""
-    later_rows = sum(entry.rows for entry in later)
-    earlier_rows = sum(entry.rows for entry in touched) - later_rows
-    return bool(earlier_rows) and (later_rows + live_rows) * _FEW_SHARE <= earlier_rows
 
 
 def within(snapshot: TableSnapshot, times: TimeRange) -> TableSnapshot:
@@ -278,40 +355,16 @@ def within(snapshot: TableSnapshot, times: TimeRange) -> TableSnapshot:
     return msgspec.structs.replace(snapshot, files=files)
 
 
-def _columns(snapshot: TableSnapshot, renamed: dict[str, str]) -> list[_Column]:
-    """The columns in the order of ``SELECT *``, that of live rows."""
-    ids = field_ids(snapshot.columns)
-    return [
-        _Column(name, _quoted(renamed.get(name, name)), column_type, ids[name])
-        for name, column_type in columns_of(snapshot)
-    ]
-
-
-def _free_name(columns: Sequence[_Column]) -> str:
+def _free_name(columns: Sequence[Column]) -> str:
     """A name that no column has, quoted."""
     taken = {column.name.lower() for column in columns}
     name = "rank"
-    while _quoted(name) in taken:
+    while quoted(name) in taken:
         name += "_"
-    return _quoted(name)
+    return quoted(name)
 
 
-def doubtful_ranges(snapshot: TableSnapshot) -> tuple[TimeRange, ...]:
-    """Times in which a row of a file may be repeated, by a later file or a live row."""
-    files = snapshot.files
-    doubts = [
-        (doubt, files[:index]) for index, later in enumerate(files) for doubt in later.overlaps
-    ]
-    doubts += [(doubt, files) for doubt in snapshot.overlap_ranges]
-    parts = (common(doubt, entry.times) for doubt, earlier in doubts for entry in earlier)
-    return union(part for part in parts if part is not None)
-
-
-def _touches(entry: FileEntry, ranges: Sequence[TimeRange]) -> bool:
-    return any(common(one, entry.times) is not None for one in ranges)
-
-
-def _folded(columns: Sequence[_Column], order: str, source: str) -> str:
+def _folded(columns: Sequence[Column], order: str, source: str) -> str:
     """One row for each identity: of each field, the value of the latest source that has one."""
     values = ", ".join(
         column.name if column.is_key else f"arg_max({column.name}, {order}) AS {column.name}"
@@ -319,31 +372,3 @@ def _folded(columns: Sequence[_Column], order: str, source: str) -> str:
     )
     keys = ", ".join(column.name for column in columns if column.is_key)
     return f"SELECT {values} FROM ({source}) GROUP BY {keys}"  # noqa: S608 names are quoted
-
-
-def _select(names: str, source: str, conditions: Sequence[str]) -> str:
-    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-    return f"SELECT {names} FROM {source}{where}"  # noqa: S608 names are quoted
-
-
-def _scan(files: Sequence[FileEntry], columns: Sequence[_Column], directory: Path) -> str:
-    """The files as a table function; columns go by field id, so a file may lack some."""
-    paths = ", ".join(_text(str(directory / entry.path)) for entry in files)
-    schema = ", ".join(
-        f"{column.field_id}: {{name: {_text(_unquoted(column.name))}, "
-        f"type: '{_SQL_TYPES[column.column_type]}', default_value: NULL}}"
-        for column in columns
-    )
-    return f"read_parquet([{paths}], schema = MAP {{{schema}}})"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _unquoted(name: str) -> str:
-    return name[1:-1].replace('""', '"')
-
-
-def _text(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

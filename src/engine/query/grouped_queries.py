@@ -68,11 +68,13 @@ class GroupedQueries:
         parts, snapshot = grouping.template.parts, found.snapshot
         if parts is None or snapshot is None or not snapshot.files:
             return None
-        files = coverable(snapshot, grouping.met)
+        found = self._sources.looked_up(cursor, found)
+        files = coverable(snapshot, grouping.met, found.repeated or {})
         if not files:
             return None
         if parts.told:
-            return self._over(cursor, found, grouping, files, told(files, parts.told))
+            groups = told(files, parts.told, found.repeated or {})
+            return self._over(cursor, found, grouping, files, groups)
         known = self._known(cursor, found, grouping, files)
         if not known:
             return None
@@ -96,7 +98,7 @@ class GroupedQueries:
             return self._computed(cursor, found, entry, question, grouping)
 
         try:
-            return self._parts.of(question, files, computed)
+            return self._parts.of(question, files, computed, found.repeated or {})
         except duckdb.InterruptException:
             raise
         except (duckdb.Error, pyarrow.ArrowException, OSError):
@@ -115,11 +117,15 @@ class GroupedQueries:
         parts, snapshot = grouping.template.parts, found.snapshot
         assert parts is not None
         assert snapshot is not None
-        used = {entry.number for entry in files}
-        left = tuple(entry for entry in snapshot.files if entry.number not in used)
-        rest = msgspec.structs.replace(
-            found, snapshot=msgspec.structs.replace(snapshot, files=left)
-        )
+        used = frozenset(entry.number for entry in files)
+        if found.repeated is None:
+            left = tuple(entry for entry in snapshot.files if entry.number not in used)
+            rest = msgspec.structs.replace(
+                found, snapshot=msgspec.structs.replace(snapshot, files=left)
+            )
+        else:
+            # Rows of these files that later ones repeat are still to be folded with them.
+            rest = msgspec.structs.replace(found, left_out=used)
         definitions = []
         select = self._show(cursor, rest, grouping)
         if select is not None:
@@ -141,12 +147,12 @@ class GroupedQueries:
         grouping: Grouping,
     ) -> Any:
         assert found.snapshot is not None
-        alone = Found(
-            found.columns,
-            found.rows.slice(0, 0),
-            msgspec.structs.replace(found.snapshot, files=(entry,)),
+        alone = msgspec.structs.replace(
+            found, snapshot=msgspec.structs.replace(found.snapshot, files=(entry,))
         )
-        select = self._show(cursor, alone, grouping)
+        select = self._sources.standing(
+            cursor, view_name(0), alone, grouping.renamed, grouping.names
+        )
         text = f'WITH "{view_name(0)}" AS NOT MATERIALIZED ({select}) {question}'
         return cursor.sql(text).to_arrow_table()
 

@@ -68,6 +68,12 @@ class Kept:
                 _, (_, freed, _) = self._entries.popitem(last=False)
                 self.size_bytes -= freed
 
+    def forget(self, key: Key) -> None:
+        """Forget one entry, if there is such."""
+        with self._lock:
+            _, size_bytes, _ = self._entries.pop(key, (None, 0, 0.0))
+            self.size_bytes -= size_bytes
+
     def forget_removed(self) -> None:
         """Forget the entries of files that are not there any more."""
         with self._lock:

@@ -16,7 +16,7 @@ import pyarrow
 
 from engine.logs import keys
 from engine.query.decoded_columns import DecodedColumns, Footer
-from engine.query.file_views import doubtful_ranges
+from engine.query.doubts import doubtful_ranges
 from engine.query.packed_column import PackedColumn, Places, count_of, joined, narrowed
 from engine.query.views import Reach, columns_of
 from engine.store.manifest import FileEntry

@@ -15,8 +15,8 @@ from engine.persist import file_maker, planner, rewriter
 from engine.persist.file_store import StoppedError
 from engine.persist.repeats import times_as_ranges
 from engine.persist.thread import PersistConfig
-from engine.query import file_views
-from engine.query.file_views import doubtful_ranges
+from engine.query import doubts, file_views
+from engine.query.doubts import doubtful_ranges
 from engine.store.manifest import FileEntry
 from tests.support.storage import Storage
 
@@ -322,7 +322,7 @@ def test_whatever_is_merged_the_last_value_of_each_field_counts(
         monkeypatch.setattr(planner, "_CLEAN_SHARE", 2)
     if seed % 2:
         # As if later rows were always few.
-        monkeypatch.setattr(file_views, "_FEW_SHARE", 0)
+        monkeypatch.setattr(doubts, "FEW_SHARE", 0)
     # So little that only a few files of a few rows are merged at once.
     storage = make(tmp_path, memory_bytes_max=choice.choice((4_000, 8_000, 32_000)))
     storage.write("m,t=a f=-1i,g=-1i 0")

@@ -14,7 +14,7 @@ from engine.filesystem import FileSystem
 from engine.ids import DatabaseId, Position, TriggerId
 from engine.persist.thread import PersistConfig
 from engine.query import executor
-from engine.query.file_views import doubtful_ranges
+from engine.query.doubts import doubtful_ranges
 from engine.store import parquet_file
 from engine.store.manifest import FileEntry, FilesRecord
 from engine.store.run_records import BackfillStep, RunRecord

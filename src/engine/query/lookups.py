@@ -1,0 +1,397 @@
+# Owns what is known of rows of files that later ones repeat, live or in later files: which they
+# are, and their values. Files never change, so where a row of some tags and time is in one is
+# looked up once, and then holds whatever becomes of later rows. Bounded in rows and bytes; where
+# there is more, or something cannot be read, nothing is known, and rows are folded as without this.
+"""Rows of files that later ones repeat."""
+
+import hashlib
+import itertools
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import duckdb
+import msgspec
+import numpy
+import pyarrow
+
+from engine.query.doubts import FEW_SHARE, Doubts, doubts_of
+from engine.query.file_views import Repeats, folded_sql, later_sql
+from engine.query.literals import between_sql
+from engine.query.scans import (
+    FILE_INDEX,
+    FILE_ROW_NUMBER,
+    RepeatedRows,
+    key_columns,
+    quoted,
+    scan_sql,
+    scanned_columns,
+    select_sql,
+)
+from engine.store.manifest import FileEntry
+from engine.store.parquet_file import field_ids
+from engine.store.snapshot import TableSnapshot
+
+# Later rows that are looked up, and rows that are found by them, for each table.
+LATER_ROWS_MAX = 1 << 17
+# Of fewer rows all are folded in no time.
+EARLIER_ROWS_MIN = 1 << 16
+
+_LIVE, _LATER, _KNOWN = "headrace later live", "headrace later keys", "headrace known keys"
+_NONE = RepeatedRows(numpy.zeros(0, numpy.int64), pyarrow.table({}), b"")
+
+
+class _Later:
+    """Which later rows there are; keeps none of them alive."""
+
+    def __init__(self, doubts: Doubts, live: Any) -> None:
+        self._files = [entry.path for entry in doubts.later]
+        self._ranges = doubts.ranges
+        self._live = weakref.ref(live) if live.num_rows else None
+
+    def is_same(self, other: "_Later | None") -> bool:
+        """Whether these are the rows of `other`."""
+        if other is None or (self._files, self._ranges) != (other._files, other._ranges):
+            return False
+        if self._live is None or other._live is None:
+            return self._live is other._live
+        return self._live() is other._live()
+
+
+class _Found(NamedTuple):
+    """What was found in one file of the first so many of the keys."""
+
+    keys: int
+    repeated: RepeatedRows
+
+
+class _Known(NamedTuple):
+    """What is known of one table; never changed.
+
+    Attributes:
+        columns: Of the table.
+        keys: Of later rows, in the order in which they were met, each once.
+        times: Of the keys.
+        files: By path, what was found of the keys.
+        later: Whose keys are all among them.
+        asked: Paths of files that were asked for since then.
+        folded: What the rows of these files become with the later ones, if it is kept.
+        refused_later: Later rows that are too many to be looked up.
+        refused_files: Paths of files that have too many such rows.
+    """
+
+    columns: tuple[Any, ...]
+    keys: Any = None
+    times: Any = numpy.zeros(0, numpy.int64)
+    files: Mapping[str, _Found] = {}
+    later: _Later | None = None
+    asked: frozenset[str] | None = None
+    folded: Any = None
+    refused_later: _Later | None = None
+    refused_files: frozenset[str] | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        """What it takes in memory."""
+        size = 0 if self.keys is None else int(self.keys.nbytes + self.times.nbytes)
+        size += 0 if self.folded is None else int(self.folded.nbytes)
+        for found in self.files.values():
+            size += int(found.repeated.rows.nbytes + found.repeated.numbers.nbytes)
+        return size
+
+
+class LookedUp(NamedTuple):
+    """What later rows repeat.
+
+    Attributes:
+        rows: By path, of each file in doubt that repeats none before it: the rows that later ones
+            may repeat. Others may be among them.
+        folded: What these become with the later rows, once it was asked for again.
+    """
+
+    rows: dict[str, RepeatedRows]
+    folded: Any | None
+
+
+class _TooManyLater(Exception):  # noqa: N818 - no error, but an answer
+    """There are more later rows than are looked up."""
+
+
+class _TooManyFound(Exception):  # noqa: N818 - no error, but an answer
+    """There are more rows in files than are kept."""
+
+
+class Lookups:
+    """Finds rows that later ones repeat; any thread may ask."""
+
+    def __init__(self, directory: Path, bytes_max: int) -> None:
+        """Look into files in `directory`, and keep up to `bytes_max` of what is found."""
+        self._directory = directory
+        self._bytes_max = bytes_max
+        self._lock = threading.Lock()
+        # By database and table; oldest use first.
+        self._tables: OrderedDict[tuple[str, str], _Known] = OrderedDict()
+
+    def forget(self, database: str, table: str | None = None) -> None:
+        """Drop what is kept of a table, or of a whole database."""
+        with self._lock:
+            for key in list(self._tables):
+                if key[0] == database and table in (None, key[1]):
+                    del self._tables[key]
+
+    def files_removed(self) -> None:
+        """Forget files that are gone."""
+        with self._lock:
+            for key, known in self._tables.items():
+                files = {
+                    path: found
+                    for path, found in known.files.items()
+                    if (self._directory / path).exists()
+                }
+                self._tables[key] = known._replace(files=files)
+
+    def of(
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        database: str,
+        snapshot: TableSnapshot,
+        live: Any,
+    ) -> LookedUp | None:
+        """What `live` rows or those of later files may repeat; None where it is not known.
+
+        Raises:
+            duckdb.Error: It was interrupted.
+        """
+        doubts = doubts_of(snapshot, has_live=bool(live.num_rows))
+        if not self._bytes_max or not _is_worth_it(snapshot, doubts):
+            return None
+        key = (database, snapshot.name)
+        with self._lock:
+            known = self._tables.get(key)
+        if known is None or known.columns != snapshot.columns:
+            known = _Known(snapshot.columns)
+        later = _Later(doubts, live)
+        paths = frozenset(entry.path for entry in doubts.earlier)
+        if later.is_same(known.refused_later) or paths == known.refused_files:
+            return None
+        search = _Search(cursor, self._directory, snapshot, doubts, self._bytes_max)
+        try:
+            found = known
+            if not later.is_same(known.later):
+                found = search.with_keys(known, live)._replace(later=later, asked=None)
+            found = search.with_files(found)
+            if found.asked != paths:
+                found = found._replace(asked=paths, folded=None)
+            elif found.folded is None and not search.has_deletes:
+                found = search.with_folded(found, live)
+        except duckdb.InterruptException:
+            raise
+        except (duckdb.Error, pyarrow.ArrowException, OSError):
+            # The query itself comes across the same, and says what it is.
+            return None
+        except _TooManyLater:
+            self._keep(key, known._replace(refused_later=later))
+            return None
+        except _TooManyFound:
+            self._keep(key, known._replace(refused_files=paths))
+            return None
+        self._keep(key, found)
+        # What deletes leave of the rows, each query is told by conditions.
+        folded = None if search.has_deletes else found.folded
+        return LookedUp(search.repeated(found), folded)
+
+    def _keep(self, key: tuple[str, str], known: _Known) -> None:
+        with self._lock:
+            self._tables[key] = known
+            self._tables.move_to_end(key)
+            size_bytes = sum(one.size_bytes for one in self._tables.values())
+            while size_bytes > self._bytes_max:
+                _, gone = self._tables.popitem(last=False)
+                size_bytes -= gone.size_bytes
+
+
+class _Search:
+    """Looks for rows of one snapshot, by the cursor of a query."""
+
+    def __init__(
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        directory: Path,
+        snapshot: TableSnapshot,
+        doubts: Doubts,
+        bytes_max: int,
+    ) -> None:
+        self._bytes_max = bytes_max
+        self._numbers = itertools.count()
+        # Whether rows in files may be deleted.
+        self.has_deletes = any(
+            delete.concerns(entry) for delete in snapshot.deletes for entry in doubts.touched
+        )
+        self._cursor = cursor
+        self._directory = directory
+        self._snapshot = snapshot
+        self._doubts = doubts
+        self._names = {name: f"c{number}" for name, number in field_ids(snapshot.columns).items()}
+        self._columns = scanned_columns(snapshot, self._names)
+        self._keys = key_columns(self._columns)
+
+    def with_keys(self, known: _Known, live: Any) -> _Known:
+        """`known` with the keys of all later rows.
+
+        Raises:
+            _TooManyLater: There are more than are looked up, or than are worth it.
+        """
+        later = later_sql(
+            self._snapshot,
+            self._doubts,
+            self._names,
+            self._directory,
+            self._live_view(live),
+            key_columns,
+        )
+        names = ", ".join(column.name for column in self._keys)
+        keys = self._rows(f"{select_sql(names, f'({later})')} LIMIT {LATER_ROWS_MAX + 1}")
+        earlier_rows = sum(entry.rows for entry in self._doubts.earlier)
+        if keys.num_rows > LATER_ROWS_MAX or keys.num_rows * FEW_SHARE > earlier_rows:
+            raise _TooManyLater
+        self._cursor.register(_LATER, keys)
+        keys = self._rows(select_sql(f"DISTINCT {names}", f'"{_LATER}"'))
+        if known.keys is not None:
+            self._cursor.register(_LATER, keys)
+            self._cursor.register(_KNOWN, known.keys)
+            new = self._rows(
+                select_sql("a.*", f'"{_LATER}" AS a ANTI JOIN "{_KNOWN}" AS b ON {self._on()}')
+            )
+            if not new.num_rows:
+                return known
+            joined = pyarrow.concat_tables([known.keys, new])
+            if joined.num_rows <= LATER_ROWS_MAX:
+                return known._replace(keys=joined, times=_times(joined))
+        return known._replace(keys=keys, times=_times(keys), files={}, folded=None)
+
+    def with_files(self, known: _Known) -> _Known:
+        """`known` with what the files in doubt have of all keys.
+
+        Raises:
+            _TooManyFound: It is more than is kept.
+        """
+        count = len(known.times)
+        files = dict(known.files)
+        behind: dict[int, list[FileEntry]] = {}
+        for entry in self._doubts.earlier:
+            found = files.get(entry.path)
+            start = 0 if found is None else found.keys
+            times = known.times[start:]
+            if ((times >= entry.min_time_ns) & (times <= entry.max_time_ns)).any():
+                behind.setdefault(start, []).append(entry)
+            elif found is not None:
+                files[entry.path] = found._replace(keys=count)
+            else:
+                files[entry.path] = _Found(count, _NONE)
+        for start, entries in behind.items():
+            for entry, repeated in zip(entries, self._found(known, start, entries), strict=True):
+                before = files.get(entry.path)
+                if before is not None:
+                    repeated = _joined(before.repeated, repeated)
+                files[entry.path] = _Found(count, repeated)
+        if _count(files) > LATER_ROWS_MAX:
+            # Those that this query needs.
+            files = {entry.path: files[entry.path] for entry in self._doubts.earlier}
+        known = known._replace(files=files)
+        if _count(files) > LATER_ROWS_MAX or known.size_bytes > self._bytes_max:
+            raise _TooManyFound
+        return known
+
+    def with_folded(self, known: _Known, live: Any) -> _Known:
+        """`known` with what the rows become with the later ones, if there is room for it."""
+        repeats = Repeats(self.repeated(known), self._register)
+        # Rows past their retention go when they are shown: time goes on.
+        ageless = msgspec.structs.replace(self._snapshot, least_time_ns=None)
+        live_view = self._live_view(live)
+        folded = self._rows(
+            folded_sql(ageless, self._doubts, self._names, self._directory, live_view, repeats)
+        )
+        known = known._replace(folded=folded)
+        return known if known.size_bytes <= self._bytes_max else known._replace(folded=None)
+
+    def repeated(self, known: _Known) -> dict[str, RepeatedRows]:
+        """The rows of each file in doubt."""
+        return {entry.path: known.files[entry.path].repeated for entry in self._doubts.earlier}
+
+    def _live_view(self, live: Any) -> str | None:
+        if not live.num_rows:
+            return None
+        renamed = live.rename_columns([self._names[name] for name in live.column_names])
+        self._cursor.register(_LIVE, renamed)
+        return _LIVE
+
+    def _register(self, rows: Any) -> str:
+        name = f"headrace repeated {next(self._numbers)}"
+        self._cursor.register(name, rows)
+        return quoted(name)
+
+    def _found(self, known: _Known, start: int, entries: Sequence[FileEntry]) -> list[RepeatedRows]:
+        """The rows of each file with one of the keys from `start` on."""
+        keys, times = known.keys.slice(start), known.times[start:]
+        self._cursor.register(_LATER, keys)
+        columns = ", ".join(column.name for column in self._columns)
+        select = select_sql(
+            f"{FILE_INDEX}, {FILE_ROW_NUMBER}, {columns}",
+            f"{scan_sql(entries, self._columns, self._directory)} AS a "
+            f'SEMI JOIN "{_LATER}" AS b ON {self._on()}',
+            [between_sql(self._keys[-1].name, int(times.min()), int(times.max()))],
+        )
+        rows = self._rows(f"{select} LIMIT {LATER_ROWS_MAX + 1}")
+        if rows.num_rows > LATER_ROWS_MAX:
+            raise _TooManyFound
+        places = rows.column(0).to_numpy().astype(numpy.int64)
+        numbers = rows.column(1).to_numpy()
+        order = numpy.lexsort((numbers, places))
+        rows = rows.take(pyarrow.array(order)).remove_column(0)
+        bounds = numpy.searchsorted(places[order], numpy.arange(len(entries) + 1))
+        return [_repeated(rows.slice(low, high - low)) for low, high in itertools.pairwise(bounds)]
+
+    def _rows(self, sql: str) -> Any:
+        return self._cursor.sql(sql).to_arrow_table()
+
+    def _on(self) -> str:
+        return " AND ".join(
+            f"a.{column.name} IS NOT DISTINCT FROM b.{column.name}" for column in self._keys
+        )
+
+
+def _is_worth_it(snapshot: TableSnapshot, doubts: Doubts) -> bool:
+    later_rows = sum(entry.rows for entry in doubts.later)
+    earlier_rows = sum(entry.rows for entry in doubts.earlier)
+    return (
+        earlier_rows >= EARLIER_ROWS_MIN
+        and later_rows <= LATER_ROWS_MAX
+        # A column of that name would hide DuckDB's own.
+        and not any(name.lower() in (FILE_INDEX, FILE_ROW_NUMBER) for name, _ in snapshot.columns)
+    )
+
+
+def _count(files: Mapping[str, _Found]) -> int:
+    return sum(len(found.repeated.numbers) for found in files.values())
+
+
+def _times(keys: Any) -> Any:
+    return keys.column(keys.num_columns - 1).cast(pyarrow.int64()).to_numpy()
+
+
+def _joined(first: RepeatedRows, second: RepeatedRows) -> RepeatedRows:
+    if not first.mark or not second.mark:
+        return first if first.mark else second
+    numbers = pyarrow.chunked_array([pyarrow.array(first.numbers), pyarrow.array(second.numbers)])
+    rows = pyarrow.concat_tables([first.rows, second.rows]).add_column(0, FILE_ROW_NUMBER, numbers)
+    return _repeated(rows.sort_by(FILE_ROW_NUMBER))
+
+
+def _repeated(rows: Any) -> RepeatedRows:
+    """Rows whose first column is their number, in its order."""
+    numbers = rows.column(0).to_numpy()
+    mark = hashlib.blake2b(numbers.tobytes(), digest_size=16).digest() if len(numbers) else b""
+    return RepeatedRows(numbers, rows.remove_column(0).combine_chunks(), mark)

@@ -1,0 +1,201 @@
+# Rows of files that later ones repeat: looked up once, kept within bounds, or folded slice by slice.
+import itertools
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from engine.errors import FileDamagedError, QueryResourceError
+from engine.persist.thread import PersistConfig
+from engine.query import doubts, lookups
+from engine.query.doubts import Doubts, slices_of
+from engine.query.executor import QueryExecutor
+from engine.store.manifest import FileEntry
+from tests.support.storage import HandClock, Storage
+
+COUNT = "SELECT count(*) AS n FROM m"
+SUM = "SELECT sum(f) AS f FROM m"
+
+
+@pytest.fixture
+def searched(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Of each look into files, how many keys and how many files; small tables are worth it."""
+    calls = []
+    found = lookups._Search._found
+
+    def noted(self: Any, known: Any, start: int, entries: Any) -> Any:
+        calls.append((known.keys.num_rows - start, len(entries)))
+        return found(self, known, start, entries)
+
+    monkeypatch.setattr(lookups, "EARLIER_ROWS_MIN", 0)
+    monkeypatch.setattr(lookups._Search, "_found", noted)
+    return calls
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Any:
+    """Two files of twenty rows."""
+    config = PersistConfig(log_bytes=1, window_ns=1_000)
+    storage = Storage(tmp_path, config, clock=HandClock(1_000))
+    storage.create_database()
+    for start in (0, 100):
+        lines = [f"m,t={tag} f=1i,g=1i {start + time}" for tag in "ab" for time in range(10)]
+        storage.write("\n".join(lines))
+        storage.persist_all()
+    yield storage
+    storage.close()
+
+
+def test_each_row_is_looked_up_once(storage: Storage, searched: list[tuple[int, int]]) -> None:
+    storage.write("m,t=a f=5i 3\nm,t=c f=1i 3")
+    for _ in range(4):
+        assert storage.query(SUM) == [{"f": 45}]
+        assert storage.query(COUNT) == [{"n": 41}]
+    # The other file has no rows of that time.
+    assert searched == [(2, 1)]
+    storage.write("m,t=a f=6i 3\nm,t=b f=2i 4\nm,t=b f=2i 104")
+    assert storage.query(SUM) == [{"f": 48}]
+    assert searched == [(2, 1), (2, 1), (4, 1)]
+    # What is found in a file stays so when the later rows go to files themselves.
+    storage.persist_all()
+    assert storage.query(SUM) == [{"f": 48}]
+    assert storage.query("SELECT g FROM m WHERE f = 6") == [{"g": 1}]
+    assert len(searched) == 3
+    storage.delete_rows("m", where="t = 'a'", low_ns=3, high_ns=3)
+    assert storage.query(SUM) == [{"f": 42}]
+    assert len(searched) == 3
+
+
+def test_files_with_repeats_are_not_read_to_count_their_rows(
+    storage: Storage, searched: list[tuple[int, int]]
+) -> None:
+    storage.write("m,t=a f=5i 3\nm,t=c f=1i 103")
+    assert storage.query(COUNT) == [{"n": 41}]
+    for path in storage.paths.parquet_dir.rglob("*.parquet"):
+        path.write_bytes(b"x" * path.stat().st_size)
+    assert storage.query(COUNT) == [{"n": 41}]
+    assert searched
+
+
+def test_too_many_rows_are_not_looked_up(
+    storage: Storage, searched: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookups, "LATER_ROWS_MAX", 2)
+    storage.write("m,t=a f=5i 3\nm,t=a f=5i 4\nm,t=a f=5i 5")
+    assert [storage.query(SUM) for _ in range(2)] == [[{"f": 52}]] * 2
+    assert not searched
+    # One later row, but it may be any of three in the file, which is told when they are found.
+    storage.write("k,a=1,b=1,c=1 f=1i 3\nk,a=1,b=1,c=2 f=1i 3\nk,a=1,b=1,c=3 f=1i 3")
+    storage.write("k,a=2 f=1i 3\nk,a=2 f=1i 4\nk,a=2 f=1i 5")
+    storage.persist_all()
+    storage.write("k,a=1,b=1,c=2 f=4i 3")
+    assert [storage.query("SELECT sum(f) AS f FROM k") for _ in range(2)] == [[{"f": 9}]] * 2
+    assert searched == [(1, 1)]
+
+
+def test_names_of_duckdb_are_no_trouble(storage: Storage, searched: list[tuple[int, int]]) -> None:
+    lines = [f"n,File_Index=x file_row_number=1i {time}" for time in range(9)]
+    storage.write("\n".join(lines))
+    storage.persist_all()
+    storage.write("n,File_Index=x file_row_number=3i 4")
+    assert storage.query("SELECT sum(file_row_number) AS f FROM n") == [{"f": 11}]
+    assert not searched
+
+
+def test_what_is_kept_of_removed_files_and_tables_goes(
+    storage: Storage, searched: list[tuple[int, int]]
+) -> None:
+    storage.write("m,t=a f=5i 3")
+    storage.query(SUM)
+    kept = storage.executor._sources._lookups
+    (known,) = kept._tables.values()
+    assert len(known.files) == 1
+    for path in storage.paths.parquet_dir.rglob("*.parquet"):
+        path.unlink()
+    storage.executor.files_removed(1)
+    (known,) = kept._tables.values()
+    assert not known.files
+    storage.executor.forget("db")
+    assert not kept._tables
+
+
+def test_a_damaged_file_is_told_from_a_slice(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doubts, "ROW_BYTES", 1 << 30)
+    storage.write("m,t=a f=5i 3\nm,t=a f=5i 103")
+    for path in storage.paths.parquet_dir.rglob("*.parquet"):
+        path.write_bytes(b"x" * path.stat().st_size)
+    with pytest.raises(FileDamagedError):
+        storage.query(SUM)
+
+
+def test_many_repeats_are_folded_in_little_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = Storage(tmp_path, PersistConfig(log_bytes=1), clock=HandClock(1_000))
+    storage.create_database()
+    tags = ",".join(f"tag{number}=a_value_of_some_length_{number}" for number in range(8))
+    for count, value in ((100_000, 1), (80_000, 2)):
+        storage.write(
+            "\n".join(f"m,h=host{time % 20},{tags} f={value}i {time}" for time in range(count))
+        )
+        storage.persist_all()
+    config = msgspec.structs.replace(storage.executor._config, memory_limit_bytes=32 << 20)
+    executor = QueryExecutor(config, storage.executor._catalog, storage.clock.now_ns)
+    assert executor.run("db", SUM).to_pylist() == [{"f": 180_000}]
+    # Each time that the table is mentioned they are folded anew.
+    twice = "SELECT count(*) AS n, sum(a.f) AS f FROM m AS a JOIN m AS b ON a.time = b.time"
+    assert executor.run("db", twice).to_pylist() == [{"n": 100_000, "f": 180_000}]
+    # At once they take more than that.
+    monkeypatch.setattr(doubts, "ROW_BYTES", 1)
+    with pytest.raises(QueryResourceError):
+        executor.run("db", SUM)
+    # What fails in a slice is told as if it were the query.
+    monkeypatch.setattr(doubts, "ROW_BYTES", (12 << 20) // 100_000)
+    config = msgspec.structs.replace(config, memory_limit_bytes=12 << 20)
+    less = QueryExecutor(config, storage.executor._catalog, storage.clock.now_ns)
+    with pytest.raises(QueryResourceError):
+        less.run("db", SUM)
+    less.close()
+    executor.close()
+    storage.close()
+
+
+def entry(number: int, low: int, high: int, rows: int, *, late: bool = False) -> FileEntry:
+    return FileEntry(
+        number=number,
+        path=str(number),
+        window_start_ns=0,
+        window_ns=1,
+        rows=rows,
+        size_bytes=0,
+        memory_bytes=0,
+        min_time_ns=low,
+        max_time_ns=high,
+        first_position=number,
+        last_position=number,
+        overlaps=((low, high),) if late else (),
+    )
+
+
+def test_slices_are_all_of_time_and_begin_where_files_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = (entry(1, 0, 99, 1_000), entry(2, 100, 199, 1_000), entry(3, 0, 199, 100, late=True))
+    slices = slices_of(Doubts(((0, 199),), (), files), 50 << 10)
+    bounds = [span for span, _ in slices]
+    # A row of a later file is folded with one of an earlier: 200 of them, 50 in each.
+    assert [low for low, _ in bounds[1:]] == [50, 100, 150]
+    assert (bounds[0][0], bounds[-1][1]) == (doubts.TIME_NS_MIN, doubts.TIME_NS_MAX)
+    assert all(end + 1 == low for (_, end), (low, _) in itertools.pairwise(bounds))
+    assert [[one.number for one in part.touched] for _, part in slices] == [[1, 3]] * 2 + [
+        [2, 3]
+    ] * 2
+    assert slices[1][1].ranges == ((50, 99),)
+    # Of many later rows all are folded.
+    many = (files[0], entry(3, 0, 99, 500, late=True))
+    monkeypatch.setattr(doubts, "SLICES_MAX", 7)
+    assert len(slices_of(Doubts(((0, 99),), (), many), 50 << 10)) == 7
+    # Those of one moment cannot be told apart.
+    one = (entry(1, 5, 5, 1_000), entry(2, 5, 5, 900, late=True))
+    assert len(slices_of(Doubts(((5, 5),), (), one), 50 << 10)) == 1
