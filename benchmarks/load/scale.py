@@ -3,12 +3,13 @@
 """Many rows in one go, and queries over all of them beside plain DuckDB.
 
     cd benchmarks && python -m load.scale DIRECTORY load [--million-rows 100]
-                     python -m load.scale DIRECTORY again [--percent 10]
+                     python -m load.scale DIRECTORY again [--percent 10] [--live]
                      python -m load.scale DIRECTORY sort
-                     python -m load.scale DIRECTORY ask [--rounds 7]
+                     python -m load.scale DIRECTORY ask [--rounds 7] [--query-memory-mb 1024]
 
 `load` fills a server in DIRECTORY, which stays. `again` sends a share of its rows, from all over the time,
-a second time with other values to a server with a copy of its files. `sort` writes the rows of the first
+a second time with other values to a server with a copy of its files; with `--live` these stay in its
+log, until it is asked and behind. `sort` writes the rows of the first
 server into one sorted Parquet file. `ask` asks all servers, and plain DuckDB over the sorted file, in turns.
 """
 
@@ -42,6 +43,8 @@ FIGURES = "figures.json"
 SETTLED_SECONDS_MAX = 1_200
 LOOK_SECONDS = 0.5
 SORTED = "sorted.parquet"
+# Nothing moves to files.
+IN_LOG = ("--persist-log-size", "3GB")
 
 
 class Limited(Headrace):
@@ -182,6 +185,25 @@ def again(directory, first, percent, connections, memory_bytes_max):
     return {"end_ns": first["end_ns"], "figures": figures}
 
 
+def again_live(directory, first, percent, connections):
+    """As `again`, but what is sent again stays in the log."""
+    rows, end_ns = first["figures"]["rows"], first["end_ns"]
+    place = directory / f"again-{percent:g}-live"
+    shutil.copytree(directory / "again-0", place)
+    server = Limited(place)
+    server.flags = IN_LOG
+    server.start(again=True)
+    try:
+        repeated, seconds = send_again(server, rows, percent / 100, end_ns, connections)
+        found = (server.count("true"), server.count(f"usage_idle = {MARK}"))
+        assert found == (rows, repeated), f"{found} rows of {rows}"
+        server.stop()
+    finally:
+        server.kill()
+    figures = {"rows": rows, "sent again": repeated, "rows/s while sending": repeated / seconds}
+    return {"end_ns": end_ns, "figures": figures, "flags": IN_LOG}
+
+
 def sort(files, target):
     """Write all rows below the directory `files` into one sorted Parquet file."""
     with duckdb.connect() as connection:
@@ -202,9 +224,11 @@ def questions(end_ns):
     return {**queries(end_ns), "all of it": lambda: f"SELECT {everything} FROM cpu"}
 
 
-def ask(directory, loaded, rounds, only):
+def ask(directory, loaded, rounds, only, query_memory_mb):
     """Ask everybody everything in turns; returns figures by name of who was asked."""
     servers = {f"{percent} % again": Limited(directory / f"again-{percent}") for percent in loaded}
+    for server, one in zip(servers.values(), loaded.values(), strict=True):
+        server.flags = (*one.get("flags", ()), "--query-memory-limit", f"{query_memory_mb}MB")
     ends = {f"{percent} % again": one["end_ns"] for percent, one in loaded.items()}
     askers = {}
     figures = {name: {} for name in servers}
@@ -244,6 +268,8 @@ def main():
     parser.add_argument("--million-rows", type=float, default=100)
     parser.add_argument("--percent", type=float, default=10)
     parser.add_argument("--connections", type=int, default=4)
+    parser.add_argument("--live", action="store_true", help="leave what is sent again in the log")
+    parser.add_argument("--query-memory-mb", type=int, default=1_024)
     parser.add_argument("--memory-max-mb", type=int, default=None)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--only", nargs="*", default=(), help="names of questions")
@@ -258,6 +284,9 @@ def main():
         settings = (options.connections, memory_bytes_max)
         if options.step == "load":
             loaded["0"] = load(directory, options.million_rows, *settings)
+        elif options.live:
+            name = f"{options.percent:g}-live"
+            loaded[name] = again_live(directory, loaded["0"], options.percent, options.connections)
         else:
             name = f"{options.percent:g}"
             loaded[name] = again(directory, loaded["0"], options.percent, *settings)
@@ -266,7 +295,7 @@ def main():
     elif options.step == "sort":
         sort(directory / "again-0", directory / SORTED)
     else:
-        print_table(ask(directory, loaded, options.rounds, options.only))
+        print_table(ask(directory, loaded, options.rounds, options.only, options.query_memory_mb))
 
 
 if __name__ == "__main__":
