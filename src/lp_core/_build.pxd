@@ -30,4 +30,3 @@ cdef class LineBuilder:
     cdef bint append(self, object key, str name, bytes value, bint is_tag) except -1
     cdef int put_tag(self, object key, object value) except -1
     cdef int put_field(self, object key, field_text text_of, object value) except -1
-    cdef str joined(self, int64_t end)

@@ -10,7 +10,6 @@ from copyreg import __newobj__ as new_object
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from cpython.long cimport PyLong_CheckExact
 from cpython.object cimport PyObject
 from libc.limits cimport LLONG_MIN
 from libc.stdint cimport int64_t, uint8_t, uint64_t
@@ -18,12 +17,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 from lp_core._escape cimport LP_COPY_STEP, LP_IN_NAME, LP_IN_TABLE_NAME
-from lp_core._exact_objects cimport (
-    PyUnicode_1BYTE_DATA,
-    PyUnicode_New,
-    int_value,
-    suit_dict,
-)
+from lp_core._exact_objects cimport suit_dict
 from lp_core._field_text cimport bool_text, float64_text, int64_text, string_text, uint64_text
 from lp_core._line_items cimport items_of, line_of, no_field, spelled
 from lp_core._line_names cimport (
@@ -44,7 +38,6 @@ from lp_core._line_text cimport (
     lp_line_is_new,
     lp_line_leave_steps,
     lp_line_start,
-    lp_line_write_time,
 )
 from lp_core._plain_items cimport (
     put_plain_bool,
@@ -315,12 +308,6 @@ cdef class LineBuilder:
             TypeError: The timestamp is not an integer.
             ValueError: The timestamp needs more than 64 bits.
         """
-        cdef int overflow = 0
-        if PyLong_CheckExact(timestamp_ns):
-            int_value(<PyObject*>timestamp_ns, &overflow)
-            if overflow == 0:
-                self._timestamp_ns = timestamp_ns
-                return self
         self._timestamp_ns = None if timestamp_ns is None else int64_of(timestamp_ns, "timestamp")
         return self
 
@@ -331,36 +318,15 @@ cdef class LineBuilder:
             InvalidKeyError: A key is a tag and a field.
             InvalidLineError: The line has no field.
         """
-        cdef int overflow = 0
-        cdef long long number
-        cdef int64_t end
         time_ns = self._timestamp_ns
         if self.text.bytes is NULL:
             line = line_of(self.table_name, self.tag_texts, self.field_texts)
         elif self.text.used == self.text.fields_at:
             raise no_field(spelled(&self.text, 0, self.text.used))
         else:
-            end = self.text.used
-            if PyLong_CheckExact(time_ns):
-                number = int_value(<PyObject*>time_ns, &overflow)
-                if overflow == 0:
-                    end = lp_line_write_time(&self.text, number)
-                    if end == 0:
-                        raise MemoryError
-                    time_ns = None
-            line = self.joined(end)
+            series = spelled(&self.text, 0, self.text.fields_at)
+            line = f"{series} {spelled(&self.text, self.text.fields_at + 1, self.text.used)}"
         return line if time_ns is None else f"{line} {time_ns}"
-
-    cdef str joined(self, int64_t end):
-        cdef uint8_t* out
-        if self.text.is_ascii:
-            line = PyUnicode_New(end, 127)
-            out = PyUnicode_1BYTE_DATA(line)
-            memcpy(out, self.text.bytes, end)
-            out[self.text.fields_at] = b" "
-            return <str>line
-        series = spelled(&self.text, 0, self.text.fields_at)
-        return f"{series} {spelled(&self.text, self.text.fields_at + 1, end)}"
 
     def __reduce__(self):
         tags, fields = self.texts()

@@ -93,4 +93,59 @@ static inline uint8_t *lp_write_int64(uint8_t *out, int64_t number)
     return lp_write_uint64(out + 1, 0 - (uint64_t)number);
 }
 
+#define LP_SHORT_NUMBER_MAX 999
+
+/* The texts of short numbers, each with its length behind. */
+typedef struct lp_short_numbers {
+    uint8_t texts[LP_SHORT_NUMBER_MAX + 1][4];
+} lp_short_numbers;
+
+static inline void lp_fill_short_numbers(lp_short_numbers *numbers)
+{
+    for (uint32_t number = 0; number <= LP_SHORT_NUMBER_MAX; number++) {
+        uint8_t *text = numbers->texts[number];
+        text[3] = (uint8_t)(lp_write_up_to_4_digits(text, number) - text);
+    }
+}
+
+/* Writes four bytes and returns how many of them are the number. */
+static inline int64_t lp_write_short_number(
+    uint8_t *out, const lp_short_numbers *numbers, uint32_t number)
+{
+    memcpy(out, numbers->texts[number], 4);
+    return numbers->texts[number][3];
+}
+
+/* All but the last eight digits of a number, which the next ones may share, as times do. */
+typedef struct lp_upper_digits {
+    uint64_t least; /* number that begins with them; at first none */
+    int64_t count;
+    uint8_t digits[LP_INTEGER_BYTES_MAX];
+} lp_upper_digits;
+
+#define LP_LAST_DIGITS 100000000
+#define LP_UPPER_DIGITS_STEP 12 /* no number of 64 bits has more */
+
+static __attribute__((noinline)) void lp_note_upper_digits(lp_upper_digits *upper, uint64_t number)
+{
+    upper->least = number - number % LP_LAST_DIGITS;
+    upper->count = lp_write_uint64(upper->digits, number / LP_LAST_DIGITS) - upper->digits;
+}
+
+/* Makes the digits those of the number; returns how many it has in all. */
+static inline int64_t lp_digits_of(lp_upper_digits *upper, uint64_t number)
+{
+    if (number - upper->least >= LP_LAST_DIGITS) {
+        lp_note_upper_digits(upper, number);
+    }
+    return upper->count + 8;
+}
+
+/* Writes such a number of LP_UPPER_DIGITS_STEP digits or more. */
+static inline void lp_write_with_upper(uint8_t *out, const lp_upper_digits *upper, uint64_t number)
+{
+    memcpy(out, upper->digits, LP_UPPER_DIGITS_STEP);
+    lp_write_8_digits(out + upper->count, (uint32_t)(number - upper->least));
+}
+
 #endif

@@ -119,6 +119,31 @@ static inline bool lp_copy_if_plain(
     return !lp_is_special(bytes, place);
 }
 
+/* The same for the value of a tag that is ASCII; an empty one is not plain. Eight bytes before `text` can
+ * be read, and eight from `out` on be written. */
+static inline bool lp_copy_ascii_if_plain(uint8_t *out, const uint8_t *text, int64_t count)
+{
+    uint64_t first, last;
+    if ((uint64_t)count - 1 < 8) {
+        memcpy(&first, text + count - 8, 8);
+        first >>= -8 * count & 63;
+        last = 0;
+        memcpy(out, &first, 8);
+    } else if ((uint64_t)count - 9 < 8) {
+        memcpy(&first, text, 8);
+        memcpy(&last, text + count - 8, 8);
+        memcpy(out, &first, 8);
+        memcpy(out + count - 8, &last, 8);
+    } else {
+        return count > 16 && count <= LP_TEXT_BYTES_MAX && lp_copy_if_plain(out, text, count, LP_IN_NAME);
+    }
+    lp_bytes16 bytes = (lp_bytes16)(lp_words2){first, last};
+    /* 1 to 32 become the greatest. NUL may stand there as it is. */
+    lp_signed16 control = (lp_signed16)(bytes + (uint8_t)(INT8_MAX - ' '));
+    return !lp_any((lp_bytes16)(control > INT8_MAX - ' ') | (lp_bytes16)(bytes == ',')
+                   | (lp_bytes16)(bytes == '=') | (lp_bytes16)(bytes == '\\'));
+}
+
 /* Writes the text with its escapes, at most twice as long. In names a backslash is doubled only where a
  * single one would be read as an escape: before another one and before a byte that is escaped. */
 static inline uint8_t *lp_write_escaped(

@@ -5,9 +5,6 @@ from libc.stdint cimport uint8_t, uint32_t
 
 
 cdef extern from "Python.h":
-    Py_ssize_t PyUnicode_GET_LENGTH(object text)
-    uint8_t* PyUnicode_1BYTE_DATA(object text)
-    object PyUnicode_New(Py_ssize_t length, Py_UCS4 greatest)
     bint PyFloat_CheckExact(object number)
     double PyFloat_AS_DOUBLE(object number)
 
@@ -25,7 +22,28 @@ cdef extern from *:
     }
 
     static inline int is_ascii_str(PyObject* object) {
-        return PyUnicode_CheckExact(object) && PyUnicode_IS_COMPACT_ASCII(object);
+        /* Both bits at once, which compilers do not see. */
+        const PyASCIIObject plain = {.state = {.compact = 1, .ascii = 1}};
+        uint32_t wanted, state;
+        _Static_assert(sizeof(state) == sizeof(plain.state), "32 bits");
+        if (!PyUnicode_CheckExact(object))
+            return 0;
+        memcpy(&wanted, &plain.state, sizeof(wanted));
+        memcpy(&state, &((PyASCIIObject*)object)->state, sizeof(state));
+        return (~state & wanted) == 0;
+    }
+
+    /* Of such a str. The bytes stand behind an object, so that eight before them can be read. */
+    static inline uint8_t* ascii_bytes(PyObject* text) {
+        return (uint8_t*)((PyASCIIObject*)text + 1);
+    }
+
+    static inline Py_ssize_t ascii_length(PyObject* text) {
+        return ((PyASCIIObject*)text)->length;
+    }
+
+    static inline PyObject* new_ascii_str(Py_ssize_t length) {
+        return PyUnicode_New(length, 127);
     }
 
     /* Whether the object is an exact int from 0 on of one digit, which it tells. */
@@ -68,5 +86,8 @@ cdef extern from *:
     """
     void suit_dict(object)
     bint is_ascii_str(PyObject* object)
+    uint8_t* ascii_bytes(PyObject* text)
+    Py_ssize_t ascii_length(PyObject* text)
+    PyObject* new_ascii_str(Py_ssize_t length)
     bint is_short_int(PyObject* object, uint32_t* number)
     long long int_value(PyObject* number, int* overflow) noexcept

@@ -82,6 +82,7 @@ cdef void forget_steps() noexcept:
     cdef int64_t number
     for number in range(steps.used):
         Py_DECREF(<object>steps.steps[number].text)
+        steps.steps[number].text = NULL
     steps.used = steps.refused = 0
     lp_forget_roots(&known_tables)
 

@@ -6,14 +6,19 @@
 #ifndef LP_LINE_STEPS_H
 #define LP_LINE_STEPS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "_escape.h"
 
 #define LP_STEPS_MAX 1024
 /* Different keys that may come after one. */
 #define LP_STEP_BRANCHES_MAX 4
 #define LP_STEP_FRAGMENT_BYTES 64
+/* More than fits anywhere. */
+#define LP_NO_SHORT_BYTES (INT64_C(1) << 48)
 /* After so many steps without a place it is time to forget the others. */
 #define LP_STEPS_REFUSED_MAX 4096
 
@@ -27,14 +32,16 @@ typedef struct lp_line_key {
     struct lp_line_step *root; /* of a table whose lines are in the tree */
 } lp_line_key;
 
-typedef struct lp_line_step {
+/* What most items need of it stands in its first 64 bytes. */
+typedef struct __attribute__((aligned(64))) lp_line_step {
     const void *text;
     struct lp_line_step *next; /* the first of those that came after it */
+    int64_t short_bytes; /* of the fragment; of one longer than a copy step LP_NO_SHORT_BYTES */
+    uint8_t fragment[LP_STEP_FRAGMENT_BYTES];
     struct lp_line_step *other; /* another one that came after the step before */
     struct lp_line_step *before; /* NULL: a table's name */
     int64_t depth; /* keys up to here; of one that is in no tree -1 */
     lp_line_key key;
-    uint8_t fragment[LP_STEP_FRAGMENT_BYTES];
 } lp_line_step;
 
 typedef struct lp_line_steps {
@@ -74,12 +81,21 @@ static lp_line_step *lp_add_step(
     lp_line_step *step = &steps->steps[steps->used++];
     *step = (lp_line_step){
         .text = text, .before = before, .depth = before == NULL ? 0 : before->depth + 1, .key = *key};
+    step->short_bytes = key->fragment_bytes <= LP_COPY_STEP ? key->fragment_bytes : LP_NO_SHORT_BYTES;
     memcpy(step->fragment, key->fragment, (size_t)key->fragment_bytes);
     step->key.fragment = step->fragment;
     if (place != NULL) {
         *place = step;
     }
     return step;
+}
+
+/* Whether lines of the table with this name may begin at the step, which was a root of this tree or of one
+ * that is forgotten, and has a short name. */
+static inline bool lp_is_root_of(const lp_line_step *step, const void *text, const lp_line_steps *steps)
+{
+    return step->text == text && step->depth == 0 && step->short_bytes <= LP_COPY_STEP
+           && steps->refused < LP_STEPS_REFUSED_MAX;
 }
 
 /* A step for one item of one line. */

@@ -27,3 +27,4 @@ cdef extern from "_line_steps.h" nogil:
         lp_line_steps* steps, lp_line_step* before, const void* text, const lp_line_key* key
     )
     lp_line_step* lp_loose_step(lp_line_steps* steps, const lp_line_key* key)
+    bint lp_is_root_of(const lp_line_step* step, const void* text, const lp_line_steps* steps)

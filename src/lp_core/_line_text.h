@@ -100,16 +100,29 @@ static __attribute__((noinline)) bool lp_line_is_new(lp_line_text *line, const l
            || !lp_line_has(line, key);
 }
 
+static inline void lp_line_empty(
+    lp_line_text *line, lp_line_steps *steps, int64_t name_bytes, lp_line_step *root)
+{
+    line->used = line->tags_at = line->fields_at = name_bytes;
+    line->key_count = 0;
+    memset(line->keys_seen, 0, sizeof(line->keys_seen));
+    line->step = root;
+    steps->lines += root != NULL;
+}
+
 /* Starts an empty line at the root of its table, or with NULL at none. There is room for the name. */
 static inline void lp_line_start(
     lp_line_text *line, lp_line_steps *steps, const lp_line_key *name, lp_line_step *root)
 {
     memcpy(line->bytes, name->fragment, (size_t)name->fragment_bytes);
-    line->used = line->tags_at = line->fields_at = name->fragment_bytes;
-    line->key_count = 0;
-    memset(line->keys_seen, 0, sizeof(line->keys_seen));
-    line->step = root;
-    steps->lines += root != NULL;
+    lp_line_empty(line, steps, name->fragment_bytes, root);
+}
+
+/* The same at the root of a table with a short name; there is room for a copy step. */
+static inline void lp_line_start_short(lp_line_text *line, lp_line_steps *steps, lp_line_step *root)
+{
+    memcpy(line->bytes, root->fragment, LP_COPY_STEP);
+    lp_line_empty(line, steps, root->short_bytes, root);
 }
 
 /* The line looks like no other from here on, or is none any more. */
@@ -187,59 +200,56 @@ static inline bool lp_line_end_tag(
     return true;
 }
 
-/* Writes the time behind the line, of which it does not become a part, and returns where it ends; 0 when
- * memory is out. */
-static inline int64_t lp_line_write_time(lp_line_text *line, int64_t time_ns)
-{
-    int64_t wanted = LP_INTEGER_BYTES_MAX + 1;
-    if (line->capacity - line->used < wanted && !lp_line_grow(line, wanted)) {
-        return 0;
-    }
-    line->bytes[line->used] = ' ';
-    return lp_write_int64(line->bytes + line->used + 1, time_ns) - line->bytes;
-}
-
 /* Most items: of a line that goes on like one before, with a short key. These make no calls, so that the
  * compiler keeps all in registers. Where they return false they did nothing. */
 
-/* Where the fragment of the step goes, if that and `value_bytes` fit; else NULL. */
-static inline uint8_t *lp_line_place(const lp_line_text *line, const lp_line_step *step, int64_t value_bytes)
-{
-    bool fits = step != NULL && step->key.fragment_bytes <= LP_COPY_STEP
-                && line->capacity - line->used >= value_bytes + 2 * LP_COPY_STEP;
-    return fits ? line->bytes + line->used : NULL;
-}
-
-/* A tag of plain ASCII, before any field. */
+/* A tag of plain ASCII, before any field. Eight bytes before `value` can be read. */
 static inline bool lp_line_put_tag(lp_line_text *line, const void *key, const uint8_t *value, int64_t count)
 {
     lp_line_step *step = lp_line_next(line, key);
-    uint8_t *out = lp_line_place(line, step, count);
-    if (out == NULL || line->used > line->fields_at || count == 0 || count > LP_TEXT_BYTES_MAX) {
+    if (step == NULL) {
         return false;
     }
-    memcpy(out, step->fragment, LP_COPY_STEP);
-    out += step->key.fragment_bytes;
-    if (!lp_copy_if_plain(out, value, count, LP_IN_NAME)) {
+    int64_t used = line->used;
+    int64_t value_at = used + step->short_bytes;
+    int64_t end = value_at + count;
+    uint8_t *bytes = line->bytes;
+    if (end + LP_COPY_STEP > line->capacity || used != line->fields_at) {
         return false;
     }
-    line->used = line->fields_at = out + count - line->bytes;
+    memcpy(bytes + used, step->fragment, LP_COPY_STEP);
+    if (!lp_copy_ascii_if_plain(bytes + value_at, value, count)) {
+        return false;
+    }
+    line->used = line->fields_at = end;
     line->step = step;
     return true;
 }
 
 /* An integer below 10^8, with its suffix. */
-static inline bool lp_line_put_integer(lp_line_text *line, const void *key, uint32_t number, char suffix)
+static inline bool lp_line_put_integer(
+    lp_line_text *line, const lp_short_numbers *numbers, const void *key, uint32_t number, char suffix)
 {
     lp_line_step *step = lp_line_next(line, key);
-    uint8_t *out = lp_line_place(line, step, LP_INTEGER_BYTES_MAX + 1);
-    if (out == NULL || number >= 100000000) {
+    if (step == NULL) {
         return false;
     }
-    memcpy(out, step->fragment, LP_COPY_STEP);
-    out = lp_write_up_to_8_digits(out + step->key.fragment_bytes, number);
-    *out++ = (uint8_t)suffix;
-    line->used = out - line->bytes;
+    int64_t used = line->used;
+    int64_t value_at = used + step->short_bytes;
+    uint8_t *bytes = line->bytes;
+    if (value_at + LP_COPY_STEP > line->capacity) {
+        return false;
+    }
+    memcpy(bytes + used, step->fragment, LP_COPY_STEP);
+    if (number <= LP_SHORT_NUMBER_MAX) {
+        value_at += lp_write_short_number(bytes + value_at, numbers, number);
+    } else if (number < 100000000) {
+        value_at = lp_write_up_to_8_digits(bytes + value_at, number) - bytes;
+    } else {
+        return false;
+    }
+    bytes[value_at] = (uint8_t)suffix;
+    line->used = value_at + 1;
     line->step = step;
     return true;
 }

@@ -17,8 +17,8 @@ from lp_core._escape cimport (
 from lp_core._exact_objects cimport (
     PyFloat_AS_DOUBLE,
     PyFloat_CheckExact,
-    PyUnicode_1BYTE_DATA,
-    PyUnicode_GET_LENGTH,
+    ascii_bytes,
+    ascii_length,
     int_value,
     is_ascii_str,
 )
@@ -46,7 +46,7 @@ cdef bint put_plain_tag(lp_line_text* line, PyObject* key, PyObject* value) noex
     cdef uint8_t* end
     if not is_ascii_str(value):
         return False
-    count = PyUnicode_GET_LENGTH(<object>value)
+    count = ascii_length(value)
     step = step_of(line, key)
     if step is NULL or not 0 < count <= LP_TEXT_BYTES_MAX:
         return False
@@ -54,8 +54,8 @@ cdef bint put_plain_tag(lp_line_text* line, PyObject* key, PyObject* value) noex
     if out is NULL:
         return False
     end = out + count
-    if not lp_copy_if_plain(out, PyUnicode_1BYTE_DATA(<object>value), count, LP_IN_NAME):
-        end = lp_write_spaced(out, PyUnicode_1BYTE_DATA(<object>value), count)
+    if not lp_copy_if_plain(out, ascii_bytes(value), count, LP_IN_NAME):
+        end = lp_write_spaced(out, ascii_bytes(value), count)
     return end is not NULL and lp_line_end_tag(line, STEPS, step, end)
 
 
@@ -104,13 +104,13 @@ cdef bint put_plain_string(lp_line_text* line, PyObject* key, PyObject* value) n
     cdef uint8_t* out
     if not is_ascii_str(value):
         return False
-    count = PyUnicode_GET_LENGTH(<object>value)
+    count = ascii_length(value)
     step = step_of(line, key)
     if step is NULL or count > LP_TEXT_BYTES_MAX:
         return False
     out = lp_line_begin(line, step, count + 2)
     if out is NULL or not lp_copy_if_plain(
-        out + 1, PyUnicode_1BYTE_DATA(<object>value), count, LP_IN_STRING
+        out + 1, ascii_bytes(value), count, LP_IN_STRING
     ):
         return False
     out[0] = out[count + 1] = b'"'

@@ -122,6 +122,90 @@ def test_lines_under_way_at_once_do_not_mix():
         assert [line.build() for line in lines] == [f"m,t=v{n} f={n}i" for n in range(20)]
 
 
+def test_lines_set_in_turns_do_not_mix():
+    for length in (1, 8, 9, 16, 17, 32, 33):
+        one, other = LineBuilder("one"), LineBuilder("other")
+        one.tag("t", "x" * length)
+        other.tag("t", "y" * length)
+        one.int64_field("f", 1)
+        other.uint64_field("f", 2).time_ns(1_700_000_000_000_000_002)
+        one.time_ns(1_700_000_000_000_000_001).float64_field("g", 0.5)
+        assert other.build() == f"other,t={'y' * length} f=2u 1700000000000000002"
+        assert one.build() == f"one,t={'x' * length} f=1i,g=0.5 1700000000000000001"
+
+
+def test_lines_of_tables_in_turns_begin_with_their_own_name():
+    tables = [sys.intern(name) for name in ("a", "key_1", "t" * 31, "t" * 32, "t" * 33)]
+    for number in range(10):
+        for table in tables:
+            assert LineBuilder(table).int64_field("f", number).build() == f"{table} f={number}i"
+
+
+def test_table_named_like_a_key_begins_its_lines_after_all_ways_were_forgotten():
+    choice = random.Random(8)
+    name = KEYS[7]
+    for number in range(6_000):
+        keys = choice.sample(KEYS, 4)
+        line = LineBuilder(name)
+        for key in keys:
+            line.int64_field(key, number)
+        assert line.build() == f"{name} " + ",".join(f"{key}={number}i" for key in keys)
+
+
+def test_times_of_every_length_that_share_digits_or_do_not_are_written():
+    times = [
+        sign * 10**digits + step
+        for digits in range(19)
+        for sign in (1, -1)
+        for step in range(-2, 3)
+    ]
+    times += [1_700_000_000_000_000_000 + step for step in (0, 1, 99_999_999, 100_000_000, -1)]
+    times += [(1 << 63) - 1, -(1 << 63), None]
+    random.Random(9).shuffle(times)
+    for time in times * 2:
+        line = LineBuilder("m").int64_field("f", 1).time_ns(time)
+        wanted = "m f=1i" if time is None else f"m f=1i {time}"
+        assert line.build() == line.build() == wanted
+    for time in (1 << 63, 1.5, True):
+        with pytest.raises((TypeError, ValueError)):
+            LineBuilder("m").int64_field("f", 1).time_ns(time)
+
+
+def test_integers_of_every_length_are_written_on_a_known_way():
+    for number in [
+        *range(1_002),
+        *(10**digits + step for digits in range(4, 19) for step in (-1, 0)),
+    ]:
+        line = LineBuilder("m").int64_field("i", number).uint64_field("u", number)
+        assert line.build() == f"m i={number}i,u={number}u"
+
+
+@pytest.mark.parametrize("length", [*range(1, 20), 33])
+def test_bytes_that_take_a_closer_look_are_found_at_every_place_on_a_known_way(length):
+    for place in range(length):
+        for byte, wanted in [
+            (" ", "\\ "),
+            (",", "\\,"),
+            ("=", "\\="),
+            ("\0", "\0"),
+            ("\x7f", "\x7f"),
+        ]:
+            before, after = "a" * place, "b" * (length - place - 1)
+            line = LineBuilder("m").tag("t", before + byte + after).int64_field("f", 1)
+            assert line.build() == f"m,t={before}{wanted}{after} f=1i"
+        line = LineBuilder("m").int64_field("f", 1)
+        with pytest.raises(errors.InvalidLineError):
+            line.tag("t", before + "\n" + after)
+        assert line.tag("t", before + "!" + after).build() == f"m,t={before}!{after} f=1i"
+
+
+def test_builder_that_was_never_initialised_sets_and_builds_nothing():
+    line = LineBuilder.__new__(LineBuilder)
+    for call in (line.build, lambda: line.tag("t", "x"), lambda: line.int64_field("f", 1)):
+        with pytest.raises((TypeError, AttributeError, errors.InvalidLineError)):
+            call()
+
+
 @pytest.mark.parametrize("method", ["tag", "int64_field", "uint64_field", "float64_field"])
 def test_wrong_numbers_of_arguments_are_type_errors(method):
     line = LineBuilder("m").int64_field("f", 1)
