@@ -9,7 +9,7 @@
 from copyreg import __newobj__ as new_object
 
 cimport cython
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.object cimport PyObject
 from libc.limits cimport LLONG_MIN
 from libc.stdint cimport int64_t, uint8_t, uint64_t
@@ -74,10 +74,15 @@ cdef class LineBuilder:
         Raises:
             InvalidMeasurementError: No line can carry the name.
         """
-        cdef lp_line_key* known = known_table(<PyObject*>measurement)
+        cdef lp_line_key* known
         cdef lp_line_key own
         cdef bytes spelling
+        # What a line before had goes first: its end may run code that has `known` forgotten.
+        self.release()
         self._timestamp_ns = None
+        self.tag_texts = None
+        self.field_texts = None
+        known = known_table(<PyObject*>measurement)
         if known is not NULL:
             self.table_name = <str>measurement
             self.start(known, root_of(known, <PyObject*>measurement), True)
@@ -101,11 +106,9 @@ cdef class LineBuilder:
         self.release()
 
     cdef int start(self, const lp_line_key* name, lp_line_step* root, bint is_ascii) except -1:
-        """Empty the line but for the name of its table."""
+        """Begin the line, of which there is nothing yet, with the name of its table."""
         global spare_bytes
         self.release()
-        self.tag_texts = None
-        self.field_texts = None
         if spare_bytes is not NULL and spare_capacity >= name.fragment_bytes:
             self.text.bytes = spare_bytes
             self.text.capacity = spare_capacity
@@ -134,14 +137,22 @@ cdef class LineBuilder:
 
     cdef int use_dicts(self) except -1:
         """Take the line apart into the dicts, which hold it from here on."""
-        self.tag_texts, self.field_texts = self.texts()
-        self.release()
+        cdef tuple found = self.texts()
+        if self.text.bytes is not NULL:
+            self.release()
+            self.tag_texts, self.field_texts = found
         return 0
 
     cdef tuple texts(self):
-        if self.text.bytes is NULL:
+        cdef lp_line_text line = self.text
+        cdef bytes copy
+        if line.bytes is NULL:
             return self.tag_texts, self.field_texts
-        return items_of(&self.text, True), items_of(&self.text, False)
+        # A dict that is made may have the garbage collector run, and that code which has this line
+        # taken apart as well.
+        copy = PyBytes_FromStringAndSize(<char*>line.bytes, line.used)
+        line.bytes = <uint8_t*>PyBytes_AS_STRING(copy)
+        return items_of(&line, True), items_of(&line, False)
 
     cdef bint append(
         self, object key, str name, bytes value, bint is_tag
@@ -170,7 +181,8 @@ cdef class LineBuilder:
                 own.fragment = <uint8_t*>PyBytes_AS_STRING(fragment)
                 if lp_line_is_new(&self.text, &own):
                     step = lp_loose_step(STEPS, &own)
-        if step is NULL:
+        # The garbage collector may have run code that has this line taken apart.
+        if step is NULL or self.text.bytes is NULL:
             return False
         out = lp_line_begin(&self.text, step, count)
         if out is NULL:

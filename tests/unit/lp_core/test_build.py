@@ -301,3 +301,45 @@ def test_threads_build_their_own_lines():
 
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         assert list(pool.map(build, range(8))) == [{f"m,t=v{n} f={n}i"} for n in range(8)]
+
+
+class Watcher:
+    """Looks at a line when the collector ends it: it is in a cycle."""
+
+    def __init__(self, line, look):
+        self.line = line
+        self.look = look
+        self.me = self
+
+    def __del__(self):
+        self.look(self.line)
+
+
+@pytest.mark.parametrize("is_tags", [True, False])
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda line: line.tags,
+        lambda line: line.fields,
+        lambda line: line.build(),
+        lambda line: line.__init__("other"),
+    ],
+)
+def test_the_collector_may_run_code_that_looks_at_the_line(look, is_tags):
+    thresholds = gc.get_threshold()
+    gc.disable()
+    try:
+        for _ in range(100):
+            line = LineBuilder("m").tag("t", "x").int64_field("f", 1).int64_field("g", 2)
+            Watcher(line, look)
+            # Else the next dict is one that was kept for that, and the collector does not run.
+            held = [{} for _ in range(200)]
+            gc.set_threshold(1)
+            gc.enable()
+            found = line.tags if is_tags else line.fields
+            gc.disable()
+            assert found in ({"t": "x"}, {"f": "1i", "g": "2i"}, {}, None)
+            del held
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.enable()
