@@ -107,13 +107,16 @@ def take_short_turns(int64_t slice_ns, *, bint is_for_children=False):
     threads with a real-time priority go on as before.
 
     Args:
-        slice_ns: A turn, from 100,000 on; 0 for the kernel's own.
+        slice_ns: A turn, 100,000 at least; 0 for the kernel's own.
         is_for_children: Whether threads and processes that it starts get the same. They do anyhow
             if the thread is nicer to itself than usual (niceness below 0).
 
     Raises:
+        ValueError: No turn can be that short.
         OSError: The kernel refuses.
     """
+    if slice_ns < 0:
+        raise ValueError(f"a turn cannot take {slice_ns} ns")
     if ask_for_slice(slice_ns, is_for_children):
         PyErr_SetFromErrno(OSError)
 

@@ -17,10 +17,20 @@ SHORT_TURN_NS = 100_000
 def take_prompt_turns(*, is_for_children: bool = False) -> None:
     """Have the calling thread served promptly, and with `is_for_children` those that it starts.
 
-    Without that those have the kernel's own turns, whatever this thread had from its parent.
+    Without that those have the kernel's own turns, unless the niceness is below 0; to be taken
+    back it would need a right of the superuser, so a thread says once what its children get.
     """
+    _take(SHORT_TURN_NS, is_for_children=is_for_children)
+
+
+def take_usual_turns() -> None:
+    """Have the calling thread, and what it starts, served as the kernel does by itself."""
+    _take(0, is_for_children=True)
+
+
+def _take(turn_ns: int, *, is_for_children: bool) -> None:
     try:
-        take_short_turns(SHORT_TURN_NS, is_for_children=is_for_children)
+        take_short_turns(turn_ns, is_for_children=is_for_children)
     except OSError as error:
         # A sandbox may forbid it; all goes on, only later on a busy machine.
-        logger.info("the kernel gives no short turns: %s", error)
+        logger.info("the kernel does not let turns be chosen: %s", error)

@@ -5,12 +5,16 @@
 import asyncio
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from engine._kernel import poll_busily
 
-# After waits in vain so many answers, and twice as many each time, go without one.
-ANSWERS_WITHOUT_WAIT_MAX = 1024
+# After a wait in vain so many answers, and twice as many each time, go without one.
+_WAITS_IN_VAIN_MAX = 10
+ANSWERS_WITHOUT_WAIT_MAX = 2**_WAITS_IN_VAIN_MAX
+# Where a container's share of the cores stands: microseconds of so many, or "max".
+_SHARE = Path("/sys/fs/cgroup/cpu.max")
 
 
 class BusyPoll:
@@ -32,7 +36,7 @@ class BusyPoll:
         self._ns_max = us_max * 1000
         self._is_wanted = is_wanted
         backend: Callable[[], Any] | None = getattr(loop, "_get_backend_id", None)
-        is_possible = us_max > 0 and backend is not None and _cores() > 1
+        is_possible = us_max > 0 and backend is not None and _cores() >= 2
         # Where the loop's own events show; None: never wait.
         self._events: int | None = backend() if backend is not None and is_possible else None
         self._is_due = False
@@ -56,11 +60,17 @@ class BusyPoll:
         if poll_busily(self._events, self._ns_max):
             self._in_vain = 0
             return
-        self._answers_to_skip = min(2**self._in_vain, ANSWERS_WITHOUT_WAIT_MAX)
-        self._in_vain += 1
+        self._answers_to_skip = 2**self._in_vain
+        self._in_vain = min(self._in_vain + 1, _WAITS_IN_VAIN_MAX)
 
 
-def _cores() -> int:
+def _cores() -> float:
     """How many this process may use."""
     affinity: Callable[[int], set[int]] | None = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+    cores = len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+    try:
+        used_us, of_us = _SHARE.read_text().split()
+        return cores if used_us == "max" else min(cores, int(used_us) / int(of_us))
+    except (OSError, ValueError):
+        # Not in a group with a share.
+        return cores

@@ -6,6 +6,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, cast
 
 import granian._granian as inner
@@ -138,8 +139,15 @@ async def work(
     # The runtime of several threads, of which there is one: unlike the other it makes no system
     # call for a message to a thread that is awake anyway.
     serve = worker.serve_mtr_uds if is_unix_socket else worker.serve_mtr
-    # granian's threads begin here and are the loop's equals; what it starts later is not.
-    take_prompt_turns(is_for_children=True)
-    serve(_scheduler(callback, loop), loop, shutdown_event)
+    scheduler = _scheduler(callback, loop)
+
+    def start() -> None:
+        # granian's threads are the loop's equals. They have it from who starts them: a thread for
+        # that alone, since what the loop's own starts later is not.
+        take_prompt_turns(is_for_children=True)
+        serve(scheduler, loop, shutdown_event)
+
+    with ThreadPoolExecutor(1) as starter:
+        starter.submit(start).result()
     take_prompt_turns()
     await ended

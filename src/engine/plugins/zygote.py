@@ -26,6 +26,7 @@ from engine.plugins.channel import (
     encode,
 )
 from engine.plugins.process_guard import GrowthGauge, census, processes, yield_to_server
+from engine.turns import take_usual_turns
 
 _WATCH_INTERVAL_MS = 200
 # Whoever forks while it is being killed is tried again so many times.
@@ -192,6 +193,7 @@ def main() -> None:
     """Runs the zygote: ``python -m engine.plugins.zygote <control descriptor> <server pid>``."""
     control_descriptor, server_pid = int(sys.argv[1]), int(sys.argv[2])
     die_with_parent(server_pid)
+    take_usual_turns()
     # What workers leave behind is reaped here: in a container the server may be process 1.
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     control = socket.socket(fileno=control_descriptor)

@@ -101,6 +101,35 @@ class _Pending(UnplacedFrame):
         return DurableFrame(self.segment, frame)
 
 
+class _Preparation:
+    """Does, when called, what the end of a commit needs and no sync has to come before.
+
+    Attributes:
+        seconds: How long that took.
+    """
+
+    def __init__(self, group: list[_Pending]) -> None:
+        self._group = group
+        self.seconds = 0.0
+
+    def __call__(self) -> None:
+        started = time.monotonic()
+        for pending in self._group:
+            pending.durable = pending.read()
+            # Read once: whoever makes it visible finds them there.
+            _ = pending.durable.frame.sections
+            if pending.meanwhile is not None:
+                self._call(pending.meanwhile)
+        self.seconds = time.monotonic() - started
+
+    def _call(self, meanwhile: Callable[[], None]) -> None:
+        try:
+            meanwhile()
+        except Exception:
+            # No reason to lose the frame, or the log: `on_end` has to do without.
+            logger.exception("an answer could not be made ready")
+
+
 class Log:
     """The writer's log. Create, `start`, `append` from the event loop, `stop`."""
 
@@ -246,7 +275,7 @@ class Log:
                 self._wake.notify()
                 return
             group = self._take_queue()
-        self._resolve(group, self._commit(group, partial(_make_ready, group)))
+        self._resolve(group, self._commit(group, _Preparation(group)))
 
     def _is_for_loop(self) -> bool:
         """Whether the event loop, and not the log thread, commits what is queued now."""
@@ -324,10 +353,10 @@ class Log:
         self._groups_taken += bool(group)
         return group
 
-    def _commit(self, group: list[_Pending], meanwhile: Callable[[], None] | None = None) -> _End:
+    def _commit(self, group: list[_Pending], preparation: _Preparation | None = None) -> _End:
         """Make `group` durable unless the log has failed, before or now.
 
-        `meanwhile` is called while the disk is at work.
+        `preparation` is called while the disk is at work.
         """
         if self.failure is not None:
             return _End(0, self.failure)
@@ -335,7 +364,7 @@ class Log:
             pending.position = Position(self._next_position + number)
         started = time.monotonic()
         try:
-            self._segments.write(group, meanwhile)
+            self._segments.write(group, preparation)
         except NoRoomError as error:
             self._next_position = Position(self._next_position + error.durable)
             return _End(error.durable, self._no_room(error.reason))
@@ -351,6 +380,9 @@ class Log:
             self._fail("the log cannot be written", error)
             return _End(0, self.failure)
         seconds = time.monotonic() - started
+        if preparation is not None:
+            # That was not the disk's.
+            seconds -= preparation.seconds
         self._next_position = Position(self._next_position + len(group))
         if self._is_full:
             self._is_full = False
@@ -412,21 +444,6 @@ class Log:
         self.durable_position = group[-1].position
         self._on_durable(durable)
         return durable
-
-
-def _make_ready(group: list[_Pending]) -> None:
-    """Do what the end of a commit needs and no sync has to come before."""
-    for pending in group:
-        pending.durable = pending.read()
-        # Read once: whoever makes it visible finds them there.
-        _ = pending.durable.frame.sections
-        if pending.meanwhile is None:
-            continue
-        try:
-            pending.meanwhile()
-        except Exception:
-            # No reason to lose the frame, or the log: `on_end` has to do without.
-            logger.exception("an answer could not be made ready")
 
 
 def _settle(

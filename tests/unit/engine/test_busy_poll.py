@@ -4,6 +4,7 @@ import asyncio
 import os
 import threading
 import time
+from pathlib import Path
 
 import pytest
 import uvloop
@@ -13,6 +14,13 @@ from engine.http.busy_poll import ANSWERS_WITHOUT_WAIT_MAX, BusyPoll
 
 US_MAX = 300
 LONG_US = 60_000_000
+
+
+@pytest.fixture(autouse=True)
+def share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file with the share of the cores, which is not there."""
+    monkeypatch.setattr(busy_poll, "_SHARE", tmp_path / "cpu.max")
+    return tmp_path / "cpu.max"
 
 
 class Waits:
@@ -98,6 +106,29 @@ def test_the_loop_sleeps_where_waiting_takes_from_others(
 
     run(scenario())  # type: ignore[operator]  # one of two functions
     assert waits.count == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "waits_wanted"),
+    [
+        ("max 100000\n", 1),
+        ("200000 100000\n", 1),
+        ("150000 100000\n", 0),
+        ("50000 100000\n", 0),
+        ("nonsense", 1),
+    ],
+)
+def test_a_share_of_less_than_two_cores_is_not_spent_on_waiting(
+    text: str, waits_wanted: int, share: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    share.write_text(text)
+    waits = Waits(monkeypatch, cores=8)
+
+    async def scenario() -> None:
+        await answers(BusyPoll(asyncio.get_running_loop(), US_MAX, lambda: True), 1)
+
+    uvloop.run(scenario())
+    assert waits.count == waits_wanted
 
 
 def test_whatever_the_loop_is_told_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,7 +41,15 @@ def test_a_file_that_cannot_be_begun_with_is_an_error() -> None:
         os.close(writing)
 
 
-@pytest.mark.parametrize(("number", "is_told"), [(errno.ENOSYS, False), (errno.EIO, True)])
+@pytest.mark.parametrize(
+    ("number", "is_told"),
+    [
+        (errno.ENOSYS, False),
+        (errno.EINVAL, False),
+        (errno.EPERM, False),
+        (errno.EIO, True),
+    ],
+)
 def test_a_file_system_without_it_begins_with_the_sync(
     number: int, is_told: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
