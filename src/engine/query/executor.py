@@ -65,11 +65,15 @@ _FILE_FAILURES = (
     "Serialization Error",
     "INTERNAL Error",
     "TProtocolException",
+    # Of the header of a page.
+    "don't know what type",
     "Invalid Input Error: No magic bytes",
     "Invalid Input Error: Footer length",
     # "… 'PATH' too small to be a Parquet file"
     "Invalid Input Error: File '",
 )
+# How another one begins and ends: conditions that fail on a row may begin like that, too.
+_PAGE_FAILURE = ('Invalid Input Error: Failed to read file "', "ecompression failure")
 _NOTHING_GIVEN: Mapping[str, Any] = {}
 # The columns of an answer to EXPLAIN.
 _NO_PLAN = pyarrow.table(
@@ -373,9 +377,8 @@ class QueryExecutor:
         Raises:
             FileDamagedError: It is.
         """
-        if self._faults is None or not message_of(error).startswith(_FILE_FAILURES):
-            return
-        self._faults.search(files)
+        if self._faults is not None and _is_of_file(message_of(error)):
+            self._faults.search(files)
 
     def _explained(self, error: Exception, running: RunningQuery) -> QueryError:
         if running.reason is StopReason.TIMEOUT:
@@ -385,7 +388,7 @@ class QueryExecutor:
             )
         if running.reason is StopReason.CANCELLED:
             return QueryCancelledError("the query was stopped")
-        message, _, more = message_of(error).partition("\n")
+        message, _, more = self._without_paths(message_of(error)).partition("\n")
         if more.startswith("Candidate bindings"):
             message = f"{message} {more.split(chr(10), 1)[0]}"
         if message.startswith("Out of Memory Error"):
@@ -397,6 +400,21 @@ class QueryExecutor:
         planning = message.startswith(("Binder Error", "Parser Error", "Catalog Error"))
         prefix = "Error during planning" if planning else "Execution error"
         return QueryError(f"{prefix}: {message}".replace("headrace_", ""))
+
+    def _without_paths(self, message: str) -> str:
+        """`message`, which does not tell where the server has its files."""
+        for directory in (self._config.files_directory, self._config.temp_directory):
+            if directory:
+                message = message.replace(f"{directory}/", "")
+        return message
+
+
+def _is_of_file(message: str) -> bool:
+    """Whether it may be about a file's bytes."""
+    begin, end = _PAGE_FAILURE
+    return message.startswith(_FILE_FAILURES) or (
+        message.startswith(begin) and message.endswith(end)
+    )
 
 
 def _planned(cursor: duckdb.DuckDBPyConnection, runnable: Runnable) -> Any:

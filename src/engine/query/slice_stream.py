@@ -10,8 +10,11 @@ from typing import Any
 import duckdb
 import pyarrow
 
-# Before the message of what went wrong in a SELECT, which reaches the query through Arrow.
-_MARK = "headrace slice: "
+# Before and behind the message of what went wrong in a SELECT, which reaches the query through
+# Arrow: with words of Arrow and of DuckDB before it, and the traceback of Python behind it.
+_MARK, _END = "headrace slice: ", " :headrace slice"
+# How Arrow goes on behind the message of an exception of Python.
+_TRACEBACK = ". Detail: Python exception: "
 
 
 class SliceStream:
@@ -42,8 +45,9 @@ class SliceStream:
         try:
             for select in self._selects:
                 yield from cursor.sql(select).to_arrow_reader()
-        except (duckdb.Error, pyarrow.ArrowException) as error:
-            raise RuntimeError(f"{_MARK}{error}") from error
+        # What fails between two batches comes through Arrow, as an OSError.
+        except (duckdb.Error, pyarrow.ArrowException, OSError, RuntimeError) as error:
+            raise RuntimeError(f"{_MARK}{error}{_END}") from error
         finally:
             cursor.close()
 
@@ -58,4 +62,8 @@ class SliceStream:
 def message_of(error: Exception) -> str:
     """What an error of a query says, be it of the query or of a SELECT that it reads."""
     message = str(error)
-    return message.partition(_MARK)[2] or message
+    said = message.partition(_MARK)[2]
+    if said:
+        return said.partition(_END)[0]
+    # Should anything else fail in Python, nobody outside is to see where.
+    return message.partition(_TRACEBACK)[0]
