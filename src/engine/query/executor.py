@@ -5,7 +5,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,7 +33,7 @@ from engine.query.dialect import (
 from engine.query.grouped_queries import GroupedQueries
 from engine.query.lazy_cursor import LazyCursor
 from engine.query.locked_database import locked_database
-from engine.query.preparer import Prepared, QueryPreparer, Runnable
+from engine.query.preparer import Prepared, QueryPreparer, ReadFiles, Runnable
 from engine.query.questions import parsed_text, plain_question, question_of
 from engine.query.results import normalised
 from engine.query.slice_stream import message_of
@@ -41,7 +41,6 @@ from engine.query.table_sources import TableSources, not_found
 from engine.query.views import QueryCatalog
 from engine.query.watchdog import RunningQuery, StopReason, Watchdog
 from engine.store.file_faults import FileFaults
-from engine.store.manifest import FileEntry
 from lp_core.enums import ColumnType
 
 REMOVED_FILES_MAX = 2_000
@@ -215,27 +214,28 @@ class QueryExecutor:
             if limit_ms:
                 self._watchdog.watch(running, limit_ms / 1000, StopReason.TIMEOUT)
             with self._catalog.reading():
+                files: ReadFiles = []
                 try:
-                    prepared = self.preparer.prepared(
-                        cursor, database, question, given, is_schema_only=is_schema_only
-                    )
-                except QueryError:
-                    if question.sql == sql:
-                        raise
-                    # What is wrong is said of the text that was sent.
-                    question = plain_question(sql, params or {}, limits)
-                    prepared = self.preparer.prepared(
-                        cursor, database, question, given, is_schema_only=is_schema_only
-                    )
-                if prepared.answer is not None:
-                    return prepared.answer
-                try:
+                    try:
+                        prepared = self.preparer.prepared(
+                            cursor, database, question, given, files, is_schema_only=is_schema_only
+                        )
+                    except QueryError:
+                        if question.sql == sql:
+                            raise
+                        # What is wrong is said of the text that was sent.
+                        question = plain_question(sql, params or {}, limits)
+                        prepared = self.preparer.prepared(
+                            cursor, database, question, given, files, is_schema_only=is_schema_only
+                        )
+                    if prepared.answer is not None:
+                        return prepared.answer
                     return self._answer(
                         cursor.get(), running, prepared, statement, is_schema_only=is_schema_only
                     )
                 except _FAILURES as error:
                     if running.reason is None:
-                        self._search_damage(error, prepared.files)
+                        self._search_damage(error, files)
                     raise
         except _FAILURES as error:
             raise self._explained(error, running) from error
@@ -371,7 +371,7 @@ class QueryExecutor:
             return table.rename_columns(_NO_PLAN.column_names)
         return normalised(table, zones, statement.has_sums)
 
-    def _search_damage(self, error: Exception, files: Sequence[tuple[str, str, FileEntry]]) -> None:
+    def _search_damage(self, error: Exception, files: ReadFiles) -> None:
         """Look whether a file is why a query failed.
 
         Raises:

@@ -30,6 +30,8 @@ from engine.store.manifest import FileEntry
 _NO_ZONES: Mapping[str, str] = {}
 # Parsed, where it is a query, so that it is not parsed again.
 Runnable = str | duckdb.Statement
+# Files that a query reads, each with its database and table.
+ReadFiles = list[tuple[str, str, FileEntry]]
 
 
 class Prepared(NamedTuple):
@@ -38,13 +40,11 @@ class Prepared(NamedTuple):
     Attributes:
         runnable: What DuckDB is to run.
         zones: The time zones of columns of the result.
-        files: Those that are read, each with its database and table.
         answer: The answer; None where DuckDB gives it.
     """
 
     runnable: Runnable = ""
     zones: Mapping[str, str] = _NO_ZONES
-    files: Sequence[tuple[str, str, FileEntry]] = ()
     answer: Any | None = None
 
 
@@ -79,6 +79,7 @@ class QueryPreparer:
         database: str,
         question: Question,
         given: Mapping[str, Any],
+        files: ReadFiles,
         *,
         is_schema_only: bool,
     ) -> Prepared:
@@ -89,6 +90,7 @@ class QueryPreparer:
             database: The database whose tables it names.
             question: It.
             given: Rows by the name under which it reads them, instead of the table of that name.
+            files: Gets those that it reads, before any of them is looked at.
             is_schema_only: Whether nothing but the columns of its answer is asked for.
 
         Raises:
@@ -102,6 +104,12 @@ class QueryPreparer:
         statement, tables, survey = parsed.statement, parsed.tables, parsed.survey
         assert survey is not None
         found = self._found(database, question, given, now_ns)
+        files[:] = [
+            (database, one.snapshot.name, entry)
+            for one in found
+            if one.snapshot is not None
+            for entry in one.snapshot.files
+        ]
         renamed = distinct_names(name for one in found for name, _ in one.columns)
         named = tuple((table, one.columns) for table, one in zip(tables, found, strict=True))
         template = template_of(question, self._limits, named, renamed)
@@ -131,13 +139,7 @@ class QueryPreparer:
             runnable = f"EXPLAIN {text}"
         elif statement.kind is not StatementKind.QUERY:
             runnable = f"EXPLAIN ANALYZE {text}"
-        files = [
-            (database, one.snapshot.name, entry)
-            for one in found
-            if one.snapshot is not None
-            for entry in one.snapshot.files
-        ]
-        return Prepared(runnable, dict(template.zones), files)
+        return Prepared(runnable, dict(template.zones))
 
     def _found(
         self, database: str, question: Question, given: Mapping[str, Any], now_ns: int

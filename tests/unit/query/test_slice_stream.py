@@ -135,5 +135,18 @@ def test_a_damaged_page(storage: Storage, share: float) -> None:
         storage.query(SUM)
 
 
+@pytest.mark.parametrize("size", [None, 0, 5, 1_000])
+def test_a_file_that_is_gone_or_cut_off(storage: Storage, size: int | None) -> None:
+    (path,) = storage.paths.parquet_dir.rglob("*.parquet")
+    if size is None:
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:size])
+    for _ in range(2):
+        with pytest.raises(FileDamagedError) as raised:
+            storage.query(SUM)
+        assert str(storage.directory) not in str(raised.value)
+
+
 def test_a_message_without_a_slice_stays() -> None:
     assert message_of(RuntimeError("Binder Error: none")) == "Binder Error: none"
