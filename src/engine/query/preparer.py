@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import duckdb
+import msgspec
 
 from engine.query import catalog_tables
 from engine.query.dialect import ParseLimits, StatementKind
@@ -126,6 +127,9 @@ class QueryPreparer:
                     found[0],
                     Grouping(template, params, now_ns, met, renamed, parsed.names),
                 )
+        if is_schema_only:
+            # Columns are the same, however the rows are found.
+            found = [msgspec.structs.replace(one, database=None) for one in found]
         if text is None:
             text = self._plain_text(
                 cursor.get(), template.bind(params, now_ns), found, renamed, parsed
