@@ -84,6 +84,8 @@ class FileStore(msgspec.Struct, frozen=True, kw_only=True):
 
     def within_retention(self, shape: TableShape, rows: Any) -> Any:
         """`rows` of a table without those that are too old to be kept."""
+        # Asked before the table is looked at: if that is still there, this is its own.
+        retention_ns = self.state.retention_of(shape.database, shape.table)
         database = self.state.store.database(shape.database)
         table = None if database is None else database.table(shape.table)
         if (
@@ -94,7 +96,6 @@ class FileStore(msgspec.Struct, frozen=True, kw_only=True):
         ):
             # It was deleted meanwhile; another of that name may have rows that grow old sooner.
             return rows
-        retention_ns = self.state.retention_of(shape.database, shape.table)
         return rows if retention_ns is None else since(rows, self.clock.now_ns() - retention_ns)
 
     def unreadable(self, files: Iterable[FileEntry]) -> frozenset[int]:

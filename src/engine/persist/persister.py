@@ -13,7 +13,7 @@ from engine.logs import keys
 from engine.persist import planner
 from engine.persist.file_maker import FileMaker, Rows, TableShape
 from engine.persist.file_store import FileStore
-from engine.persist.rows import gathered_without, since, times_of
+from engine.persist.rows import gathered_without, times_of
 from engine.store.cuts import Cuts
 from engine.store.live_table import Stretch
 from engine.store.manifest import FileEntry, FilesRecord
@@ -31,7 +31,6 @@ class TableRows(msgspec.Struct, frozen=True, kw_only=True):
     deletes: Sequence[RowDelete]
     suspects: tuple[TimeRange, ...]
     files: tuple[FileEntry, ...]
-    retention_ns: int | None
 
 
 class Persister:
@@ -87,7 +86,6 @@ class Persister:
                 deletes=table.deletes,
                 suspects=table.overlap_ranges,
                 files=table.files,
-                retention_ns=self._files.state.retention_of(database.name, table.name),
             )
             for database, table in tables
             if (stretches := table.stretches_until(through, cuts.of(database.name, table.name)))
@@ -97,8 +95,7 @@ class Persister:
         added: list[FileEntry] = []
         for stretch in table.stretches:
             rows = gathered_without(stretch.batches, table.deletes)
-            if table.retention_ns is not None:
-                rows = since(rows, self._files.clock.now_ns() - table.retention_ns)
+            rows = self._files.within_retention(table.shape, rows)
             added += maker.make(
                 table.shape,
                 Rows(

@@ -1,6 +1,8 @@
 """Deleted tables and databases in the storage: nothing comes back, and files go when they are to."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -253,6 +255,39 @@ def test_rows_of_a_deleted_table_do_not_grow_old_with_those_of_its_successor(
     )
     rows = pa.table({"time": pa.array([1], pa.timestamp("ns"))})
     assert files.within_retention(shape, rows).num_rows == (0 if is_same else 1)
+
+
+@pytest.mark.parametrize("is_same", [True, False])
+def test_rows_of_a_table_deleted_meanwhile_do_not_grow_old_with_those_of_its_successor(
+    tmp_path: Path, is_same: bool
+) -> None:
+    storage = make(tmp_path)
+    storage.write("m f=1i 1")
+    storage.clock.time_ns = 10_000_000_000
+    call = storage.call
+
+    def call_and_change(work: Callable[[], Any]) -> Any:
+        result = call(work)
+        if isinstance(result, list):
+            # What tables there are has been told.
+            storage.call = call  # type: ignore[method-assign]
+            if not is_same:
+                storage.change(hiding(storage))
+                storage.write("m f=2i 9999999999")
+            storage.change(storage.state.catalog.new_retention("db", "m", 1_000_000_000))
+        return result
+
+    storage.call = call_and_change  # type: ignore[method-assign]
+    storage.persist_all()
+    assert storage.call == call
+    assert storage.query(ALL) == ([] if is_same else [{"f": 2, "time": 9_999_999_999}])
+    hidden = [
+        entry.rows
+        for database in storage.state.store.hidden()
+        for table in database.tables()
+        for entry in table.files
+    ]
+    assert hidden == ([] if is_same else [1])
 
 
 def test_a_table_of_an_older_checkpoint_takes_its_files_whichever_checkpoint_is_read(
