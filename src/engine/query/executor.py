@@ -95,7 +95,8 @@ class QueryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         temp_directory: Where large sorts and joins may spill; empty means nowhere.
         temp_bytes_max: How much of it they may take, all together.
         cache_bytes_max: What may be kept of files that queries come back to: columns that those for
-            single series pick rows from, and groups of whole files; 0 keeps nothing.
+            single series pick rows from, rows that later ones repeat, and groups of whole files; 0
+            keeps nothing.
     """
 
     memory_limit_bytes: Annotated[int, msgspec.Meta(ge=32 * 1024 * 1024)] = 1024 * 1024 * 1024
@@ -137,7 +138,7 @@ class QueryExecutor:
             CachedRows(caches),
             faults,
             files_directory=config.files_directory,
-            # Columns take most of it, then groups.
+            # Columns take most of it; rows that are repeated and groups share the rest.
             decoded_bytes_max=config.cache_bytes_max // 4 * 3,
             lookup_bytes_max=config.cache_bytes_max // 8,
             memory_bytes_max=config.memory_limit_bytes,
