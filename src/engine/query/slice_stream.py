@@ -62,8 +62,6 @@ class SliceStream:
 def message_of(error: Exception) -> str:
     """What an error of a query says, be it of the query or of a SELECT that it reads."""
     message = str(error)
-    said = message.partition(_MARK)[2]
-    if said:
-        return said.partition(_END)[0]
+    said = message.partition(_MARK)[2].partition(_END)[0] or message
     # Should anything else fail in Python, nobody outside is to see where.
-    return message.partition(_TRACEBACK)[0]
+    return said.partition(_TRACEBACK)[0]

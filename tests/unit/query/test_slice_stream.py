@@ -148,5 +148,16 @@ def test_a_file_that_is_gone_or_cut_off(storage: Storage, size: int | None) -> N
         assert str(storage.directory) not in str(raised.value)
 
 
-def test_a_message_without_a_slice_stays() -> None:
-    assert message_of(RuntimeError("Binder Error: none")) == "Binder Error: none"
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("Binder Error: none", "Binder Error: none"),
+        # Of a slice, whole and cut off.
+        ("IOError: headrace slice: A: b :headrace slice. Detail: Python exception: T", "A: b"),
+        ("IOError: headrace slice: A: b. Detail: Python exception: T", "A: b"),
+        # Of whatever else DuckDB reads that is made in Python.
+        ("IOError: A: b. Detail: Python exception: Traceback", "IOError: A: b"),
+    ],
+)
+def test_what_a_message_says(message: str, said: str) -> None:
+    assert message_of(RuntimeError(message)) == said
