@@ -1,7 +1,8 @@
 # Whatever repeats rows of files, live or in files, and however often it is asked: queries answer as a
 # dict of rows would, in which a later write wins field by field. Rows of files are looked up and kept
-# here as they are in large tables (query/lookups.py), over histories in which later rows come and go.
-# Seen to find: rows looked up that are not folded, numbers of an earlier set of later rows, keys of
+# here as they are in large tables (query/lookups.py), over histories in which later rows come and go,
+# and so does what retention hides. Seen to find: rows looked up that are not folded, keys of rows that
+# were past retention when they were looked up, numbers of an earlier set of later rows, keys of
 # files that are taken for looked up, groups kept with rows that are repeated by now.
 import os
 import random
@@ -47,6 +48,7 @@ class History:
         self.storage.create_database()
         self.choice = choice
         self.rows: dict[tuple[str, str, str, int], dict[str, Any]] = {}
+        self.retention_ns: int | None = None
 
     def write(self, keys: list[tuple[str, str, str, int]]) -> None:
         lines = []
@@ -91,6 +93,10 @@ class History:
             if low <= key[3] <= high and host in (None, key[0]):
                 del self.rows[key]
 
+    def retain(self, retention_ns: int | None) -> None:
+        self.retention_ns = retention_ns
+        self.storage.change(self.storage.state.catalog.new_retention("db", None, retention_ns))
+
     def step(self) -> None:
         choice = self.choice
         match choice.choice(("new", "late", "late", "late", "few", "persist", "delete", "rewrite")):
@@ -102,10 +108,13 @@ class History:
             case "few" if self.rows:
                 self.write(self.repeated(1))
             case "persist":
+                # Rows past their retention may stay out of files for good.
+                self.retain(None)
                 self.storage.persist_all()
             case "delete":
                 self.delete()
             case "rewrite" if choice.random() < 0.4:
+                self.retain(None)
                 self.storage.persist_all()
                 self.storage.persist.work()
             case _:
@@ -116,15 +125,20 @@ class History:
         high = self.choice.choice((60, 100, SPAN))
         params = {"low": _text(low), "high": _text(high)}
         for name in self.choice.sample(sorted(QUESTIONS), 4):
+            if self.choice.random() < 0.3:
+                self.storage.clock.time_ns = self.choice.choice((980, 1_000, 1_030))
+                self.retain(self.choice.choice((None, 800, 900, 960)))
             expected = sorted(map(_known, self._expected(name, low, high)), key=repr)
             for _ in range(2):
                 found = self.storage.query(QUESTIONS[name], **params)
                 assert sorted(map(_known, found), key=repr) == expected, (name, low, high)
 
     def _expected(self, name: str, low: int, high: int) -> list[dict[str, Any]]:
+        retention_ns, now_ns = self.retention_ns, self.storage.clock.time_ns
         rows = [
             {"host": host, "region": region or None, "rack": rack or None, "time": time, **values}
             for (host, region, rack, time), values in self.rows.items()
+            if retention_ns is None or time >= now_ns - retention_ns
         ]
         early = [row for row in rows if row["time"] <= high]
         match name:

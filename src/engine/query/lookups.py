@@ -244,8 +244,11 @@ class _Search:
         Raises:
             _TooManyLater: There are more than are looked up, or than are worth it.
         """
+        # Rows that are deleted or past their retention as well: another query may see them yet, or
+        # once more, and is to find all keys of the same later rows.
+        unhidden = msgspec.structs.replace(self._snapshot, least_time_ns=None, deletes=())
         later = later_sql(
-            self._snapshot,
+            unhidden,
             self._doubts,
             self._names,
             self._directory,

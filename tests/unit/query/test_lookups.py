@@ -94,6 +94,44 @@ def test_too_many_rows_are_not_looked_up(
     assert searched == [(1, 1)]
 
 
+@pytest.mark.parametrize("is_clock", [False, True])
+def test_rows_that_retention_hid_are_known_when_it_ends(
+    storage: Storage, searched: list[tuple[int, int]], *, is_clock: bool
+) -> None:
+    storage.write("m,t=a f=5i 3\nm,t=a f=5i 103")
+    storage.change(storage.state.catalog.new_retention("db", None, 950))
+    for _ in range(2):
+        assert storage.query(COUNT) == [{"n": 20}]
+    if is_clock:
+        storage.clock.time_ns -= 100
+    else:
+        storage.change(storage.state.catalog.new_retention("db", None, None))
+    for _ in range(2):
+        assert storage.query(COUNT) == [{"n": 40}]
+        assert storage.query(SUM) == [{"f": 48}]
+    assert searched
+
+
+def test_rows_deleted_after_a_query_saw_them_are_known_to_it(
+    storage: Storage, searched: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage.write("m,t=a f=5i 3\nm,t=a f=5i 103")
+    storage.persist_all()
+    preparer = storage.executor.preparer
+    found = preparer._found
+
+    def meanwhile(*arguments: Any) -> Any:
+        seen = found(*arguments)
+        monkeypatch.setattr(preparer, "_found", found)
+        storage.delete_rows("m", low_ns=0, high_ns=50)
+        assert storage.query(COUNT) == [{"n": 20}]
+        return seen
+
+    monkeypatch.setattr(preparer, "_found", meanwhile)
+    assert storage.query(COUNT) == [{"n": 40}]
+    assert searched
+
+
 def test_names_of_duckdb_are_no_trouble(storage: Storage, searched: list[tuple[int, int]]) -> None:
     lines = [f"n,File_Index=x file_row_number=1i {time}" for time in range(9)]
     storage.write("\n".join(lines))
