@@ -39,6 +39,8 @@ from engine.store.snapshot import TableSnapshot
 LATER_ROWS_MAX = 1 << 17
 # Of fewer rows all are folded in no time.
 EARLIER_ROWS_MIN = 1 << 16
+# Rows that are read at once, if they are read as a stream: the fewest that DuckDB gives.
+_BATCH_ROWS = 2_048
 
 _LIVE, _LATER, _KNOWN = "headrace later live", "headrace later keys", "headrace known keys"
 _NONE = RepeatedRows(numpy.zeros(0, numpy.int64), pyarrow.table({}), b"")
@@ -79,6 +81,7 @@ class _Known(NamedTuple):
         later: Whose keys are all among them.
         asked: Paths of files that were asked for since then.
         folded: What the rows of these files become with the later ones, if it is kept.
+        is_folded_refused: Whether that was found to be too much.
         refused_later: Later rows that are too many to be looked up.
         refused_files: Paths of files that have too many such rows.
     """
@@ -90,6 +93,7 @@ class _Known(NamedTuple):
     later: _Later | None = None
     asked: frozenset[str] | None = None
     folded: Any = None
+    is_folded_refused: bool = False
     refused_later: _Later | None = None
     refused_files: frozenset[str] | None = None
 
@@ -184,8 +188,8 @@ class Lookups:
                 found = search.with_keys(known, live)._replace(later=later, asked=None)
             found = search.with_files(found)
             if found.asked != paths:
-                found = found._replace(asked=paths, folded=None)
-            elif found.folded is None and not search.has_deletes:
+                found = found._replace(asked=paths, folded=None, is_folded_refused=False)
+            elif found.folded is None and not found.is_folded_refused and not search.has_deletes:
                 found = search.with_folded(found, live)
         except duckdb.InterruptException:
             raise
@@ -256,9 +260,9 @@ class _Search:
             key_columns,
         )
         names = ", ".join(column.name for column in self._keys)
-        keys = self._rows(f"{select_sql(names, f'({later})')} LIMIT {LATER_ROWS_MAX + 1}")
+        keys = self._few_rows(select_sql(names, f"({later})"), LATER_ROWS_MAX, self._bytes_max)
         earlier_rows = sum(entry.rows for entry in self._doubts.earlier)
-        if keys.num_rows > LATER_ROWS_MAX or keys.num_rows * FEW_SHARE > earlier_rows:
+        if keys is None or keys.num_rows * FEW_SHARE > earlier_rows:
             raise _TooManyLater
         self._cursor.register(_LATER, keys)
         keys = self._rows(select_sql(f"DISTINCT {names}", f'"{_LATER}"'))
@@ -294,8 +298,11 @@ class _Search:
                 files[entry.path] = found._replace(keys=count)
             else:
                 files[entry.path] = _Found(count, _NONE)
+        bytes_left = self._bytes_max
         for start, entries in behind.items():
-            for entry, repeated in zip(entries, self._found(known, start, entries), strict=True):
+            found_rows = self._found(known, start, entries, bytes_left)
+            bytes_left -= sum(one.rows.nbytes for one in found_rows)
+            for entry, repeated in zip(entries, found_rows, strict=True):
                 before = files.get(entry.path)
                 if before is not None:
                     repeated = _joined(before.repeated, repeated)
@@ -314,11 +321,10 @@ class _Search:
         # Rows past their retention go when they are shown: time goes on.
         ageless = msgspec.structs.replace(self._snapshot, least_time_ns=None)
         live_view = self._live_view(live)
-        folded = self._rows(
-            folded_sql(ageless, self._doubts, self._names, self._directory, live_view, repeats)
-        )
-        known = known._replace(folded=folded)
-        return known if known.size_bytes <= self._bytes_max else known._replace(folded=None)
+        sql = folded_sql(ageless, self._doubts, self._names, self._directory, live_view, repeats)
+        # Each is one of those found, or one of the later ones.
+        folded = self._few_rows(sql, 2 * LATER_ROWS_MAX, self._bytes_max - known.size_bytes)
+        return known._replace(folded=folded, is_folded_refused=folded is None)
 
     def repeated(self, known: _Known) -> dict[str, RepeatedRows]:
         """The rows of each file in doubt."""
@@ -336,8 +342,14 @@ class _Search:
         self._cursor.register(name, rows)
         return quoted(name)
 
-    def _found(self, known: _Known, start: int, entries: Sequence[FileEntry]) -> list[RepeatedRows]:
-        """The rows of each file with one of the keys from `start` on."""
+    def _found(
+        self, known: _Known, start: int, entries: Sequence[FileEntry], bytes_max: int
+    ) -> list[RepeatedRows]:
+        """The rows of each file with one of the keys from `start` on.
+
+        Raises:
+            _TooManyFound: There are more than are kept, or they take more than `bytes_max`.
+        """
         keys, times = known.keys.slice(start), known.times[start:]
         self._cursor.register(_LATER, keys)
         columns = ", ".join(column.name for column in self._columns)
@@ -347,8 +359,8 @@ class _Search:
             f'SEMI JOIN "{_LATER}" AS b ON {self._on()}',
             [between_sql(self._keys[-1].name, int(times.min()), int(times.max()))],
         )
-        rows = self._rows(f"{select} LIMIT {LATER_ROWS_MAX + 1}")
-        if rows.num_rows > LATER_ROWS_MAX:
+        rows = self._few_rows(select, LATER_ROWS_MAX, bytes_max)
+        if rows is None:
             raise _TooManyFound
         places = rows.column(0).to_numpy().astype(numpy.int64)
         numbers = rows.column(1).to_numpy()
@@ -359,6 +371,27 @@ class _Search:
 
     def _rows(self, sql: str) -> Any:
         return self._cursor.sql(sql).to_arrow_table()
+
+    def _few_rows(self, sql: str, rows_max: int, bytes_max: int) -> Any | None:
+        """The rows of a SELECT; None once there are more than `rows_max`, or they take too much.
+
+        A LIMIT would have DuckDB hold all of them first.
+        """
+        reader = self._reader(sql)
+        try:
+            batches, rows, size_bytes = [], 0, 0
+            for batch in reader:
+                rows += batch.num_rows
+                size_bytes += batch.nbytes
+                if rows > rows_max or size_bytes > bytes_max:
+                    return None
+                batches.append(batch)
+            return pyarrow.Table.from_batches(batches, reader.schema).combine_chunks()
+        finally:
+            reader.close()
+
+    def _reader(self, sql: str) -> Any:
+        return self._cursor.sql(sql).to_arrow_reader(_BATCH_ROWS)
 
     def _on(self) -> str:
         return " AND ".join(

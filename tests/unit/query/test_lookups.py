@@ -16,6 +16,8 @@ from tests.support.storage import HandClock, Storage
 
 COUNT = "SELECT count(*) AS n FROM m"
 SUM = "SELECT sum(f) AS f FROM m"
+# Enough for all but these, of 20,000 rows.
+BYTES_MAX = {"later": 200_000, "found": 1 << 20, "folded": 2 << 20}
 
 
 @pytest.fixture
@@ -24,9 +26,9 @@ def searched(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     calls = []
     found = lookups._Search._found
 
-    def noted(self: Any, known: Any, start: int, entries: Any) -> Any:
+    def noted(self: Any, known: Any, start: int, entries: Any, bytes_max: int) -> Any:
         calls.append((known.keys.num_rows - start, len(entries)))
-        return found(self, known, start, entries)
+        return found(self, known, start, entries, bytes_max)
 
     monkeypatch.setattr(lookups, "EARLIER_ROWS_MIN", 0)
     monkeypatch.setattr(lookups._Search, "_found", noted)
@@ -130,6 +132,55 @@ def test_rows_deleted_after_a_query_saw_them_are_known_to_it(
     monkeypatch.setattr(preparer, "_found", meanwhile)
     assert storage.query(COUNT) == [{"n": 40}]
     assert searched
+
+
+class CountedBatches:
+    """What DuckDB streams, and how many rows of it were read."""
+
+    def __init__(self, reader: Any) -> None:
+        self.rows = 0
+        self.schema = reader.schema
+        self.close = reader.close
+        self._reader = reader
+
+    def __iter__(self) -> Any:
+        for batch in self._reader:
+            self.rows += batch.num_rows
+            yield batch
+
+
+@pytest.mark.parametrize("what", ["found", "folded", "later"])
+def test_no_more_is_read_than_may_be_kept(
+    storage: Storage,
+    searched: list[tuple[int, int]],
+    monkeypatch: pytest.MonkeyPatch,
+    what: str,
+) -> None:
+    monkeypatch.setattr(lookups, "FEW_SHARE", 0)
+    count, tag = 20_000, "a_value_of_some_length" if what == "later" else "a"
+    text = "x" * (200 if what == "found" else 1)
+    storage.write("\n".join(f'k,t={tag} f=1i,s="{text}" {time}' for time in range(count)))
+    storage.persist_all()
+    more = ',s="%s"' % ("y" * 200) if what == "folded" else ""
+    storage.write("\n".join(f"k,t={tag} f=2i{more} {time}" for time in range(count)))
+    monkeypatch.setattr(storage.executor._sources._lookups, "_bytes_max", BYTES_MAX[what])
+    readers = []
+    reader = lookups._Search._reader
+
+    def counted(self: Any, sql: str) -> Any:
+        readers.append(CountedBatches(reader(self, sql)))
+        return readers[-1]
+
+    monkeypatch.setattr(lookups._Search, "_reader", counted)
+    for _ in range(2):
+        assert storage.query("SELECT sum(f) AS f FROM k") == [{"f": 2 * count}]
+    read = [one.rows for one in readers]
+    assert [rows == count for rows in read[:-1]] == [True] * ("later", "found", "folded").index(
+        what
+    )
+    assert 0 < read[-1] < count // 2
+    known = storage.executor._sources._lookups._tables["db", "k"]
+    assert known.size_bytes <= BYTES_MAX[what]
 
 
 def test_names_of_duckdb_are_no_trouble(storage: Storage, searched: list[tuple[int, int]]) -> None:
