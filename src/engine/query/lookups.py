@@ -9,7 +9,7 @@ import itertools
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -97,6 +97,16 @@ class _Known(NamedTuple):
     refused_later: _Later | None = None
     refused_files: frozenset[str] | None = None
 
+    def without(self, gone: Set[str]) -> "_Known":
+        """What is left when files are gone, by their paths."""
+        if gone.isdisjoint(self.files):
+            return self
+        files = {path: found for path, found in self.files.items() if path not in gone}
+        left = self._replace(files=files)
+        if self.asked is None or gone.isdisjoint(self.asked):
+            return left
+        return left._replace(asked=None, folded=None)
+
     @property
     def size_bytes(self) -> int:
         """What it takes in memory."""
@@ -138,24 +148,27 @@ class Lookups:
         self._lock = threading.Lock()
         # By database and table; oldest use first.
         self._tables: OrderedDict[tuple[str, str], _Known] = OrderedDict()
+        self._sizes_bytes: dict[tuple[str, str], int] = {}
 
     def forget(self, database: str, table: str | None = None) -> None:
         """Drop what is kept of a table, or of a whole database."""
         with self._lock:
             for key in list(self._tables):
                 if key[0] == database and table in (None, key[1]):
-                    del self._tables[key]
+                    del self._tables[key], self._sizes_bytes[key]
 
     def files_removed(self) -> None:
         """Forget files that are gone."""
         with self._lock:
+            paths = {path for known in self._tables.values() for path in known.files}
+        # The lock is not held over looks at the disk.
+        gone = {path for path in paths if not (self._directory / path).exists()}
+        with self._lock:
             for key, known in self._tables.items():
-                files = {
-                    path: found
-                    for path, found in known.files.items()
-                    if (self._directory / path).exists()
-                }
-                self._tables[key] = known._replace(files=files)
+                left = known.without(gone)
+                if left is not known:
+                    self._tables[key] = left
+                    self._sizes_bytes[key] = left.size_bytes
 
     def of(
         self,
@@ -183,10 +196,7 @@ class Lookups:
             return None
         search = _Search(cursor, self._directory, snapshot, doubts, self._bytes_max)
         try:
-            found = known
-            if not later.is_same(known.later):
-                found = search.with_keys(known, live)._replace(later=later, asked=None)
-            found = search.with_files(found)
+            found = _looked_up(search, known, later, live)
             if found.asked != paths:
                 found = found._replace(asked=paths, folded=None, is_folded_refused=False)
             elif found.folded is None and not found.is_folded_refused and not search.has_deletes:
@@ -209,12 +219,18 @@ class Lookups:
 
     def _keep(self, key: tuple[str, str], known: _Known) -> None:
         with self._lock:
+            if self._tables.get(key) is known:
+                self._tables.move_to_end(key)
+                return
+        size_bytes = known.size_bytes
+        with self._lock:
             self._tables[key] = known
             self._tables.move_to_end(key)
-            size_bytes = sum(one.size_bytes for one in self._tables.values())
-            while size_bytes > self._bytes_max:
-                _, gone = self._tables.popitem(last=False)
-                size_bytes -= gone.size_bytes
+            self._sizes_bytes[key] = size_bytes
+            total_bytes = sum(self._sizes_bytes.values())
+            while total_bytes > self._bytes_max:
+                gone, _ = self._tables.popitem(last=False)
+                total_bytes -= self._sizes_bytes.pop(gone)
 
 
 class _Search:
@@ -286,6 +302,8 @@ class _Search:
             _TooManyFound: It is more than is kept.
         """
         count = len(known.times)
+        if all(_keys_of(known.files.get(entry.path)) == count for entry in self._doubts.earlier):
+            return known
         files = dict(known.files)
         behind: dict[int, list[FileEntry]] = {}
         for entry in self._doubts.earlier:
@@ -307,13 +325,17 @@ class _Search:
                 if before is not None:
                     repeated = _joined(before.repeated, repeated)
                 files[entry.path] = _Found(count, repeated)
-        if _count(files) > LATER_ROWS_MAX:
-            # Those that this query needs.
-            files = {entry.path: files[entry.path] for entry in self._doubts.earlier}
         known = known._replace(files=files)
-        if _count(files) > LATER_ROWS_MAX or known.size_bytes > self._bytes_max:
+        if self._is_too_much(known):
+            # What this query needs.
+            files = {entry.path: files[entry.path] for entry in self._doubts.earlier}
+            known = known._replace(files=files, folded=None)
+        if self._is_too_much(known):
             raise _TooManyFound
         return known
+
+    def _is_too_much(self, known: _Known) -> bool:
+        return _count(known.files) > LATER_ROWS_MAX or known.size_bytes > self._bytes_max
 
     def with_folded(self, known: _Known, live: Any) -> _Known:
         """`known` with what the rows become with the later ones, if there is room for it."""
@@ -365,9 +387,13 @@ class _Search:
         places = rows.column(0).to_numpy().astype(numpy.int64)
         numbers = rows.column(1).to_numpy()
         order = numpy.lexsort((numbers, places))
-        rows = rows.take(pyarrow.array(order)).remove_column(0)
+        rows = rows.remove_column(0)
         bounds = numpy.searchsorted(places[order], numpy.arange(len(entries) + 1))
-        return [_repeated(rows.slice(low, high - low)) for low, high in itertools.pairwise(bounds)]
+        # Those of each file are a copy: a slice would keep what all files have alive.
+        return [
+            _repeated(rows.take(pyarrow.array(order[low:high])))
+            for low, high in itertools.pairwise(bounds)
+        ]
 
     def _rows(self, sql: str) -> Any:
         return self._cursor.sql(sql).to_arrow_table()
@@ -399,6 +425,27 @@ class _Search:
         )
 
 
+def _looked_up(search: _Search, known: _Known, later: _Later, live: Any) -> _Known:
+    """`known` with what the files in doubt have of the keys of the later rows.
+
+    Raises:
+        _TooManyLater, _TooManyFound: As the search.
+    """
+    found = known
+    if not later.is_same(known.later):
+        found = search.with_keys(known, live)._replace(later=later, asked=None)
+    try:
+        return search.with_files(found)
+    except _TooManyFound:
+        if known.keys is None:
+            raise
+        # Perhaps by keys of rows that are written anew by now.
+        fresh = search.with_keys(_Known(known.columns), live)._replace(later=later)
+        if len(fresh.times) == len(found.times):
+            raise
+        return search.with_files(fresh)
+
+
 def _is_worth_it(snapshot: TableSnapshot, doubts: Doubts) -> bool:
     later_rows = sum(entry.rows for entry in doubts.later)
     earlier_rows = sum(entry.rows for entry in doubts.earlier)
@@ -408,6 +455,10 @@ def _is_worth_it(snapshot: TableSnapshot, doubts: Doubts) -> bool:
         # A column of that name would hide DuckDB's own.
         and not any(name.lower() in (FILE_INDEX, FILE_ROW_NUMBER) for name, _ in snapshot.columns)
     )
+
+
+def _keys_of(found: _Found | None) -> int:
+    return -1 if found is None else found.keys
 
 
 def _count(files: Mapping[str, _Found]) -> int:

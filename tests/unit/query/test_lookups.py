@@ -183,6 +183,102 @@ def test_no_more_is_read_than_may_be_kept(
     assert known.size_bytes <= BYTES_MAX[what]
 
 
+def test_rows_of_one_file_keep_no_others_alive(
+    storage: Storage, searched: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookups, "FEW_SHARE", 0)
+    texts = [f'm,t=a s="{"x" * 1_000}" {start + time}' for start in (0, 100) for time in range(9)]
+    storage.write("\n".join(f"n{line[1:]}" for line in texts[:9]))
+    storage.persist_all()
+    storage.write("\n".join(f"n{line[1:]}" for line in texts[9:]))
+    storage.persist_all()
+    storage.write("\n".join(f"n,t=a f=1i {time}" for time in (*range(9), 100)))
+    question = "SELECT count(f) AS n FROM n"
+    assert [storage.query(question) for _ in range(2)] == [[{"n": 10}]] * 2
+    kept = storage.executor._sources._lookups
+    known = kept._tables["db", "n"]
+    assert known.folded is not None
+    few = min(known.files.values(), key=lambda found: len(found.repeated.numbers))
+    buffers = [
+        buffer
+        for column in few.repeated.rows.columns
+        for chunk in column.chunks
+        for buffer in chunk.buffers()
+        if buffer is not None
+    ]
+    assert 1_000 < sum(buffer.size for buffer in buffers) < 2_000
+    assert len(searched) == 1
+    # What they became goes with a file.
+    (path,) = (path for path, found in known.files.items() if found is not few)
+    (storage.executor._sources._directory / path).unlink()
+    storage.executor.files_removed(1)
+    left = kept._tables["db", "n"]
+    assert list(left.files.values()) == [few]
+    assert left.folded is None
+    assert kept._sizes_bytes["db", "n"] == left.size_bytes
+
+
+def test_rows_found_by_keys_of_rows_that_are_gone_make_room(
+    storage: Storage, searched: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = storage.executor._sources._lookups
+    for time in range(5):
+        storage.write(f"m,t=a f=5i {2 * time}\nm,t=b f=5i {2 * time}")
+        assert storage.query(SUM) == [{"f": 40 + 8 * (time + 1)}]
+        if not time:
+            size = kept._tables["db", "m"].size_bytes
+            monkeypatch.setattr(kept, "_bytes_max", size * 5 // 2)
+        # Rows of later times; then these are in one file each.
+        storage.write(f"m,t=z f=0i {5 * 10**18 + time}")
+        storage.persist_all()
+        while storage.persist.rewriter.rewrite(storage.persist_all):
+            pass
+    known = kept._tables["db", "m"]
+    assert known.refused_files is None
+    assert known.refused_later is None
+    assert len(known.times) < 10
+    assert [count for count, _ in searched[-2:]] != [2, 2]
+
+
+def test_bytes_of_files_that_are_not_needed_make_room(
+    storage: Storage, searched: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookups, "FEW_SHARE", 0)
+    for value in (1, 5):
+        for start in (0, 5 * 10**9):
+            lines = [f"n,t=a,u=b f={value}i,g=1i {start + time}" for time in range(9)]
+            storage.write("\n".join(lines))
+            if value == 1:
+                storage.persist_all()
+    kept = storage.executor._sources._lookups
+    early, late = (
+        "SELECT sum(f) AS f FROM n "
+        f"WHERE time >= '1970-01-01T00:00:0{low}Z' AND time <= '1970-01-01T00:00:0{low + 2}Z'"
+        for low in (0, 4)
+    )
+    assert storage.query(early) == [{"f": 45}]
+    # More for the keys of all later rows, but not for another file.
+    size = kept._tables["db", "n"].size_bytes
+    monkeypatch.setattr(kept, "_bytes_max", size + 600)
+    for question in (late, early):
+        assert storage.query(question) == [{"f": 45}]
+        known = kept._tables["db", "n"]
+        assert (known.refused_files, len(known.files)) == (None, 1), known.size_bytes - size
+
+
+def test_nothing_is_added_up_where_nothing_was_found(
+    storage: Storage, searched: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage.write("m,t=a f=5i 3")
+    for _ in range(3):
+        storage.query(SUM)
+    known = storage.executor._sources._lookups._tables["db", "m"]
+    with monkeypatch.context() as patched:
+        patched.setattr(lookups._Known, "size_bytes", property(lambda self: pytest.fail("added")))
+        assert storage.query(SUM) == [{"f": 44}]
+    assert storage.executor._sources._lookups._tables["db", "m"] is known
+
+
 def test_names_of_duckdb_are_no_trouble(storage: Storage, searched: list[tuple[int, int]]) -> None:
     lines = [f"n,File_Index=x file_row_number=1i {time}" for time in range(9)]
     storage.write("\n".join(lines))
