@@ -19,7 +19,7 @@ from tests.support.storage import HandClock, Storage
 
 pytestmark = pytest.mark.timeout(1800)
 
-_SEEDS = "4" if "HEADRACE_SANITIZE" in os.environ else "12"
+_SEEDS = "2" if "HEADRACE_SANITIZE" in os.environ else "6"
 SEEDS = int(os.environ.get("HEADRACE_REPEATS_SEEDS", _SEEDS))
 STEPS = 20
 SPAN = 240
