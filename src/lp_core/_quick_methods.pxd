@@ -26,8 +26,8 @@ cdef extern from *:
         return behind;
     }
 
-    /* The same for making objects and for their end; returns whether both are replaced. */
-    static inline int put_before_life(PyObject *object, vectorcallfunc *make, destructor *end)
+    /* The same for making objects and for their end. */
+    static inline void put_before_life(PyObject *object, vectorcallfunc *make, destructor *end)
     {
         PyTypeObject *type = (PyTypeObject *)object;
         vectorcallfunc complete_make = type->tp_vectorcall;
@@ -40,7 +40,6 @@ cdef extern from *:
     #endif
         *make = complete_make;
         *end = complete_end;
-        return type->tp_vectorcall != complete_make;
     }
 
     /* `self`, by way of a note of who was called last, mostly the same one for a whole line. The
@@ -80,7 +79,7 @@ cdef extern from *:
     ctypedef void (*destructor)(PyObject*) noexcept
 
     lp_method put_before_method(object type, const char* name, lp_method quick)
-    bint put_before_life(object type, vectorcallfunc* make, destructor* end)
+    void put_before_life(object type, vectorcallfunc* make, destructor* end)
     PyObject* noted(PyObject** note, PyObject* self)
     bint is_untouched(PyObject* object, PyObject* type)
 
